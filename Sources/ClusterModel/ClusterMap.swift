@@ -1,0 +1,189 @@
+/// The small, shared description of the cluster, changed only by compare-and-set; every change raises `version` by one.
+public struct ClusterMap: Hashable, Sendable {
+    public var version: MapVersion
+    public var cluster: ClusterID
+    /// Raised in the transaction of an activation that lost unstable data.
+    public var lossNumber: LossNumber
+    public var policy: ReplicationPolicy
+    /// A power of two, fixed at creation.
+    public var dataPGCount: UInt32
+    /// Which meaning of metadata operations is in force; raised by an explicit command only.
+    public var semantics: UInt32
+    public var nodes: [ClusterNode]
+    public var disks: [ClusterDisk]
+    /// Live sessions, ascending by id. Who is not here is not served.
+    public var sessions: [Session]
+    /// The greatest session id ever given.
+    public var lastSession: SessionID
+    public var filesets: [Fileset]
+    public var lastFileset: FilesetID
+    public var exports: [Export]
+    public var lastExport: ExportID
+
+    public init(cluster: ClusterID, policy: ReplicationPolicy, dataPGCount: UInt32) {
+        version = MapVersion(1)
+        self.cluster = cluster
+        lossNumber = .zero
+        self.policy = policy
+        self.dataPGCount = dataPGCount
+        semantics = 1
+        nodes = []
+        disks = []
+        sessions = []
+        lastSession = .none
+        filesets = []
+        lastFileset = FilesetID(0)
+        exports = []
+        lastExport = ExportID(0)
+    }
+
+    public func node(_ id: NodeID) -> ClusterNode? { nodes.first { $0.id == id } }
+    public func disk(_ id: DiskID) -> ClusterDisk? { disks.first { $0.id == id } }
+    public func fileset(_ id: FilesetID) -> Fileset? { filesets.first { $0.id == id } }
+
+    /// Whether `session` may be served, by binary search: asked for every entry that is named.
+    public func isLive(_ session: SessionID) -> Bool {
+        var low = 0
+        var high = sessions.count
+        while low < high {
+            let middle = (low + high) / 2
+            if sessions[middle].id < session { low = middle + 1 } else { high = middle }
+        }
+        return low < sessions.count && sessions[low].id == session
+    }
+
+    /// Every placement group there is, data groups first.
+    public var placementGroups: [PGID] {
+        (0..<dataPGCount).map { PGID.data($0) } + filesets.map { PGID.metadata($0.id) }
+    }
+}
+
+/// What a node does, any mix, as in SONAS.
+public struct NodeRoles: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// Owns disks and hosts replicas.
+    public static let storage = NodeRoles(rawValue: 1)
+    /// Serves NFS.
+    public static let interface = NodeRoles(rawValue: 2)
+    /// Administration and placement.
+    public static let management = NodeRoles(rawValue: 4)
+}
+
+public struct ClusterNode: Hashable, Sendable {
+    public var id: NodeID
+    public var name: String
+    /// IPv4 or IPv6 address that clients and other nodes reach it at.
+    public var address: String
+    public var roles: NodeRoles
+    /// From the outermost to the innermost, e.g. ["site-a", "rack-2"]; the node itself is the innermost domain.
+    public var failureDomain: [String]
+    public init(id: NodeID, name: String, address: String, roles: NodeRoles, failureDomain: [String]) {
+        self.id = id
+        self.name = name
+        self.address = address
+        self.roles = roles
+        self.failureDomain = failureDomain
+    }
+}
+
+public struct ClusterDisk: Hashable, Sendable {
+    public var id: DiskID
+    public var node: NodeID
+    /// In GiB-like units, 1 … 1,048,576; shares of data are in proportion.
+    public var weight: UInt32
+    /// The folder on its node.
+    public var path: String
+    public init(id: DiskID, node: NodeID, weight: UInt32, path: String) {
+        self.id = id
+        self.node = node
+        self.weight = weight
+        self.path = path
+    }
+}
+
+/// A gateway or mount that placement groups serve. It lives by a lease: once that has ended, any node may remove it.
+public struct Session: Hashable, Sendable {
+    public var id: SessionID
+    /// The node whose gateway this is; for a mount, the node it registered at.
+    public var node: NodeID
+    public var lease: LeaseNumber
+    public init(id: SessionID, node: NodeID, lease: LeaseNumber) {
+        self.id = id
+        self.node = node
+        self.lease = lease
+    }
+}
+
+public struct Fileset: Hashable, Sendable {
+    public enum State: UInt8, Hashable, Sendable {
+        case live = 1
+        /// Handles are stale at once; ranges are being deleted; its metadata group goes last.
+        case deleting = 2
+    }
+    public var id: FilesetID
+    public var name: String
+    public var layout: Layout
+    public var state: State
+    /// Where it is joined into the tree: the parent's directory and the name there; nil for the root fileset.
+    public var junction: Junction?
+    public init(id: FilesetID, name: String, layout: Layout, state: State, junction: Junction?) {
+        self.id = id
+        self.name = name
+        self.layout = layout
+        self.state = state
+        self.junction = junction
+    }
+}
+
+public struct Junction: Hashable, Sendable {
+    public var directory: FileID
+    /// 1 … 255 bytes, no NUL and no slash.
+    public var name: [UInt8]
+    public init(directory: FileID, name: [UInt8]) {
+        self.directory = directory
+        self.name = name
+    }
+}
+
+/// Which callers' identities are replaced by the anonymous one.
+public enum Squash: UInt8, Hashable, Sendable {
+    case none = 0
+    case root = 1
+    case all = 2
+}
+
+public struct Export: Hashable, Sendable {
+    public var id: ExportID
+    /// The name that clients mount, "/images".
+    public var path: String
+    public var root: FileID
+    /// CIDR blocks, e.g. "127.0.0.0/8"; a client outside all of them is refused.
+    public var clients: [String]
+    public var squash: Squash
+    public var anonymousUID: UInt32
+    public var anonymousGID: UInt32
+    public var access: Access
+    /// Clients of this export do not compare write verifiers, as libnfs does not (replication.md, Loss number).
+    public var verifierBlind: Bool
+
+    public enum Access: UInt8, Hashable, Sendable {
+        case readOnly = 0
+        case readWrite = 1
+    }
+
+    public init(
+        id: ExportID, path: String, root: FileID, clients: [String], squash: Squash, anonymousUID: UInt32 = 65534,
+        anonymousGID: UInt32 = 65534, access: Access = .readWrite, verifierBlind: Bool = false
+    ) {
+        self.id = id
+        self.path = path
+        self.root = root
+        self.clients = clients
+        self.squash = squash
+        self.anonymousUID = anonymousUID
+        self.anonymousGID = anonymousGID
+        self.access = access
+        self.verifierBlind = verifierBlind
+    }
+}
