@@ -222,7 +222,7 @@ extension NFS3 {
             writer.uint64(cookie)
         }
         /// Bytes on the wire with the mark that an entry follows, for a name of `nameCount` bytes.
-        public static func encodedBytes(nameCount: Int) -> Int { 4 + 8 + 4 + XDR.padded(nameCount) + 8 }
+        public static func encodedBytes(nameCount: Int) -> Int { 4 + 8 + 4 + XDRAlignment.padded(nameCount) + 8 }
     }
 
     /// entryplus3 (RFC 1813, section 3.3.17).

@@ -132,8 +132,8 @@ public struct RPCCall: Hashable, Sendable {
         let flavor = try reader.uint32()
         let length = Int(try reader.uint32())
         guard length <= RPCLimits.authBytes else { return .rejected(xid, .auth(.badCredential)) }
-        let end = reader.position + XDR.padded(length)
-        guard reader.remaining >= XDR.padded(length) else {
+        let end = reader.position + XDRAlignment.padded(length)
+        guard reader.remaining >= XDRAlignment.padded(length) else {
             throw XDRError("the message ends within the credential")
         }
         let credential: RPCCredential

@@ -60,7 +60,7 @@ public struct XDRReader {
     /// The place of fixed-length opaque data (RFC 4506, section 4.9) and the skipping of its padding, whose value is
     /// not looked at, as in every implementation in use.
     public mutating func fixedRange(_ count: Int) throws(XDRError) -> Range<Int> {
-        let padded = XDR.padded(count)
+        let padded = XDRAlignment.padded(count)
         guard remaining >= padded else { throw truncated(padded) }
         let range = position..<position + count
         position += padded
@@ -106,7 +106,7 @@ public protocol XDRCodable {
 }
 
 /// Arithmetic of XDR.
-public enum XDR {
+public enum XDRAlignment {
     /// `count` raised to a multiple of four, the unit of XDR (RFC 4506, section 3).
     public static func padded(_ count: Int) -> Int { (count + 3) & ~3 }
     /// The zero bytes that follow opaque data of `count` bytes: 0 … 3.

@@ -1,5 +1,5 @@
 /// Appends XDR (RFC 4506) to a byte buffer that can be used again. Large opaque data need not pass through it: write the
-/// length by `opaqueHeader(count:)` and send the bytes and `XDR.padding(count)` zeros behind what was written.
+/// length by `opaqueHeader(count:)` and send the bytes and `XDRAlignment.padding(count)` zeros behind what was written.
 public struct XDRWriter {
     /// What was written.
     public private(set) var bytes: [UInt8]
@@ -71,6 +71,6 @@ public struct XDRWriter {
     }
 
     private mutating func pad(_ count: Int) {
-        for _ in 0..<XDR.padding(count) { bytes.append(0) }
+        for _ in 0..<XDRAlignment.padding(count) { bytes.append(0) }
     }
 }
