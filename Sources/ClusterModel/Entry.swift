@@ -64,6 +64,8 @@ public struct RangeDeletion: Hashable, Sendable {
     public var truncation: TruncationMark
     public var layout: Layout
     public var kind: Kind
+    /// The file's limit before the cut: no byte at or beyond it was ever sent, so no object there needs the deletion.
+    public var limit: UInt64
     /// The block that the cut goes through, completed with zeros, if this group holds it and it has content; the payload
     /// holds that one block.
     public var edge: BlockWrite?
@@ -73,11 +75,15 @@ public struct RangeDeletion: Hashable, Sendable {
         case removal = 1
     }
 
-    public init(file: FileID, truncation: TruncationMark, layout: Layout, kind: Kind, edge: BlockWrite?) {
+    /// Without a known limit the deletion goes to every group.
+    public init(
+        file: FileID, truncation: TruncationMark, layout: Layout, kind: Kind, limit: UInt64 = .max, edge: BlockWrite?
+    ) {
         self.file = file
         self.truncation = truncation
         self.layout = layout
         self.kind = kind
+        self.limit = limit
         self.edge = edge
     }
 }
