@@ -42,15 +42,6 @@ public protocol PGService: AnyObject {
     var capacity: (total: UInt64, free: UInt64) { get }
 }
 
-public struct FlushTarget: Hashable, Sendable {
-    public var pg: PGID
-    public var epoch: Epoch
-    public init(pg: PGID, epoch: Epoch) {
-        self.pg = pg
-        self.epoch = epoch
-    }
-}
-
 /// The cluster map and the record of every placement group, as last read.
 public struct ClusterView: Sendable {
     public var map: ClusterMap
@@ -65,12 +56,25 @@ public struct ClusterView: Sendable {
         self.metadata = metadata
     }
 
+    /// Puts a record in its place; ignored for a group that the map does not have.
+    mutating func set(_ record: PGRecord) {
+        guard let fileset = record.pg.fileset else {
+            let index = Int(record.pg.rawValue)
+            if index < data.count { data[index] = record }
+            return
+        }
+        guard let index = map.filesets.firstIndex(where: { $0.id == fileset }), index < metadata.count else { return }
+        metadata[index] = record
+    }
+
     public func record(_ pg: PGID) -> PGRecord? {
         guard let fileset = pg.fileset else {
             let index = Int(pg.rawValue)
             return index < data.count ? data[index] : nil
         }
-        guard let index = map.filesets.firstIndex(where: { $0.id == fileset }), index < metadata.count else { return nil }
+        guard let index = map.filesets.firstIndex(where: { $0.id == fileset }), index < metadata.count else {
+            return nil
+        }
         return metadata[index]
     }
 }

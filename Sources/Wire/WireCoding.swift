@@ -47,6 +47,11 @@ public struct WireWriter {
         }
     }
 
+    /// Overwrites bytes that were written before, for lengths that are known last.
+    mutating func replaceBytes(at offset: Int, with v: some FixedWidthInteger) {
+        withUnsafeBytes(of: v) { for (i, b) in $0.enumerated() { bytes[offset + i] = b } }
+    }
+
     private mutating func append(_ v: some FixedWidthInteger) {
         withUnsafeBytes(of: v) { bytes.append(contentsOf: $0) }
     }

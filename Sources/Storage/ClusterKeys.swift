@@ -1,0 +1,15 @@
+import ClusterModel
+import Coordination
+
+/// Where things stand in the coordination store: "map", and "pg/d…" or "pg/m…" for each placement group.
+public enum ClusterKeys {
+    public static let map = Key("map")
+    public static let records = Key("pg/")
+    public static func record(_ pg: PGID) -> Key { Key("pg/\(pg)") }
+
+    /// The group that a key of `records` names.
+    static func group(of key: Key) -> PGID? {
+        guard key.hasPrefix(records) else { return nil }
+        return PGID(String(decoding: key.bytes.dropFirst(records.bytes.count), as: UTF8.self))
+    }
+}

@@ -1,0 +1,165 @@
+import ClusterModel
+import Logging
+import NIOCore
+import Wire
+
+/// One connection to another node (or to the command line), after or before its hello.
+///
+/// Invariants:
+/// - nothing is delivered before the other side's hello was accepted, and nothing but a hello is accepted as the first;
+/// - a message that cannot be read closes this connection, with a log line, and nothing else;
+/// - at most `TransportLimits.unsentBytes` wait to be sent; the connection of a peer that takes no more is closed.
+final class NodeConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private(set) var peer: Hello?
+    private let transport: NodeTransport
+    private let side: Side
+    private var decoder = FrameDecoder()
+    private var context: ChannelHandlerContext?
+    private var writer = WireWriter(capacity: 1024)
+    private var unsent = 0
+    private var flushScheduled = false
+
+    /// Which side opened the connection; the opener knows whom it expects.
+    enum Side {
+        case dialled(NodeID)
+        case accepted
+    }
+
+    init(transport: NodeTransport, side: Side) {
+        self.transport = transport
+        self.side = side
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        if case .dialled = side { send(.hello(transport.ownHello(.peer))) }
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        transport.connectionClosed(self)
+        self.context = nil
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        transport.logger.notice("connection to \(describePeer) failed: \(error)")
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        do {
+            try decoder.feed(unwrapInboundIn(data)) { kind, header, payload in
+                transport.countReceived(header.readableBytes + (payload?.readableBytes ?? 0) + FrameHead.size)
+                let handle = payload.map(transport.payloads.add)
+                do {
+                    let message = try header.withUnsafeReadableBytes {
+                        try NodeMessage(kind: kind, header: $0, payload: handle)
+                    }
+                    try received(message)
+                } catch {
+                    if let handle { transport.payloads.drop(handle) }
+                    throw error
+                }
+            }
+        } catch {
+            transport.logger.warning("closing the connection to \(describePeer): it sent \(error)")
+            context.close(promise: nil)
+        }
+    }
+
+    private var describePeer: String {
+        if let peer { return "\(peer.node)" }
+        if case .dialled(let node) = side { return "\(node)" }
+        return "an unknown peer"
+    }
+
+    private func received(_ message: NodeMessage) throws {
+        guard let peer else {
+            guard case .hello(let hello) = message else { throw WireError("something before its hello") }
+            try accept(hello)
+            return
+        }
+        if case .hello = message { throw WireError("a second hello") }
+        transport.deliver(message, from: peer, on: self)
+    }
+
+    private func accept(_ hello: Hello) throws {
+        let own = transport.ownHello(hello.purpose)
+        if hello.cluster != own.cluster { throw WireError("a hello of another cluster, \(hello.cluster)") }
+        if min(hello.newestProtocol, own.newestProtocol) < max(hello.oldestProtocol, own.oldestProtocol) {
+            throw WireError(
+                "a hello of protocol \(hello.oldestProtocol)…\(hello.newestProtocol); this program speaks "
+                    + "\(own.oldestProtocol)…\(own.newestProtocol)")
+        }
+        switch side {
+        case .dialled(let expected):
+            if hello.node != expected { throw WireError("a hello of \(hello.node) where \(expected) was dialled") }
+        case .accepted:
+            send(.hello(own))
+        }
+        peer = hello
+        transport.connectionOpened(self, peer: hello)
+    }
+
+    /// Queues a message; it leaves at the end of the loop's cycle.
+    func send(_ message: NodeMessage) {
+        guard let context else {
+            return
+        }
+        writer.reset()
+        writer.frame(message)
+        var buffer = context.channel.allocator.buffer(capacity: writer.bytes.count)
+        buffer.writeBytes(writer.bytes)
+        var size = writer.bytes.count
+        context.write(NIOAny(buffer), promise: nil)
+        if let handle = message.payload, let bytes = transport.payloads.bytes(of: handle) {
+            size += bytes.readableBytes
+            context.write(NIOAny(bytes), promise: nil)
+        }
+        transport.countSent(size)
+        unsent += size
+        if !flushScheduled {
+            flushScheduled = true
+            context.eventLoop.assumeIsolated().execute { self.flush() }
+        }
+    }
+
+    private func flush() {
+        flushScheduled = false
+        guard let context else { return }
+        context.flush()
+        if context.channel.isWritable {
+            unsent = 0
+        } else if unsent > TransportLimits.unsentBytes {
+            transport.logger.warning(
+                "closing the connection to \(describePeer): it takes nothing and \(unsent) bytes wait")
+            context.close(promise: nil)
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { unsent = 0 }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        transport.readCycleEnded()
+        context.fireChannelReadComplete()
+    }
+
+    func close() { context?.close(promise: nil) }
+}
+
+/// Bounds of connections.
+public enum TransportLimits {
+    /// Bytes that may wait for a peer that does not read (a stopped process) before its connection is closed: the data
+    /// that placement groups keep in flight to one member, several times.
+    public static let unsentBytes = 64 << 20
+    /// Between attempts to reach a node.
+    public static let reconnectDelay: TimeAmount = .milliseconds(100)
+}

@@ -1,0 +1,43 @@
+import ClusterModel
+import NIOCore
+
+/// The bytes behind payload handles, counted references. One table per event loop; used on that loop only.
+///
+/// Invariant: a handle's bytes stay until as many `drop`s as `add` (one) and `keep`s came.
+public final class PayloadTable {
+    private struct Held {
+        var bytes: ByteBuffer
+        var references: Int
+    }
+    private var held: [UInt64: Held] = [:]
+    private var lastID: UInt64 = 0
+    /// Bytes held now, for metrics and limits.
+    public private(set) var byteCount = 0
+
+    public init() { held.reserveCapacity(4096) }
+
+    public var count: Int { held.count }
+
+    /// Takes the buffer's readable bytes under a new handle with one reference.
+    public func add(_ bytes: ByteBuffer) -> PayloadHandle {
+        lastID += 1
+        held[lastID] = Held(bytes: bytes, references: 1)
+        byteCount += bytes.readableBytes
+        return PayloadHandle(id: lastID, length: bytes.readableBytes)
+    }
+
+    public func keep(_ handle: PayloadHandle) { held[handle.id]?.references += 1 }
+
+    public func drop(_ handle: PayloadHandle) {
+        guard let index = held.index(forKey: handle.id) else { return }
+        if held.values[index].references > 1 {
+            held.values[index].references -= 1
+        } else {
+            byteCount -= held.values[index].bytes.readableBytes
+            held.remove(at: index)
+        }
+    }
+
+    /// Nil for a handle that was dropped.
+    public func bytes(of handle: PayloadHandle) -> ByteBuffer? { held[handle.id]?.bytes }
+}

@@ -1,0 +1,88 @@
+import ClusterModel
+
+/// The first message on a connection, from both sides.
+public struct Hello: Hashable, Sendable {
+    public var cluster: ClusterID
+    public var node: NodeID
+    public var boot: BootID
+    public var lease: LeaseNumber
+    /// The protocol versions that the sender speaks; the lower of the two highest is spoken.
+    public var oldestProtocol: UInt16
+    public var newestProtocol: UInt16
+    public var mapVersion: MapVersion
+    /// Bits of optional abilities; none are defined yet.
+    public var features: UInt64
+    /// What the connection is for.
+    public var purpose: Purpose
+
+    public enum Purpose: UInt8, Hashable, Sendable {
+        /// Between members of placement groups and gateways.
+        case peer = 1
+        /// Administration over a node's own Unix socket.
+        case admin = 2
+    }
+
+    /// The version of this program's protocol, the only one so far.
+    public static let currentProtocol: UInt16 = 1
+
+    public init(
+        cluster: ClusterID, node: NodeID, boot: BootID, lease: LeaseNumber, oldestProtocol: UInt16 = currentProtocol,
+        newestProtocol: UInt16 = currentProtocol, mapVersion: MapVersion, features: UInt64 = 0, purpose: Purpose
+    ) {
+        self.cluster = cluster
+        self.node = node
+        self.boot = boot
+        self.lease = lease
+        self.oldestProtocol = oldestProtocol
+        self.newestProtocol = newestProtocol
+        self.mapVersion = mapVersion
+        self.features = features
+        self.purpose = purpose
+    }
+}
+
+/// One placement group of a flush.
+public struct FlushTarget: Hashable, Sendable {
+    public var pg: PGID
+    public var epoch: Epoch
+    public init(pg: PGID, epoch: Epoch) {
+        self.pg = pg
+        self.epoch = epoch
+    }
+}
+
+/// A question of the command line, or its answer: JSON in UTF-8, at most `Limits.adminBytes`.
+public struct AdminText: Hashable, Sendable {
+    public var json: [UInt8]
+    public init(json: [UInt8]) { self.json = json }
+}
+
+/// Pairs an answer with its question on one connection.
+public struct ExchangeID: Hashable, Sendable {
+    public let rawValue: UInt64
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// What travels between nodes. Order is kept per connection; what needs order says so by numbers of its own.
+public enum NodeMessage: Hashable, Sendable {
+    case hello(Hello)
+    case request(ExchangeID, PGRequest)
+    case response(ExchangeID, PGResponse)
+    case flush(ExchangeID, SessionID, MapVersion, [FlushTarget])
+    case flushed(ExchangeID, [PGResponse])
+    case replica(ReplicaMessage)
+    /// Nothing but a sign of life, with the newest map version that the sender knows.
+    case alive(MapVersion)
+    case ask(ExchangeID, AdminText)
+    case tell(ExchangeID, AdminText)
+
+    /// The payload that follows the header, if any.
+    public var payload: PayloadHandle? {
+        switch self {
+        case .request(_, let r): r.payload
+        case .response(_, let r): r.payload
+        case .replica(let m): m.payload
+        case .hello, .flush, .flushed, .alive, .ask, .tell: nil
+        }
+    }
+}
