@@ -6,6 +6,7 @@
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -39,7 +40,17 @@ const uint32_t cs_in_q_overflow = IN_Q_OVERFLOW;
 const uint32_t cs_in_ignored = IN_IGNORED;
 const int cs_at_fdcwd = AT_FDCWD;
 
-_Thread_local _Atomic(uint64_t) *cs_call_mark = NULL;
+_Thread_local cs_call_mark *cs_current_call_mark = NULL;
+
+void *cs_call_mark_make(void) {
+    cs_call_mark *mark = aligned_alloc(64, 64); /* a cache line of its own: two threads never share one */
+    if (!mark) return NULL;
+    atomic_init(&mark->count, 0);
+    atomic_init(&mark->subject, 0);
+    return mark;
+}
+
+void cs_call_mark_free(void *mark) { free(mark); }
 
 #define RETRIED(type, call)                                                                                            \
     type result;                                                                                                       \

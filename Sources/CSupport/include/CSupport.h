@@ -99,16 +99,33 @@ int cs_unmap(void *address, size_t length);
 void *cs_map_anonymous(size_t length);
 
 /* ---- Call marks: what a watchdog sees of a thread that is inside one call ----
- * A thread that has a mark counts it up when it enters a call that can hang and again when it leaves: an odd value that
+ * A thread that has a mark counts it up when it enters a call that can hang and again when it leaves: an odd count that
  * stays the same is one call that has not come back. Threads without a mark (event loops) pay one load. */
-extern _Thread_local _Atomic(uint64_t) *cs_call_mark;
-/* Gives the calling thread its mark: 8 aligned bytes that outlive the thread; NULL takes it away. */
-static inline void cs_call_mark_set(void *mark) { cs_call_mark = (_Atomic(uint64_t) *)mark; }
-static inline void cs_call_enter(void) {
-    if (cs_call_mark) atomic_fetch_add_explicit(cs_call_mark, 1, memory_order_relaxed);
+typedef struct {
+    _Atomic(uint64_t) count;
+    _Atomic(uint64_t) subject; /* whose call it is: the number of a disk */
+} cs_call_mark;
+extern _Thread_local cs_call_mark *cs_current_call_mark;
+/* A new mark (count 0), never NULL unless memory is exhausted; freed by cs_call_mark_free once no thread has it. */
+void *cs_call_mark_make(void);
+void cs_call_mark_free(void *mark);
+/* Gives the calling thread its mark, or takes it away (NULL). */
+static inline void cs_call_mark_set(void *mark) { cs_current_call_mark = (cs_call_mark *)mark; }
+static inline void cs_call_enter(uint64_t subject) {
+    cs_call_mark *mark = cs_current_call_mark;
+    if (!mark) return;
+    atomic_store_explicit(&mark->subject, subject, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mark->count, 1, memory_order_release);
 }
 static inline void cs_call_leave(void) {
-    if (cs_call_mark) atomic_fetch_add_explicit(cs_call_mark, 1, memory_order_relaxed);
+    if (cs_current_call_mark) atomic_fetch_add_explicit(&cs_current_call_mark->count, 1, memory_order_release);
+}
+static inline uint64_t cs_call_mark_count(void *mark) {
+    return atomic_load_explicit(&((cs_call_mark *)mark)->count, memory_order_acquire);
+}
+/* Belongs to the call that `count` named if the count is still the same afterwards. */
+static inline uint64_t cs_call_mark_subject(void *mark) {
+    return atomic_load_explicit(&((cs_call_mark *)mark)->subject, memory_order_acquire);
 }
 
 /* ---- CRC32C (Castagnoli; RFC 3720 appendix B.4, RFC 9260 appendix A) ----
