@@ -1,0 +1,207 @@
+import ClusterModel
+import Foundation
+import GRDB
+
+/// The rows of the store. All of these are called inside a transaction.
+extension LocalStore {
+    static let schema = """
+        CREATE TABLE store (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            cluster BLOB NOT NULL,
+            revision INTEGER NOT NULL,
+            forgotten INTEGER NOT NULL,
+            nextLease INTEGER NOT NULL,
+            nextWord INTEGER NOT NULL,
+            leaseFile BLOB,
+            leaseBoot BLOB,
+            leasePath TEXT,
+            silentUntil INTEGER,
+            firstLease INTEGER
+        ) STRICT;
+        CREATE TABLE records (key BLOB PRIMARY KEY NOT NULL, value BLOB, revision INTEGER NOT NULL) STRICT;
+        CREATE INDEX recordsByRevision ON records (revision);
+        CREATE INDEX deletions ON records (revision) WHERE value IS NULL;
+        CREATE TABLE leases (
+            number INTEGER PRIMARY KEY,
+            word INTEGER NOT NULL,
+            drawn INTEGER NOT NULL,
+            owner TEXT NOT NULL
+        ) STRICT;
+        """
+
+    static func initialise(_ db: Database, cluster: ClusterID) throws {
+        try db.execute(sql: schema)
+        try db.execute(
+            sql: "INSERT INTO store (one, cluster, revision, forgotten, nextLease, nextWord) VALUES (1, ?, 0, 0, 1, 0)",
+            arguments: [bytes(cluster.rawValue)])
+        try db.execute(sql: "PRAGMA application_id = \(applicationID); PRAGMA user_version = \(format)")
+    }
+
+    // MARK: header
+
+    static func header(_ db: Database) throws -> Header {
+        let statement = try db.cachedStatement(sql: "SELECT * FROM store")
+        guard let row = try Row.fetchAll(statement).first, let cluster = number(row["cluster"] as Data?) else {
+            throw DatabaseError(message: "the store has no header")
+        }
+        var record: LeaseFileRecord?
+        if let id = number(row["leaseFile"] as Data?), let boot = number(row["leaseBoot"] as Data?) {
+            record = LeaseFileRecord(
+                id: LeaseFileID(id), boot: BootID(boot), path: row["leasePath"],
+                silentUntil: Instant(nanoseconds: UInt64(bitPattern: row["silentUntil"] as Int64)),
+                firstLease: row["firstLease"])
+        }
+        return Header(
+            cluster: ClusterID(cluster), revision: Revision(row["revision"]), forgotten: Revision(row["forgotten"]),
+            nextLease: row["nextLease"], nextWord: row["nextWord"], leaseFile: record)
+    }
+
+    static func setRevision(_ db: Database, _ revision: Revision) throws {
+        try run(db, "UPDATE store SET revision = ?", [revision.rawValue])
+    }
+
+    static func setLeaseFile(_ db: Database, _ record: LeaseFileRecord) throws {
+        try run(
+            db,
+            "UPDATE store SET nextWord = 0, leaseFile = ?, leaseBoot = ?, leasePath = ?, silentUntil = ?, firstLease = ?",
+            [
+                bytes(record.id.rawValue), bytes(record.boot.rawValue), record.path,
+                Int64(bitPattern: record.silentUntil.nanoseconds), record.firstLease,
+            ])
+        try run(db, "DELETE FROM leases", [])
+    }
+
+    // MARK: records
+
+    static func version(_ db: Database, _ key: Key) throws -> KeyVersion {
+        let statement = try db.cachedStatement(sql: "SELECT revision FROM records WHERE key = ? AND value IS NOT NULL")
+        guard let revision = try Int64.fetchAll(statement, arguments: [Data(key.bytes)]).first else { return .absent }
+        return .changed(Revision(revision))
+    }
+
+    static func entry(_ db: Database, _ key: Key) throws -> KeyValue? {
+        let statement = try db.cachedStatement(
+            sql: "SELECT value, revision FROM records WHERE key = ? AND value IS NOT NULL")
+        guard let row = try Row.fetchAll(statement, arguments: [Data(key.bytes)]).first else { return nil }
+        return KeyValue(key: key, value: [UInt8](row["value"] as Data), revision: Revision(row["revision"]))
+    }
+
+    static func entries(_ db: Database, prefix: Key) throws -> [KeyValue] {
+        let limit = CoordinationLimits.entriesPerRead
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT key, value, revision FROM records
+                WHERE key >= ? AND (? IS NULL OR key < ?) AND value IS NOT NULL ORDER BY key LIMIT ?
+                """)
+        let end = prefix.firstBehindPrefix.map { Data($0.bytes) }
+        let rows = try Row.fetchAll(statement, arguments: [Data(prefix.bytes), end, end, limit + 1])
+        guard rows.count <= limit else {
+            throw CoordinationError.invalid("a read of more than \(limit) records (prefix \(prefix))")
+        }
+        return rows.map {
+            KeyValue(
+                key: Key([UInt8]($0["key"] as Data)), value: [UInt8]($0["value"] as Data),
+                revision: Revision($0["revision"]))
+        }
+    }
+
+    static func put(_ db: Database, _ key: Key, _ value: [UInt8], at revision: Revision) throws {
+        try run(
+            db,
+            """
+            INSERT INTO records (key, value, revision) VALUES (?, ?, ?)
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision
+            """, [Data(key.bytes), Data(value), revision.rawValue])
+    }
+
+    /// False if there was nothing to delete.
+    static func delete(_ db: Database, _ key: Key, at revision: Revision) throws -> Bool {
+        try run(
+            db, "UPDATE records SET value = NULL, revision = ? WHERE key = ? AND value IS NOT NULL",
+            [revision.rawValue, Data(key.bytes)])
+        return db.changesCount > 0
+    }
+
+    /// Keeps the number of remembered deletions bounded: of too many, the older half is forgotten.
+    static func forgetDeletions(_ db: Database) throws {
+        let limit = CoordinationLimits.rememberedDeletions
+        let statement = try db.cachedStatement(
+            sql: "SELECT revision FROM records WHERE value IS NULL ORDER BY revision DESC LIMIT 1 OFFSET ?")
+        guard try !Int64.fetchAll(statement, arguments: [limit]).isEmpty,
+            let last = try Int64.fetchAll(statement, arguments: [limit / 2]).first
+        else { return }
+        try run(db, "DELETE FROM records WHERE value IS NULL AND revision <= ?", [last])
+        try run(db, "UPDATE store SET forgotten = ?", [last])
+    }
+
+    /// A place in the order of changes: behind `key` of `revision`, or behind all of `revision`.
+    struct Place: Equatable {
+        var revision: Revision
+        var key: Key?
+    }
+
+    /// The changes behind `place` with that prefix, in order of (revision, key), at most `limit`.
+    static func changes(_ db: Database, prefix: Key, behind place: Place, limit: Int) throws -> [WatchEvent] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT key, value, revision FROM records
+                WHERE revision >= ? AND (revision > ? OR (? IS NOT NULL AND key > ?))
+                    AND key >= ? AND (? IS NULL OR key < ?)
+                ORDER BY revision, key LIMIT ?
+                """)
+        let revision = place.revision.rawValue
+        let last = place.key.map { Data($0.bytes) }
+        let end = prefix.firstBehindPrefix.map { Data($0.bytes) }
+        let rows = try Row.fetchAll(
+            statement, arguments: [revision, revision, last, last, Data(prefix.bytes), end, end, limit])
+        return rows.map {
+            WatchEvent(
+                key: Key([UInt8]($0["key"] as Data)), value: ($0["value"] as Data?).map { [UInt8]($0) },
+                revision: Revision($0["revision"]))
+        }
+    }
+
+    // MARK: leases
+
+    static func lease(_ db: Database, _ number: LeaseNumber) throws -> LeaseRow? {
+        let statement = try db.cachedStatement(sql: "SELECT number, word, drawn, owner FROM leases WHERE number = ?")
+        return try Row.fetchAll(statement, arguments: [number.rawValue]).first.map(leaseRow)
+    }
+
+    static func leases(_ db: Database) throws -> [LeaseRow] {
+        let statement = try db.cachedStatement(sql: "SELECT number, word, drawn, owner FROM leases ORDER BY number")
+        return try Row.fetchAll(statement).map(leaseRow)
+    }
+
+    static func addLease(_ db: Database, _ lease: LeaseRow, nextLease: UInt32, nextWord: Int) throws {
+        try run(
+            db, "INSERT INTO leases (number, word, drawn, owner) VALUES (?, ?, ?, ?)",
+            [lease.number.rawValue, lease.word, Int64(lease.drawn), lease.owner.description])
+        try run(db, "UPDATE store SET nextLease = ?, nextWord = ?", [nextLease, nextWord])
+    }
+
+    static func removeLease(_ db: Database, _ number: LeaseNumber) throws {
+        try run(db, "DELETE FROM leases WHERE number = ?", [number.rawValue])
+    }
+
+    private static func leaseRow(_ row: Row) -> LeaseRow {
+        LeaseRow(
+            number: LeaseNumber(row["number"]), word: row["word"], drawn: UInt64(row["drawn"] as Int64),
+            owner: LeaseOwner(row["owner"]))
+    }
+
+    // MARK: help
+
+    private static func run(_ db: Database, _ sql: String, _ arguments: StatementArguments) throws {
+        try db.cachedStatement(sql: sql).execute(arguments: arguments)
+    }
+
+    private static func bytes(_ number: UInt128) -> Data {
+        withUnsafeBytes(of: number.bigEndian) { Data($0) }
+    }
+
+    private static func number(_ data: Data?) -> UInt128? {
+        guard let data, data.count == 16 else { return nil }
+        return data.reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
+    }
+}
