@@ -191,6 +191,37 @@ public enum NamespaceOperation: Hashable, Sendable {
     case abandonReservation
     /// Takes in the usage that data groups report, in bytes and blocks.
     case recordUsage(bytes: UInt64)
+    /// Makes the root directory of a new fileset; nothing if it is there. Always stable, the first operation of a fileset.
+    case initialize(FilesetSetup)
+    /// Sets what the fileset may use; operations that need more than it answer `quotaExceeded`.
+    case setQuota(FilesetQuota)
+}
+
+/// What a new fileset begins with.
+public struct FilesetSetup: Hashable, Sendable {
+    /// Permission bits of the root directory: 0 … 0o7777.
+    public var mode: UInt16
+    public var uid: UInt32
+    public var gid: UInt32
+    /// Of every file that is made in the fileset.
+    public var layout: Layout
+    public init(mode: UInt16 = 0o755, uid: UInt32 = 0, gid: UInt32 = 0, layout: Layout = .standard) {
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.layout = layout
+    }
+}
+
+/// What a fileset may use; nil is without limit.
+public struct FilesetQuota: Hashable, Sendable {
+    public var bytes: UInt64?
+    public var inodes: UInt64?
+    public init(bytes: UInt64? = nil, inodes: UInt64? = nil) {
+        self.bytes = bytes
+        self.inodes = inodes
+    }
+    public static let unlimited = FilesetQuota()
 }
 
 /// An operation as it is logged: all that could differ between replicas is fixed here.
@@ -291,6 +322,20 @@ public enum NamespaceQuery: Hashable, Sendable {
     case usage
     /// Range deletions that have not been finished, for the metadata primary itself; at most `limit`.
     case pendingDeletions(after: InodeNumber, limit: Int)
+}
+
+/// A query as it travels: who asks, through which session.
+public struct NamespaceQuestion: Hashable, Sendable {
+    /// After squashing.
+    public var credentials: Credentials
+    /// The gateway that asks. While other sessions write to an inode its times move; for its own writes it knows better.
+    public var session: SessionID
+    public var query: NamespaceQuery
+    public init(credentials: Credentials, session: SessionID, query: NamespaceQuery) {
+        self.credentials = credentials
+        self.session = session
+        self.query = query
+    }
 }
 
 public enum ListDetail: UInt8, Hashable, Sendable {

@@ -1,0 +1,51 @@
+import ClusterModel
+import Wire
+
+/// The primary's clock for a fileset: the times of entries rise, and are later than any that was answered.
+public struct NamespaceClock: Sendable {
+    private var last: Timestamp
+
+    /// `last`: the time of the newest entry of the log.
+    public init(last: Timestamp) { self.last = last }
+
+    /// The time of an entry that is being named: max(now, last + 1 ns).
+    public mutating func name(at now: Timestamp) -> Timestamp {
+        last = max(now, Timestamp(nanoseconds: last.nanoseconds + 1))
+        return last
+    }
+
+    /// The time to answer a query with, as the moving time of inodes that are being written.
+    public mutating func answer(at now: Timestamp) -> Timestamp {
+        last = max(now, last)
+        return last
+    }
+}
+
+/// What the primary remembers of the moving times that queries were answered with, so that settled times are never earlier
+/// (namespace.md, Attributes before tokens). Not replicated: a new primary starts from the time of its activation.
+public struct AnsweredTimes: Sendable {
+    /// At least every time answered for an inode that is not in `latest`.
+    private var floor: Timestamp
+    private var latest: [InodeNumber: Timestamp] = [:]
+    private var order = Queue<InodeNumber>()
+
+    public init(activation: Timestamp) { floor = activation }
+
+    /// `time` was shown as the moving time of these inodes.
+    public mutating func answered(_ inodes: [InodeNumber], at time: Timestamp) {
+        for inode in inodes {
+            if latest.updateValue(time, forKey: inode) == nil { order.append(inode) }
+            if latest.count > NamespaceLimits.answeredInodes, let oldest = order.popFirst(),
+                let its = latest.removeValue(forKey: oldest)
+            {
+                floor = max(floor, its)
+            }
+        }
+    }
+
+    /// The operation as it is to be named: a settlement gets a time that is not earlier than what was answered.
+    public func fixed(_ operation: NamespaceOperation) -> NamespaceOperation {
+        guard case .settle(let inode, let session, let modified) = operation else { return operation }
+        return .settle(inode: inode, session: session, modified: max(modified, latest[inode] ?? floor))
+    }
+}

@@ -1,0 +1,224 @@
+import ClusterModel
+import Wire
+
+/// One operation of the log, decided.
+public struct NamespaceChange: Sendable {
+    public var name: EntryName
+    /// Fixed by the primary (`NamespaceClock`).
+    public var time: Timestamp
+    public var session: SessionID
+    public var request: RequestNumber
+    public var call: CallIdentity?
+    public var entry: NamespaceEntry
+
+    public init(
+        name: EntryName, time: Timestamp, session: SessionID, request: RequestNumber, call: CallIdentity?,
+        entry: NamespaceEntry
+    ) {
+        self.name = name
+        self.time = time
+        self.session = session
+        self.request = request
+        self.call = call
+        self.entry = entry
+    }
+}
+
+/// What became of an operation.
+public struct NamespaceOutcome: Hashable, Sendable {
+    public enum Origin: Hashable, Sendable {
+        case executed
+        /// The request or the call had been executed before: this is its first answer.
+        case kept
+    }
+    public var result: NamespaceResult
+    /// `result`, encoded: what travels and what is kept.
+    public var encoded: [UInt8]
+    public var origin: Origin
+    public init(result: NamespaceResult, encoded: [UInt8], origin: Origin) {
+        self.result = result
+        self.encoded = encoded
+        self.origin = origin
+    }
+}
+
+/// A fileset's namespace as a state machine over rows: applies decided operations in the order of the log, and answers
+/// queries. Not a value that is copied: one machine works on one set of rows, on one thread.
+///
+/// Invariants:
+/// - the result and the rows depend on the log alone: on no clock, row order, hash or batch boundary;
+/// - an entry that is in the rows is not applied again; the entry's effects and its name get into the rows together;
+/// - a failed operation changes nothing but the windows of replies;
+/// - between batches nothing is held back: the rows are the state.
+public struct NamespaceMachine {
+    public internal(set) var state: FilesetState
+    var windows = ReplyWindows()
+    var inodes = HeldInodes()
+    /// The entry that is being applied.
+    var now = Timestamp.zero
+    var version: UInt64 = 0
+    var asker = SessionID.none
+    /// Whether `state` has changed since it was last put into the rows.
+    private var isAhead = false
+    private var dropped: [UInt64] = []
+
+    /// Opens the rows; new ones are empty until `.initialize` is applied.
+    public init(fileset: FilesetID, rows: some NamespaceRowReader) throws {
+        if let bytes = try rows.state() {
+            state = try FilesetState(bytes)
+            guard state.fileset == fileset else { throw NamespaceFault.otherFileset(state.fileset) }
+        } else {
+            state = FilesetState(fileset: fileset)
+        }
+        var n: UInt64 = 0
+        while true {
+            let replies = try rows.replies(after: n, limit: 1024)
+            guard let last = replies.last else { break }
+            for reply in replies {
+                let row = try ReplyRow(reply.bytes)
+                // Rows that the windows drop here are expired ones; they go when the windows next meet them.
+                windows.keep(
+                    reply.n, time: row.time, session: row.session, number: row.number, call: row.call, dropped: &dropped)
+            }
+            n = last.n
+        }
+    }
+
+    /// The last entry in the rows, or in what `commit` will put there.
+    public var applied: EntryName { state.applied }
+
+    /// Inode numbers that may be given without a further reservation. Whoever names entries admits no more creations than
+    /// this beside those under way.
+    public var inodesLeft: UInt64 {
+        let next = state.nextInode.rawValue
+        return state.reserved.rawValue >= next ? state.reserved.rawValue - next + 1 : 0
+    }
+
+    /// The reservation that the primary logs next, stably; nil while enough is left.
+    public var wantedReservation: InodeNumber? {
+        guard inodesLeft < NamespaceLimits.reservationStep else { return nil }
+        let base = max(state.nextInode.rawValue - 1, state.reserved.rawValue)
+        return InodeNumber(base + NamespaceLimits.reservationStep)
+    }
+
+    /// The encoded result of a request that was executed; a duplicate need not be logged. `belowWindow` is answered `nil`
+    /// here and told by `isBelowWindow`.
+    public func keptResult(_ session: SessionID, _ request: RequestNumber, rows: some NamespaceRowReader) throws -> [UInt8]? {
+        guard case .kept(let n) = windows.find(session, request) else { return nil }
+        return try reply(n, rows)
+    }
+
+    /// The encoded result of a call that was executed less than 120 s before `time`.
+    public func keptResult(_ call: CallIdentity, at time: Timestamp, rows: some NamespaceRowReader) throws -> [UInt8]? {
+        guard let n = windows.find(call, at: time) else { return nil }
+        return try reply(n, rows)
+    }
+
+    /// Whether the request was answered so long ago that its result is gone.
+    public func isBelowWindow(_ session: SessionID, _ request: RequestNumber) -> Bool {
+        windows.find(session, request) == .below
+    }
+
+    /// Applies the next entry of the log. Nil when it is in the rows already (a replay).
+    public mutating func apply(_ change: NamespaceChange, rows: some NamespaceRows) throws -> NamespaceOutcome? {
+        guard try advance(to: change.name) else { return nil }
+        guard change.entry.semantics == FilesetState.semantics else {
+            throw NamespaceFault.unknownSemantics(change.entry.semantics)
+        }
+        now = max(change.time, Timestamp(nanoseconds: state.lastTime.nanoseconds + 1))
+        state.lastTime = now
+        version = change.name.n
+        asker = change.session
+        dropped.removeAll(keepingCapacity: true)
+        windows.prune(at: now, dropped: &dropped)
+
+        let outcome: NamespaceOutcome
+        var kept: UInt64?
+        var isBelow = false
+        switch windows.find(change.session, change.request) {
+        case .kept(let n): kept = n
+        case .below: isBelow = true
+        case .new: if let call = change.call { kept = windows.find(call, at: now) }
+        }
+        if let kept {
+            let bytes = try reply(kept, rows)
+            outcome = NamespaceOutcome(result: try NamespaceResult(decoding: bytes), encoded: bytes, origin: .kept)
+        } else if isBelow {
+            // Nobody waits for it: a session sends number k + 256 only when k has ended.
+            outcome = NamespaceOutcome(NamespaceResult(failure: .invalid))
+        } else {
+            outcome = NamespaceOutcome(try execute(change.entry, rows))
+        }
+        if !isBelow { try keep(outcome, of: change, rows) }
+        for n in dropped { try rows.deleteReply(n) }
+        return outcome
+    }
+
+    /// Passes an entry that is no operation (`.empty`, `.scrubMark`).
+    public mutating func skip(_ name: EntryName) throws { _ = try advance(to: name) }
+
+    /// Makes everything applied so far one with the rows. Called at the end of a batch, before its answers go out.
+    public mutating func commit(rows: some NamespaceRows) throws {
+        guard isAhead else { return }
+        try inodes.flush(to: rows)
+        try rows.putState(state.encoded())
+        try rows.commit()
+        isAhead = false
+    }
+
+    /// False for an entry that has been applied.
+    private mutating func advance(to name: EntryName) throws -> Bool {
+        if name <= state.applied { return false }
+        guard name.n == state.applied.n + 1 else {
+            throw NamespaceFault.outOfOrder(applied: state.applied, next: name)
+        }
+        state.applied = name
+        isAhead = true
+        return true
+    }
+
+    private mutating func keep(_ outcome: NamespaceOutcome, of change: NamespaceChange, _ rows: some NamespaceRows) throws {
+        let hasNumber = change.session != .none && change.request != .none
+        guard hasNumber || change.call != nil else { return }
+        if outcome.origin == .kept, windows.find(change.session, change.request) != .new { return }
+        // A call that came back under another number keeps its first age.
+        let call = outcome.origin == .kept ? nil : change.call
+        let row = ReplyRow(
+            time: now, session: change.session, number: change.request, call: call, result: outcome.encoded)
+        try rows.putReply(version, row.encoded())
+        windows.keep(
+            version, time: now, session: change.session, number: change.request, call: call, dropped: &dropped)
+    }
+
+    private func reply(_ n: UInt64, _ rows: some NamespaceRowReader) throws -> [UInt8] {
+        guard let bytes = try rows.reply(n) else { throw NamespaceFault.missingRow("the reply of entry \(n)") }
+        return try ReplyRow(bytes).result
+    }
+
+    /// Ends a session's window: its requests are over.
+    mutating func endWindow(of session: SessionID, _ rows: some NamespaceRows) throws {
+        var anonymous: [UInt64] = []
+        windows.end(session, dropped: &dropped, anonymous: &anonymous)
+        for n in anonymous {
+            guard let bytes = try rows.reply(n) else { throw NamespaceFault.missingRow("the reply of entry \(n)") }
+            var row = try ReplyRow(bytes)
+            row.session = .none
+            row.number = .none
+            try rows.putReply(n, row.encoded())
+        }
+    }
+}
+
+extension NamespaceOutcome {
+    init(_ result: NamespaceResult) {
+        var w = WireWriter(capacity: 512)
+        result.encode(into: &w)
+        self.init(result: result, encoded: w.bytes, origin: .executed)
+    }
+}
+
+extension NamespaceResult {
+    init(decoding bytes: [UInt8]) throws {
+        self = try decodeRow(bytes) { r throws(WireError) in try NamespaceResult(from: &r) }
+    }
+}

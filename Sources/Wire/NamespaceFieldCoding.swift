@@ -1,0 +1,181 @@
+import ClusterModel
+
+/// Bounds of what namespace messages may hold; a decoder refuses what exceeds them.
+public enum NamespaceWireLimits {
+    /// Supplementary groups of a caller. AUTH_SYS has 16; other doors may know more.
+    public static let groups = 1024
+    /// Bytes of a symbolic link's target.
+    public static let symbolicLinkTarget = 4096
+    /// Entries of one listing, and rows of one page of pending deletions.
+    public static let listedEntries = 512
+}
+
+extension WireReader {
+    /// A raw value of one of our enums; `what` names the field in the error.
+    mutating func raw<E: RawRepresentable>(_ type: E.Type, _ what: StaticString) throws(WireError) -> E
+    where E.RawValue == UInt8 {
+        let value = try u8()
+        guard let result = E(rawValue: value) else { throw WireError("\(value) is no \(what)") }
+        return result
+    }
+}
+
+extension Credentials {
+    public func encode(into w: inout WireWriter) {
+        w.u32(uid)
+        w.u32(gid)
+        w.list(groups) { w, g in w.u32(g) }
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        let uid = try r.u32()
+        let gid = try r.u32()
+        let groups = try r.list(atMost: NamespaceWireLimits.groups, elementBytes: 4) { r throws(WireError) in try r.u32() }
+        self.init(uid: uid, gid: gid, groups: groups)
+    }
+}
+
+extension FileName {
+    public func encode(into w: inout WireWriter) { w.blob(bytes) }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        guard let name = FileName(try r.blob(atMost: FileName.maximumLength)) else {
+            throw WireError("a name that is empty, \".\", \"..\", or has a NUL or a slash in it")
+        }
+        self = name
+    }
+}
+
+extension DeviceNumber {
+    func encode(into w: inout WireWriter) {
+        w.u32(major)
+        w.u32(minor)
+    }
+
+    init(from r: inout WireReader) throws(WireError) { self.init(major: try r.u32(), minor: try r.u32()) }
+}
+
+extension Layout {
+    public func encode(into w: inout WireWriter) {
+        w.u32(UInt32(stripeUnit))
+        w.u8(UInt8(stripeCount))
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        let unit = Int(try r.u32())
+        let count = Int(try r.u8())
+        guard let layout = Layout(stripeUnit: unit, stripeCount: count) else {
+            throw WireError("a layout of \(count) objects in stripe units of \(unit) bytes")
+        }
+        self = layout
+    }
+}
+
+extension TruncationMark {
+    public func encode(into w: inout WireWriter) {
+        w.u64(number.rawValue)
+        w.u64(size)
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        self.init(number: TruncationNumber(try r.u64()), size: try r.u64())
+    }
+}
+
+extension FileID {
+    func encode(into w: inout WireWriter) {
+        w.u32(fileset.rawValue)
+        w.u64(inode.rawValue)
+    }
+
+    init(from r: inout WireReader) throws(WireError) {
+        self.init(fileset: FilesetID(try r.u32()), inode: InodeNumber(try r.u64()))
+    }
+}
+
+extension Timestamp {
+    func encode(into w: inout WireWriter) { w.i64(nanoseconds) }
+    init(from r: inout WireReader) throws(WireError) { self.init(nanoseconds: try r.i64()) }
+}
+
+extension FileAttributes {
+    public func encode(into w: inout WireWriter) {
+        w.u8(kind.rawValue)
+        w.u16(mode)
+        w.u32(linkCount)
+        w.u32(uid)
+        w.u32(gid)
+        w.u64(size)
+        w.u64(used)
+        device.encode(into: &w)
+        file.encode(into: &w)
+        w.u64(generation)
+        accessTime.encode(into: &w)
+        modificationTime.encode(into: &w)
+        changeTime.encode(into: &w)
+        w.u64(changeCounter)
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        let kind = try r.raw(FileKind.self, "file kind")
+        self.init(
+            kind: kind, mode: try WireReader.mode(try r.u16()), linkCount: try r.u32(), uid: try r.u32(),
+            gid: try r.u32(), size: try r.u64(), used: try r.u64(), device: try DeviceNumber(from: &r),
+            file: try FileID(from: &r), generation: try r.u64(), accessTime: try Timestamp(from: &r),
+            modificationTime: try Timestamp(from: &r), changeTime: try Timestamp(from: &r), changeCounter: try r.u64())
+    }
+
+    /// The fewest bytes that attributes take.
+    static let encodedBytes = 1 + 2 + 12 + 16 + 8 + 12 + 8 + 24 + 8
+}
+
+extension WireReader {
+    static func mode(_ value: UInt16) throws(WireError) -> UInt16 {
+        guard value <= 0o7777 else { throw WireError("a mode of \(value), which has bits beyond 07777") }
+        return value
+    }
+}
+
+extension FileHint {
+    public func encode(into w: inout WireWriter) {
+        layout.encode(into: &w)
+        w.u64(limit)
+        truncation.encode(into: &w)
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        self.init(layout: try Layout(from: &r), limit: try r.u64(), truncation: try TruncationMark(from: &r))
+    }
+}
+
+extension Inode {
+    public func encode(into w: inout WireWriter) {
+        attributes.encode(into: &w)
+        w.optional(hint) { w, h in h.encode(into: &w) }
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        let attributes = try FileAttributes(from: &r)
+        let hint = try r.optional { r throws(WireError) in try FileHint(from: &r) }
+        self.init(attributes: attributes, hint: hint)
+    }
+}
+
+extension RangeDeletion {
+    /// As the namespace knows it: without the edge, which the executor adds for each group.
+    func encodeWithoutEdge(into w: inout WireWriter) {
+        precondition(edge == nil, "a namespace row or result never has an edge: only its executor adds one")
+        file.encode(into: &w)
+        truncation.encode(into: &w)
+        layout.encode(into: &w)
+        w.u8(kind.rawValue)
+    }
+
+    init(withoutEdgeFrom r: inout WireReader) throws(WireError) {
+        self.init(
+            file: try FileID(from: &r), truncation: try TruncationMark(from: &r), layout: try Layout(from: &r),
+            kind: try r.raw(RangeDeletion.Kind.self, "kind of range deletion"), edge: nil)
+    }
+
+    static let encodedBytes = 12 + 16 + 5 + 1
+}
