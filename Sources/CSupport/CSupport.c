@@ -87,6 +87,7 @@ int cs_fallocate(int fd, int mode, int64_t offset, int64_t length) { RETRIED(int
 
 int cs_ftruncate(int fd, int64_t length) { RETRIED(int, ftruncate(fd, length)); }
 
+/* A sync that ends by EINTR has reported no error of writing: that one would have come first. So it may be retried. */
 int cs_fdatasync(int fd) { RETRIED(int, fdatasync(fd)); }
 
 int cs_fsync(int fd) { RETRIED(int, fsync(fd)); }

@@ -60,7 +60,8 @@ public struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {
         switch cause {
         case .system(let errno): "\(operation.rawValue) \(path): \(String(cString: strerror(errno))) (errno \(errno))"
         case .database(let code, let message): "\(operation.rawValue) \(path): \(message) (SQLite \(code))"
-        case .endOfFile(let wanted, let got): "\(operation.rawValue) \(path): file ended after \(got) of \(wanted) bytes"
+        case .endOfFile(let wanted, let got):
+            "\(operation.rawValue) \(path): file ended after \(got) of \(wanted) bytes"
         case .malformed(let what): "\(operation.rawValue) \(path): \(what)"
         case .limit(let what): "\(operation.rawValue) \(path): \(what)"
         case .stuck: "\(operation.rawValue) \(path): a call has not returned; the disk is taken out of service"

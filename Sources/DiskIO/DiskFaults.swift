@@ -17,7 +17,7 @@ public final class DiskFaults: Sendable {
     /// One fault: which calls it meets, and what happens to them.
     public struct Rule: Hashable, Sendable {
         public var operation: DiskError.Operation
-        /// The file's name begins with this; empty: every file.
+        /// The file's name begins with this; empty: every file. The folder itself is called "/".
         public var namePrefix: String
         /// Which of the matching calls, counted from 1.
         public var calls: ClosedRange<Int>
@@ -123,7 +123,7 @@ public final class DiskFaults: Sendable {
             for index in state.rules.indices {
                 let rule = state.rules[index].rule
                 guard rule.operation == operation, name.hasPrefix(rule.namePrefix) else { continue }
-                if let bytes = rule.bytes, offset >= bytes.upperBound || offset + Int64(count) <= bytes.lowerBound { continue }
+                if let bytes = rule.bytes, !bytes.overlaps(offset..<offset + Int64(count)) { continue }
                 state.rules[index].met += 1
                 guard rule.calls.contains(state.rules[index].met) else { continue }
                 switch rule.effect {

@@ -104,43 +104,51 @@ public final class DiskFile: Sendable {
 
     /// Writes the parts one after the other from `offset`: one pwritev for up to 1,024 of them.
     public func write(_ parts: [UnsafeRawBufferPointer], at offset: Int64) throws(DiskError) {
-        var vector: [iovec] = []
-        vector.reserveCapacity(min(parts.count, DiskLimits.vectorParts))
         var next = 0
         var position = offset
         while next < parts.count {
-            vector.removeAll(keepingCapacity: true)
-            var total = 0
-            while next < parts.count && vector.count < DiskLimits.vectorParts {
-                // pwritev only reads the memory; iovec has no const form.
-                vector.append(
-                    iovec(iov_base: UnsafeMutableRawPointer(mutating: parts[next].baseAddress), iov_len: parts[next].count))
-                total += parts[next].count
-                next += 1
+            let end = min(next + DiskLimits.vectorParts, parts.count)
+            let result: Result<Int, DiskError> = withUnsafeTemporaryAllocation(of: iovec.self, capacity: end - next) {
+                vector in
+                var total = 0
+                for index in next..<end {
+                    // pwritev only reads the memory; iovec has no const form.
+                    vector.initializeElement(
+                        at: index - next,
+                        to: iovec(
+                            iov_base: UnsafeMutableRawPointer(mutating: parts[index].baseAddress),
+                            iov_len: parts[index].count))
+                    total += parts[index].count
+                }
+                do throws(DiskError) {
+                    try writeAll(vector, total: total, at: position)
+                    return .success(total)
+                } catch { return .failure(error) }
             }
-            try writeAll(&vector, total: total, at: position)
-            position += Int64(total)
+            position += Int64(try result.get())
+            next = end
         }
     }
 
-    private func writeAll(_ vector: inout [iovec], total: Int, at offset: Int64) throws(DiskError) {
+    private func writeAll(
+        _ vector: UnsafeMutableBufferPointer<iovec>, total: Int, at offset: Int64
+    ) throws(DiskError) {
+        var first = 0
         var done = 0
         while done < total {
             let at = offset + Int64(done)
             let wrote = try call(.write, at: at, count: total - done) { [descriptor] in
-                vector.withUnsafeBufferPointer {
-                    cs_pwritev2(descriptor, $0.baseAddress, Int32($0.count), at, 0)
-                }
+                cs_pwritev2(descriptor, vector.baseAddress.map { $0 + first }, Int32(vector.count - first), at, 0)
             }
             try advance(&done, by: wrote)
             guard done < total else { return }
             var rest = wrote
-            while let first = vector.first, first.iov_len <= rest {
-                rest -= first.iov_len
-                vector.removeFirst()
+            while vector[first].iov_len <= rest {
+                rest -= vector[first].iov_len
+                first += 1
             }
-            vector[0].iov_base += rest
-            vector[0].iov_len -= rest
+            vector[first].iov_base += rest
+            vector[first].iov_len -= rest
         }
     }
 
@@ -240,7 +248,8 @@ public final class DiskFile: Sendable {
             let error = DiskError(operation, path: path, .system(Int32(-result)))
             switch operation {
             case .write, .sync, .writeback: health.fail(error)
-            case .open, .read, .allocate, .punch, .truncate, .status, .list, .rename, .remove, .lock, .database, .commit,
+            case .open, .read, .allocate, .punch, .truncate, .status, .list, .rename, .remove, .lock, .database,
+                .commit,
                 .checkpoint, .thread:
                 break
             }

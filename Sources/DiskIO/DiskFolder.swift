@@ -65,7 +65,7 @@ public final class DiskFolder: Sendable {
         try refuseIfFailed(.sync, "")
         cs_call_enter(health.number)
         var result: Int32
-        if let errno = health.faults?.meet(.sync, name: "", offset: 0, count: 0) {
+        if let errno = health.faults?.meet(.sync, name: "/", offset: 0, count: 0) {
             result = -errno
         } else {
             result = cs_fsync(descriptor)

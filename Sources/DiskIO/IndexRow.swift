@@ -43,7 +43,7 @@ public enum ChunkKind: Int64, Hashable, Sendable, CaseIterable {
     case slotReferences = 1
 }
 
-/// Single values of a disk. The index's own format stands apart (`IndexRows.Format`).
+/// Single values of a disk. The index's own format stands apart (`IndexSchema.Format`).
 public enum MetaKey: Int64, Hashable, Sendable, CaseIterable {
     /// Position P of the last checkpoint: all changes before it are in the index.
     case appliedPosition = 1

@@ -2,16 +2,7 @@ import ClusterModel
 
 /// A disk's index: rows of byte strings under integer keys, in one SQLite database on one thread. What the bytes mean is
 /// the store's business (store.md, Parts).
-///
-/// Rows of objects lie in a rowid table with a unique index rather than in key order: an update of a random row then
-/// writes one page of 4 KiB; a table ordered by key would need pages of 8 KiB to hold rows of 1.2 KiB, and write them
-/// (measured: 16 instead of 28 µs a put, and half the WAL).
 public final class IndexRows {
-    /// The formats of the index; each case says what it changed.
-    public enum Format: Int64, Sendable, CaseIterable {
-        case first = 1
-    }
-
     /// A position in the order of (version, object) within a placement group.
     public struct ChangePosition: Hashable, Sendable {
         public var version: EntryName
@@ -40,8 +31,8 @@ public final class IndexRows {
     ) throws(DiskError) {
         let database = try SQLiteDatabase(in: folder, name: IndexRows.fileName, existence, options: options)
         switch existence {
-        case .new: try IndexRows.create(in: database)
-        case .existing: try IndexRows.checkFormat(of: database)
+        case .new: try IndexSchema.create(in: database)
+        case .existing: try IndexSchema.checkFormat(of: database)
         }
         self.database = database
         let key = "fileset=? AND inode=? AND object=?"
@@ -76,50 +67,13 @@ public final class IndexRows {
         blobs = try BlobStatements(database)
     }
 
-    private static func create(in database: SQLiteDatabase) throws(DiskError) {
-        try database.transaction { () throws(DiskError) in
-            try database.execute(
-                """
-                CREATE TABLE format(number INTEGER NOT NULL);
-                INSERT INTO format VALUES(\(Format.first.rawValue));
-                CREATE TABLE rows(
-                    fileset INTEGER NOT NULL, inode INTEGER NOT NULL, object INTEGER NOT NULL,
-                    mebibyte INTEGER NOT NULL, value BLOB NOT NULL,
-                    UNIQUE(fileset,inode,object,mebibyte));
-                CREATE TABLE objects(
-                    fileset INTEGER NOT NULL, inode INTEGER NOT NULL, object INTEGER NOT NULL,
-                    pg INTEGER NOT NULL, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
-                    truncation INTEGER NOT NULL, value BLOB NOT NULL,
-                    PRIMARY KEY(fileset,inode,object)) WITHOUT ROWID;
-                CREATE INDEX objects_by_version ON objects(pg,epoch,n,fileset,inode,object);
-                CREATE TABLE groups(pg INTEGER PRIMARY KEY, value BLOB NOT NULL);
-                CREATE TABLE chunks(
-                    kind INTEGER NOT NULL, number INTEGER NOT NULL, value BLOB NOT NULL, UNIQUE(kind,number));
-                CREATE TABLE meta(key INTEGER PRIMARY KEY, value BLOB NOT NULL);
-                """)
-        }
-    }
-
-    private static func checkFormat(of database: SQLiteDatabase) throws(DiskError) {
-        let statement = try database.prepare("SELECT number FROM format")
-        let number = try statement.step() ? statement.integer(0) : 0
-        statement.reset()
-        guard Format(rawValue: number) != nil else {
-            throw DiskError(
-                .database, path: database.path,
-                .malformed("index format \(number) is not known to this version, which knows up to \(Format.first.rawValue)"))
-        }
-    }
-
     // MARK: Changes
 
     /// Makes all changes in one transaction, or none. At most 2,000; a value of at most 64 KiB each. Committed, not yet
     /// durable: that is a sync of `database.walFile()`.
     public func apply(_ changes: [IndexChange]) throws(DiskError) {
         guard changes.count <= DiskLimits.batchChanges else {
-            throw DiskError(
-                .database, path: database.path,
-                .limit("\(changes.count) changes in one transaction, at most \(DiskLimits.batchChanges)"))
+            throw refused("\(changes.count) changes in one transaction, at most \(DiskLimits.batchChanges)")
         }
         try database.transaction { () throws(DiskError) in
             for change in changes { try apply(change) }
@@ -178,7 +132,7 @@ public final class IndexRows {
     /// The rows of several keys, nil where there is none, in the keys' order.
     public func rows(_ keys: [RowKey]) throws(DiskError) -> [[UInt8]?] {
         guard keys.count <= DiskLimits.queryRows else {
-            throw DiskError(.database, path: database.path, .limit("\(keys.count) keys, at most \(DiskLimits.queryRows)"))
+            throw refused("\(keys.count) keys, at most \(DiskLimits.queryRows)")
         }
         var found: [[UInt8]?] = []
         found.reserveCapacity(keys.count)
@@ -321,7 +275,10 @@ public final class IndexRows {
     /// How SQLite will run each of the range queries, as EXPLAIN QUERY PLAN tells it: for a test that none of them scans.
     public func queryPlans() throws(DiskError) -> [String] {
         var plans: [String] = []
-        for statement in [getRow, rowsInRange, getObject, objectsInRange, objectsOfGroup, countObjects, blobs.chunksFrom] {
+        let queries = [
+            getRow, rowsInRange, getObject, objectsInRange, objectsOfGroup, countObjects, blobs.chunksFrom,
+        ]
+        for statement in queries {
             let explain = try database.prepare("EXPLAIN QUERY PLAN " + statement.sql)
             var lines: [String] = []
             while try explain.step() { lines.append(explain.text(3) ?? "") }
@@ -332,10 +289,12 @@ public final class IndexRows {
 
     // MARK: Keys and values
 
+    private func refused(_ what: String) -> DiskError { DiskError(.database, path: database.path, .limit(what)) }
+
     /// SQLite's integers are signed; none of ours comes near the last bit.
     private func stored(_ value: UInt64) throws(DiskError) -> Int64 {
         guard let stored = Int64(exactly: value) else {
-            throw DiskError(.database, path: database.path, .limit("the number \(value) does not fit the index"))
+            throw refused("the number \(value) does not fit the index")
         }
         return stored
     }
@@ -353,8 +312,7 @@ public final class IndexRows {
 
     private func run(_ statement: SQLiteStatement, _ value: [UInt8], at index: Int32) throws(DiskError) {
         guard value.count <= DiskLimits.rowBytes else {
-            throw DiskError(
-                .database, path: database.path, .limit("a row of \(value.count) bytes, at most \(DiskLimits.rowBytes)"))
+            throw refused("a row of \(value.count) bytes, at most \(DiskLimits.rowBytes)")
         }
         try value.withDiskBytes { (raw) throws(DiskError) in
             statement.bindBorrowed(raw, at: index)
@@ -388,8 +346,7 @@ public final class IndexRows {
 
     private func checked(_ limit: Int, atLeast least: Int) throws(DiskError) -> Int {
         guard limit >= least, limit <= DiskLimits.queryRows else {
-            throw DiskError(
-                .database, path: database.path, .limit("\(limit) rows asked for; \(least) to \(DiskLimits.queryRows) are given"))
+            throw refused("\(limit) rows asked for; \(least) to \(DiskLimits.queryRows) are given")
         }
         return limit
     }

@@ -30,7 +30,8 @@ public final class ProgressMarks: Sendable {
     public func register(_ name: String, now: Instant) -> ProgressMark {
         let mark = ProgressMark(name: name, now: now)
         marks.withLock { marks in
-            precondition(marks.count < DiskLimits.progressMarks, "a process has no \(DiskLimits.progressMarks) event loops")
+            let most = DiskLimits.progressMarks
+            precondition(marks.count < most, "a process does not have \(most) event loops")
             marks.append(mark)
         }
         return mark

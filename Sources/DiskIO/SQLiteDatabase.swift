@@ -1,5 +1,4 @@
 import CSupport
-import GRDB
 import GRDBSQLite
 import Glibc
 
@@ -36,8 +35,9 @@ enum SQLiteCode {
 ///   (traps.md, 67). The -wal file has none and may be opened.
 /// - Errors of input or output, a full or a corrupt file fail the disk.
 ///
-/// GRDB opens and configures the connection and runs what is not hot. Rows go through `SQLiteStatement`, on SQLite's own
-/// calls: cheaper than GRDB's statements, and a blob is not copied on its way.
+/// SQLite is called directly, through the C module that GRDB brings: what is needed here is one connection, a dozen
+/// statements and blobs that are not copied; GRDB's statements would double the cost of a row, and its commit hook
+/// does not allow transactions that it did not begin.
 public final class SQLiteDatabase {
     public struct Options: Hashable, Sendable {
         /// Bytes of a page, a power of two from 512 to 65,536; only a new database takes it.
@@ -62,11 +62,10 @@ public final class SQLiteDatabase {
     public let health: DiskHealth
     private let folder: DiskFolder
     private let name: String
-    private let queue: DatabaseQueue
     let connection: OpaquePointer
     /// Frames in the WAL since it began anew, kept by SQLite's hook.
     private let frames = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
-    private let pageBytes: Int
+    private var pageBytes = 0
     private var begin: SQLiteStatement?
     private var commit: SQLiteStatement?
     private var rollback: SQLiteStatement?
@@ -84,30 +83,15 @@ public final class SQLiteDatabase {
         case .existing: guard exists else { throw DiskError(.database, path: path, .system(ENOENT)) }
         case .new: guard !exists else { throw DiskError(.database, path: path, .system(EEXIST)) }
         }
-        let queue: DatabaseQueue
-        let opened: OpaquePointer?
-        let page: Int
-        do {
-            cs_call_enter(health.number)
-            defer { cs_call_leave() }
-            queue = try DatabaseQueue(path: path, configuration: SQLiteDatabase.configuration(options))
-            (opened, page) = try queue.unsafeRead { db in
-                (db.sqliteConnection, try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0)
-            }
-        } catch {
-            throw SQLiteDatabase.translated(error, path: path, health: health)
-        }
-        guard let connection = opened else {
-            throw DiskError(.database, path: path, .malformed("the connection was closed while it was opened"))
-        }
+        connection = try SQLiteDatabase.connect(path, existence, health)
         self.path = path
         self.health = health
         self.folder = folder
         self.name = name
-        self.queue = queue
-        self.connection = connection
-        pageBytes = page
         frames.initialize(to: 0)
+        // From here on `deinit` closes the connection if anything throws.
+        try configure(options)
+        pageBytes = Int(try pragma("page_size") ?? "") ?? options.pageBytes
         sqlite3_wal_hook(
             connection,
             { context, _, _, count in
@@ -124,35 +108,52 @@ public final class SQLiteDatabase {
         commit = nil
         rollback = nil
         sqlite3_wal_hook(connection, nil, nil)
-        try? queue.close()
+        cs_call_enter(health.number)
+        sqlite3_close_v2(connection)
+        cs_call_leave()
         frames.deallocate()
     }
 
-    private static func configuration(_ options: Options) -> Configuration {
-        var configuration = Configuration()
-        configuration.foreignKeysEnabled = false
-        configuration.prepareDatabase { db in
-            // Before anything reads the file: the page size is taken by the first write, and a WAL that is first opened
-            // under exclusive locking needs no -shm file.
-            try db.execute(sql: "PRAGMA page_size=\(options.pageBytes)")
-            try db.execute(sql: "PRAGMA locking_mode=EXCLUSIVE")
-            guard try String.fetchOne(db, sql: "PRAGMA journal_mode=WAL") == "wal" else {
-                throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the database cannot be put into WAL mode")
-            }
-            try db.execute(sql: "PRAGMA synchronous=NORMAL")
-            try db.execute(sql: "PRAGMA wal_autocheckpoint=0")
-            try db.execute(sql: "PRAGMA cache_size=-\(options.cacheBytes / 1024)")
-            try db.execute(sql: "PRAGMA temp_store=MEMORY")
-            try db.execute(sql: "PRAGMA trusted_schema=OFF")
-            // A write, so that the -wal file exists from here on and exclusive locking has taken its lock.
-            try db.execute(sql: "BEGIN IMMEDIATE; PRAGMA user_version=1; COMMIT")
-            // The -wal file stays when the database is closed: its name is durable once and for all.
-            var keep: Int32 = 1
-            guard sqlite3_file_control(db.sqliteConnection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep) == SQLITE_OK else {
-                throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "the -wal file cannot be kept")
-            }
+    private static func connect(
+        _ path: String, _ existence: DiskFile.Existence, _ health: DiskHealth
+    ) throws(DiskError) -> OpaquePointer {
+        // No mutex: the connection is used on one thread at a time.
+        var flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        switch existence {
+        case .existing: break
+        case .new: flags |= SQLITE_OPEN_CREATE
         }
-        return configuration
+        var opened: OpaquePointer?
+        cs_call_enter(health.number)
+        let code = sqlite3_open_v2(path, &opened, flags, nil)
+        cs_call_leave()
+        guard code == SQLITE_OK, let opened else {
+            let message = String(cString: opened.map { sqlite3_errmsg($0) } ?? sqlite3_errstr(code))
+            sqlite3_close_v2(opened)
+            let error = DiskError(.database, path: path, .database(code: code, message: message))
+            if SQLiteCode.endsTheDisk(code) { health.fail(error) }
+            throw error
+        }
+        return opened
+    }
+
+    private func configure(_ options: Options) throws(DiskError) {
+        // Before anything reads the file: the page size is taken by the first write, and a WAL that is first opened under
+        // exclusive locking needs no -shm file.
+        try execute("PRAGMA page_size=\(options.pageBytes); PRAGMA locking_mode=EXCLUSIVE")
+        guard try pragma("journal_mode=WAL") == "wal" else {
+            throw DiskError(.database, path: path, .malformed("the database cannot be put into WAL mode"))
+        }
+        try execute(
+            """
+            PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-\(options.cacheBytes / 1024);
+            PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;
+            """)
+        // A write, so that the -wal file exists from here on and exclusive locking has taken its lock.
+        try execute("BEGIN IMMEDIATE; PRAGMA user_version=1; COMMIT")
+        // The -wal file stays when the database is closed: its name is durable once and for all.
+        var keep: Int32 = 1
+        try guarded(.database) { sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep) }
     }
 
     // MARK: Statements
@@ -233,21 +234,11 @@ public final class SQLiteDatabase {
 
     func failed(_ operation: DiskError.Operation, _ code: Int32) -> DiskError {
         let extended = sqlite3_extended_errcode(connection)
+        let message = String(cString: sqlite3_errmsg(connection))
         let error = DiskError(
-            operation, path: path,
-            .database(code: extended == SQLITE_OK ? code : extended, message: String(cString: sqlite3_errmsg(connection))))
+            operation, path: path, .database(code: extended == SQLITE_OK ? code : extended, message: message))
         if SQLiteCode.endsTheDisk(code) { health.fail(error) }
         return error
-    }
-
-    private static func translated(_ error: any Error, path: String, health: DiskHealth) -> DiskError {
-        guard let error = error as? DatabaseError else {
-            return DiskError(.database, path: path, .malformed("\(error)"))
-        }
-        let code = error.extendedResultCode.rawValue
-        let translated = DiskError(.database, path: path, .database(code: code, message: error.message ?? "no message"))
-        if SQLiteCode.endsTheDisk(code) { health.fail(translated) }
-        return translated
     }
 
     private func meetFaults(_ operation: DiskError.Operation) throws(DiskError) {

@@ -61,13 +61,18 @@ public struct Superblock: Hashable, Sendable {
 
     static func decode(_ bytes: [UInt8], path: String) throws(DiskError) -> Superblock {
         func refused(_ why: String) -> DiskError { DiskError(.read, path: path, .malformed(why)) }
-        guard bytes.count == size else { throw refused("not a superblock: \(bytes.count) bytes instead of \(size)") }
+        guard bytes.count == size else {
+            throw refused("not a superblock: \(bytes.count) bytes instead of \(size)")
+        }
         guard Array(bytes[0..<8]) == magic else { throw refused("not a superblock: it does not begin with STAVEDSK") }
         let checksum: UInt32 = bytes.littleEndian(at: size - 4)
-        guard checksum == cs_crc32c(0, bytes, size - 4) else { throw refused("the superblock's checksum does not hold") }
+        guard checksum == cs_crc32c(0, bytes, size - 4) else {
+            throw refused("the superblock's checksum does not hold")
+        }
         let number: UInt32 = bytes.littleEndian(at: 8)
         guard let format = Format(rawValue: number) else {
-            throw refused("disk format \(number) is not known to this version, which knows up to \(Format.first.rawValue)")
+            let latest = Format.first.rawValue
+            throw refused("disk format \(number) is not known to this version, which knows up to \(latest)")
         }
         return Superblock(
             format: format, cluster: ClusterID(bytes.bigEndian(at: 16)), node: NodeID(bytes.littleEndian(at: 48)),

@@ -37,7 +37,8 @@ import Testing
             let start = Int(random.next() % 64)
             let length = round < 700 ? round : Int(random.next() % UInt64(bytes.count - 64))
             let part = Array(bytes[start..<start + length])
-            #expect(both(part, seed: UInt32(truncatingIfNeeded: random.next())).count == 1, "seed \(seed), round \(round)")
+            let initial = UInt32(truncatingIfNeeded: random.next())
+            #expect(both(part, seed: initial).count == 1, "seed \(seed), round \(round)")
         }
     }
 

@@ -29,7 +29,7 @@ import Testing
         #expect(error?.description == "open \(disk.folder.path)/data: No such file or directory (errno 2)")
     }
 
-    @Test("parts written in one call come back in order, more than one vector's worth too", arguments: [1, 3, 1024, 2500])
+    @Test("parts written at once come back in order, more than one vector's worth too", arguments: [1, 3, 1024, 2500])
     func vectors(_ count: Int) throws {
         let disk = try TestDisk()
         let file = try disk.folder.open("data", .new)
@@ -142,11 +142,30 @@ import Testing
         #expect(failure { () throws(DiskError) in try second.lock() }?.isLocked == true)
         do {
             let third = try TestDisk()
-            try third.folder.lock()
-            let path = third.folder.path
-            _ = path
+            let holder = try DiskFolder(path: third.folder.path, health: third.health)
+            try holder.lock()
+            #expect(failure { () throws(DiskError) in try third.folder.lock() }?.isLocked == true)
         }
-        try second.names().forEach { _ in }
+        let fourth = try TestDisk()
+        do { try DiskFolder(path: fourth.folder.path, health: fourth.health).lock() }
+        try fourth.folder.lock()
+    }
+
+    @Test("a direct file takes aligned memory past the page cache")
+    func direct() throws {
+        let disk = try TestDisk()
+        _ = try disk.folder.open("data", .new)
+        let file = try disk.folder.open("data", .existing, .direct)
+        let pool = BufferPool(capacity: 2)
+        let region = try #require(pool.take())
+        defer { region.release() }
+        for index in 0..<8192 { region.bytes[index] = UInt8(truncatingIfNeeded: index / 100) }
+        try file.write(UnsafeRawBufferPointer(rebasing: region.bytes[0..<8192]), at: 4096)
+        #expect(try disk.folder.open("data").bytes(4096..<12288) == Array(region.bytes[0..<8192]))
+        let second = try #require(pool.take())
+        defer { second.release() }
+        try file.readExactly(into: UnsafeMutableRawBufferPointer(rebasing: second.bytes[0..<8192]), at: 4096)
+        #expect(second.bytes[0..<8192].elementsEqual(region.bytes[0..<8192]))
     }
 
     @Test("a replaced file has the new bytes, survives leftovers of an interrupted replacement, and is bounded")
@@ -168,6 +187,33 @@ import Testing
         #expect(failure { () throws(DiskError) in try disk.folder.replaceFile("state", with: [2]) } != nil)
         let fresh = DiskHealth { _ in }
         #expect(try DiskFolder(path: disk.folder.path, health: fresh).readFile("state") == [1])
+    }
+
+    @Test("a file counts as replaced, a segment as made or recycled, a database as open only once its folder is synced")
+    func folderSync() throws {
+        func fresh(_ body: (DiskFolder) throws -> Void) throws {
+            let disk = try TestDisk()
+            try body(disk.folder)
+            #expect(!disk.health.hasFailed)
+        }
+        func failing(_ calls: Int, _ body: (DiskFolder) throws -> Void) throws {
+            let disk = try TestDisk([.init(.sync, namePrefix: "/", calls: calls...calls, effect: .fail(errno: EIO))])
+            #expect(throws: DiskError(.sync, path: disk.folder.path, .system(EIO))) { try body(disk.folder) }
+            #expect(disk.health.hasFailed)
+        }
+        let replaced: (DiskFolder) throws -> Void = { try $0.replaceFile("state", with: [1]) }
+        let made: (DiskFolder) throws -> Void = { _ = try LogSegments(in: $0).create(LogSegmentNumber(1)) }
+        let recycled: (DiskFolder) throws -> Void = {
+            let segments = try LogSegments(in: $0)
+            _ = try segments.create(LogSegmentNumber(1))
+            _ = try segments.recycle(LogSegmentNumber(1), as: LogSegmentNumber(2))
+        }
+        let opened: (DiskFolder) throws -> Void = { _ = try SQLiteDatabase(in: $0, name: "db", .new) }
+        let nested: (DiskFolder) throws -> Void = { _ = try $0.createFolder("sub") }
+        for (calls, body) in [(1, replaced), (1, made), (2, recycled), (1, opened), (1, nested)] {
+            try fresh(body)
+            try failing(calls, body)
+        }
     }
 
     @Test("a rename replaces nothing")
@@ -204,8 +250,7 @@ import Testing
     @Test("faults read from text are those that were meant, and other text is refused")
     func faultText() throws {
         let faults = try #require(
-            DiskFaults(parsing: "sync name=log- calls=2-2 errno=5; read name=data bytes=0-4096 errno=5;delay=1")
-                == nil ? DiskFaults(parsing: "sync name=log calls=2-2 errno=5; read bytes=0-1 errno=5; write delay=1") : nil)
+            DiskFaults(parsing: "sync name=log calls=2-2 errno=5; read bytes=0-1 errno=5; write delay=1"))
         let health = DiskHealth(faults: faults) { _ in }
         let temporary = try TemporaryFolder()
         let folder = try DiskFolder(path: temporary.path, health: health)
@@ -215,7 +260,10 @@ import Testing
         #expect(try file.bytes(1..<2) == [2])
         try file.sync()
         #expect(throws: DiskError.self) { try file.sync() }
-        for text in ["sync", "fly errno=5", "sync errno=x", "sync calls=0-1 errno=5", "sync calls=3-2 errno=5", "sync x"] {
+        let wrong = [
+            "sync", "fly errno=5", "sync errno=x", "sync calls=0-1 errno=5", "sync calls=3-2 errno=5", "sync x",
+        ]
+        for text in wrong {
             #expect(DiskFaults(parsing: text) == nil, "\(text)")
         }
     }

@@ -16,8 +16,11 @@ func testKey(_ number: UInt64) -> RowKey { RowKey(object: testObject(number / 4)
 
 private func version(_ epoch: UInt64, _ n: UInt64) -> EntryName { EntryName(epoch: Epoch(epoch), n: n) }
 
-private func objectRow(_ object: ObjectID, _ version: EntryName, group: UInt32 = 3, _ value: [UInt8] = []) -> ObjectRow {
-    ObjectRow(object: object, group: .data(group), version: version, truncation: TruncationNumber(version.n / 2), value: value)
+private func objectRow(
+    _ object: ObjectID, _ version: EntryName, group: UInt32 = 3, _ value: [UInt8] = []
+) -> ObjectRow {
+    let truncation = TruncationNumber(version.n / 2)
+    return ObjectRow(object: object, group: .data(group), version: version, truncation: truncation, value: value)
 }
 
 @Suite struct SQLiteDatabaseTests {
@@ -316,7 +319,8 @@ private func run(_ program: String, _ arguments: [String]) -> Int32 {
         let disk = try TestDisk()
         let index = try IndexRows(in: disk.folder, .new)
         let wanted = [
-            testObject(3, inode: 5), testObject(0, inode: 6), testObject(9, inode: 6), testObject(1, inode: 2, fileset: 2),
+            testObject(3, inode: 5), testObject(0, inode: 6), testObject(9, inode: 6),
+            testObject(1, inode: 2, fileset: 2),
         ]
         try index.apply(wanted.reversed().map { .putObject(objectRow($0, version(1, 1))) })
         try index.apply([.putObject(objectRow(testObject(2, inode: 5), version(1, 1)))])
@@ -375,7 +379,9 @@ private func run(_ program: String, _ arguments: [String]) -> Int32 {
         let values = Recorder<[UInt8]?>()
         #expect(
             thread.submit(to: home) {
-                do { bound.record(ThreadBound(try IndexRows(in: folder, .new), to: thread)) } catch { Issue.record(error) }
+                do {
+                    bound.record(ThreadBound(try IndexRows(in: folder, .new), to: thread))
+                } catch { Issue.record(error) }
                 return nil
             } == .accepted)
         eventually("the index is open") { bound.count == 1 }
