@@ -1,0 +1,192 @@
+import ClusterModel
+import Wire
+
+/// A question to a metadata group; with a second one where a junction is crossed.
+final class QueryOperation: Operation {
+    /// What is asked next, after the first question gave a directory's attributes.
+    enum Second {
+        case none
+        /// The attributes of what the name, or "..", leads to.
+        case attributes(of: FileID)
+    }
+
+    let target: FileID
+    let query: NamespaceQuery
+    let second: Second
+    /// Whose registration is settled before the question is asked.
+    let settles: FileState?
+    private var isSent = false
+    private var directory: FileAttributes?
+
+    init(
+        id: OperationID, caller: Caller, began: Instant, target: FileID, query: NamespaceQuery, second: Second = .none,
+        settles: FileState? = nil
+    ) {
+        self.target = target
+        self.query = query
+        self.second = second
+        self.settles = settles
+        super.init(id: id, caller: caller, began: began)
+    }
+
+    override var fileState: FileState? { settles }
+
+    override func advance(_ gateway: GatewayMachine) {
+        if isFinished || isSent { return }
+        guard gateway.liveFileset(target.fileset) != nil else {
+            return gateway.finish(self, .failure(.namespace(.stale)))
+        }
+        if let settles, !gateway.isSettled(settles, for: self) { return }
+        isSent = true
+        ask(target.fileset, query, gateway)
+    }
+
+    private func ask(_ fileset: FilesetID, _ query: NamespaceQuery, _ gateway: GatewayMachine) {
+        gateway.issue(.query(self), to: .metadata(fileset), .query, .query(query, caller.credentials))
+    }
+
+    func answered(_ answer: Result<NamespaceAnswer, FileFailure>, _ call: PGCall, _ gateway: GatewayMachine) {
+        switch answer {
+        case .failure(let failure): gateway.finish(self, .failure(failure))
+        case .success(let answer): take(answer, call, gateway)
+        }
+    }
+
+    private func take(_ answer: NamespaceAnswer, _ call: PGCall, _ gateway: GatewayMachine) {
+        switch answer {
+        case .failed(let failure): gateway.finish(self, .failure(.namespace(failure)))
+        case .found(let inode, let directory):
+            gateway.learn(inode, from: call)
+            gateway.finish(self, .success(.found(inode, directory: directory)))
+        case .inode(let inode):
+            gateway.learn(inode, from: call)
+            if let directory {
+                gateway.finish(self, .success(.found(inode, directory: directory)))
+            } else {
+                gateway.finish(self, .success(.inode(inode)))
+            }
+        case .access(let rights, let attributes):
+            guard case .attributes(let file) = second else {
+                return gateway.finish(self, .success(.access(rights, attributes)))
+            }
+            guard rights.contains(.lookup) else { return gateway.finish(self, .failure(.namespace(.accessDenied))) }
+            directory = attributes
+            ask(file.fileset, .attributes(inode: file.inode), gateway)
+        case .symbolicLink(let target, let attributes):
+            gateway.finish(self, .success(.symbolicLink(target, attributes)))
+        case .entries(let entries, let directory, let end):
+            gateway.finish(self, .success(.entries(entries, directory: directory, end)))
+        case .usage(let usage): gateway.finish(self, .success(.usage(usage)))
+        case .deletions:
+            gateway.counters.malformed += 1
+            gateway.finish(self, .failure(.ioError))
+        }
+    }
+}
+
+/// A change of the namespace. One that cuts a file is answered when every group of the cut range has it; one that
+/// removes a file is answered at once, and the objects go behind it (namespace.md).
+final class MutateOperation: Operation {
+    enum State {
+        case new
+        /// Another change of this file's size is under way at this gateway.
+        case queued
+        case sent
+        case cutting(NamespaceResult)
+    }
+
+    let target: FileID
+    let operation: NamespaceOperation
+    /// Of a SETATTR.
+    let file: FileState?
+    private var state = State.new
+
+    init(
+        id: OperationID, caller: Caller, began: Instant, target: FileID, operation: NamespaceOperation, file: FileState?
+    ) {
+        self.target = target
+        self.operation = operation
+        self.file = file
+        super.init(id: id, caller: caller, began: began)
+    }
+
+    override var fileState: FileState? { file }
+
+    private var changes: AttributeChanges? {
+        if case .setAttributes(_, let changes, _) = operation { changes } else { nil }
+    }
+    private var changesSize: Bool { changes?.size != nil }
+    private var changesTimesOrSize: Bool {
+        changesSize || changes?.modificationTime != nil || changes?.accessTime != nil
+    }
+
+    override func advance(_ gateway: GatewayMachine) {
+        if isFinished { return }
+        switch state {
+        case .sent, .cutting: return
+        case .new:
+            guard gateway.liveFileset(target.fileset) != nil else {
+                return gateway.finish(self, .failure(.namespace(.stale)))
+            }
+            if changesSize, let file {
+                state = .queued
+                file.sizeChanges.append(self)
+                if file.sizeChanges.count > 1 { return }
+            }
+        case .queued:
+            guard file?.sizeChanges.first === self else { return }
+        }
+        if changesTimesOrSize, let file, !gateway.isSettled(file, for: self) { return }
+        state = .sent
+        gateway.mutate(.mutate(self), target.fileset, operation, .stable, as: caller)
+    }
+
+    func answered(_ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ gateway: GatewayMachine) {
+        if let file, changesTimesOrSize { file.registration.isOutdated = true }
+        switch result {
+        case .failure(let failure): finish(.failure(failure), gateway)
+        case .success((let result, _)):
+            // What else is known of the inode may come from before this change.
+            if let changed = result.inode?.attributes.file, let known = gateway.knownFile(changed) {
+                if let hint = result.inode?.hint { gateway.forgetHint(known, truncation: hint.truncation.number) }
+                known.inode = nil
+            }
+            guard let deletion = result.deletion else { return finish(.success(.result(result)), gateway) }
+            if let known = gateway.knownFile(deletion.file) { known.inode = nil }
+            switch deletion.kind {
+            case .truncation:
+                state = .cutting(result)
+                gateway.execute(deletion, for: self)
+            case .removal:
+                finish(.success(.result(result)), gateway)
+                gateway.execute(deletion, for: nil)
+            }
+        }
+    }
+
+    /// Every group of the cut range has the truncation.
+    func cutEnded(_ failure: FileFailure?, _ gateway: GatewayMachine) {
+        guard case .cutting(let result) = state else { return }
+        if let failure { finish(.failure(failure), gateway) } else { finish(.success(.result(result)), gateway) }
+    }
+
+    private func finish(_ result: Result<FileAnswer, FileFailure>, _ gateway: GatewayMachine) {
+        if changesSize, let file {
+            file.sizeChanges.removeAll { $0 === self }
+            gateway.finish(self, result)
+            file.sizeChanges.first?.advance(gateway)
+        } else {
+            gateway.finish(self, result)
+        }
+    }
+}
+
+/// An operation whose answer is known when it begins.
+final class DecidedOperation: Operation {
+    let result: Result<FileAnswer, FileFailure>
+    init(id: OperationID, caller: Caller, began: Instant, result: Result<FileAnswer, FileFailure>) {
+        self.result = result
+        super.init(id: id, caller: caller, began: began)
+    }
+    override func advance(_ gateway: GatewayMachine) { gateway.finish(self, result) }
+}

@@ -1,0 +1,15 @@
+import ClusterModel
+import Wire
+
+/// Permission to read and write data, decided from a hint. As NFS servers do, the owner may always (a client checks at
+/// open, and may have changed the mode since), and who may execute may read (RFC 1813, 4.4).
+enum Permission {
+    static func mayRead(_ attributes: FileAttributes, _ caller: Credentials) -> Bool {
+        caller.uid == attributes.uid || attributes.permits(.read, to: caller)
+            || attributes.permits(.execute, to: caller)
+    }
+
+    static func mayWrite(_ attributes: FileAttributes, _ caller: Credentials) -> Bool {
+        caller.uid == attributes.uid || attributes.permits(.write, to: caller)
+    }
+}

@@ -1,0 +1,160 @@
+import ClusterModel
+import Wire
+
+/// This gateway's registration as a writer of one inode (namespace.md, Attributes before tokens exist; traps 70).
+///
+/// Invariants: a settlement is sent only while no write of this gateway to the inode is under way, and no registration is
+/// sent before a settlement has ended; so the group never takes a settlement for a later registration.
+struct Registration {
+    enum State {
+        case none
+        case registering(Durability)
+        case registered
+        case settling
+    }
+
+    var state = State.none
+    var isStable = false
+    /// The registration's own stamp: a later loss may have taken an unstable one.
+    var stamp = LossNumber.zero
+    /// The inode's times or size were set since: what is written from now on must register anew, after that change.
+    var isOutdated = false
+    var writesUnderWay = 0
+    var lastWrite = Timestamp.zero
+    var lastWriteAt = Instant(nanoseconds: 0)
+    var isTimerSet = false
+    var waiters: [WriteOperation] = []
+    /// Reads and changes of attributes that wait for a settlement under way.
+    var settleWaiters: [Operation] = []
+
+    var isIdle: Bool {
+        if case .none = state { return waiters.isEmpty && settleWaiters.isEmpty && writesUnderWay == 0 }
+        return false
+    }
+}
+
+extension GatewayMachine {
+    /// The stamp of the registration if it is as durable as asked; nil when `write` has to wait, and will be advanced.
+    func registered(_ file: FileState, _ durability: Durability, for write: WriteOperation) -> LossNumber? {
+        let registration = file.registration
+        switch registration.state {
+        case .registered:
+            let mayBeLost = !registration.isStable && registration.stamp < lossSeen
+            let isTooWeak = durability == .stable && !registration.isStable
+            if !mayBeLost, !isTooWeak, !registration.isOutdated { return registration.stamp }
+            sendRegistration(file, durability)
+        case .none: sendRegistration(file, durability)
+        case .registering, .settling: break
+        }
+        if !file.registration.waiters.contains(where: { $0 === write }) { file.registration.waiters.append(write) }
+        return nil
+    }
+
+    private func sendRegistration(_ file: FileState, _ durability: Durability) {
+        guard let session else { return }
+        file.registration.state = .registering(durability)
+        file.registration.isOutdated = false
+        mutate(
+            .register(file), file.file.fileset, .registerWriter(inode: file.file.inode, session: session), durability)
+    }
+
+    func writerRegistered(
+        _ file: FileState, _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall
+    ) {
+        let waiters = file.registration.waiters
+        file.registration.waiters = []
+        if let failure = failure(of: result) {
+            file.registration.state = .none
+            for write in waiters { write.fail(failure, self) }
+            return
+        }
+        if case .success((_, let stamp)) = result, case .registering(let durability) = file.registration.state {
+            file.registration.isStable = durability == .stable
+            file.registration.stamp = stamp
+        }
+        file.registration.state = .registered
+        setSettleTimer(file, at: time.now + GatewayLimits.settleAfter)
+        for write in waiters where !write.isFinished { write.advance(self) }
+    }
+
+    func writeBegan(_ file: FileState) { file.registration.writesUnderWay += 1 }
+
+    func writeEnded(_ file: FileState) {
+        file.registration.writesUnderWay -= 1
+        file.registration.lastWrite = max(file.registration.lastWrite, time.wall)
+        file.registration.lastWriteAt = time.now
+        setSettleTimer(file, at: time.now + GatewayLimits.settleAfter)
+    }
+
+    private func setSettleTimer(_ file: FileState, at deadline: Instant) {
+        if file.registration.isTimerSet { return }
+        file.registration.isTimerSet = true
+        timers.set(.settle(file), at: deadline)
+    }
+
+    func settleTimerRang(_ file: FileState) {
+        file.registration.isTimerSet = false
+        switch file.registration.state {
+        case .none, .settling: return
+        case .registering: return setSettleTimer(file, at: time.now + GatewayLimits.settleAfter)
+        case .registered: break
+        }
+        // The end of the last write under way sets the timer.
+        if file.registration.writesUnderWay > 0 { return }
+        let due = file.registration.lastWriteAt + GatewayLimits.settleAfter
+        if due > time.now { setSettleTimer(file, at: due) } else { sendSettlement(file) }
+    }
+
+    /// True when attributes may be asked for or set now; else a settlement is under way, and `operation` is advanced
+    /// when it has ended.
+    func isSettled(_ file: FileState, for operation: Operation) -> Bool {
+        switch file.registration.state {
+        case .none, .registering: return true
+        case .registered:
+            if file.registration.writesUnderWay > 0 { return true }
+            sendSettlement(file)
+        case .settling: break
+        }
+        file.registration.settleWaiters.append(operation)
+        return false
+    }
+
+    private func sendSettlement(_ file: FileState) {
+        guard let session else { return }
+        file.registration.state = .settling
+        // Stable, for nobody would send it again after a loss, and the registration may be stable.
+        mutate(
+            .settle(file), file.file.fileset,
+            .settle(inode: file.file.inode, session: session, modified: file.registration.lastWrite), .stable)
+    }
+
+    func settled(_ file: FileState, _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall) {
+        file.registration.state = .none
+        file.registration.isStable = false
+        if case .success((let result, _)) = result, let inode = result.inode { learn(inode, from: call, file) }
+        let writers = file.registration.waiters
+        let others = file.registration.settleWaiters
+        file.registration.waiters = []
+        file.registration.settleWaiters = []
+        for operation in others where !operation.isFinished { operation.advance(self) }
+        for write in writers where !write.isFinished { write.advance(self) }
+    }
+
+    // MARK: Mutations of the gateway's own
+
+    func mutate(
+        _ purpose: CallPurpose, _ fileset: FilesetID, _ operation: NamespaceOperation, _ durability: Durability,
+        as caller: Caller = Caller(credentials: .superuser)
+    ) {
+        let entry = NamespaceEntry(
+            semantics: map?.semantics ?? 1, credentials: caller.credentials, operation: operation)
+        issue(purpose, to: .metadata(fileset), .mutate(durability, caller.call), .entry(entry))
+    }
+
+    func failure(of result: Result<(NamespaceResult, LossNumber), FileFailure>) -> FileFailure? {
+        switch result {
+        case .success((let result, _)): return result.failure.map { .namespace($0) }
+        case .failure(let failure): return failure
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import ClusterModel
+
+extension GatewayMachine {
+    /// Takes the shell's view in; a record that a placement group showed earlier and that is newer stays.
+    func adopt(_ view: GatewayView) {
+        let first = map == nil
+        if map.map({ view.map.version >= $0.version }) ?? true { map = view.map }
+        sawStamp(view.map.lossNumber)
+        for record in view.data { if let record { adopt(record) } }
+        for record in view.metadata { if let record { adopt(record) } }
+        if view.session != session {
+            if session != nil { endSession() }
+            session = view.session
+        }
+        if first { timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll) }
+        startUnstarted()
+    }
+
+    /// Sends what waited for it, and sends again what is under way to the group's former primary.
+    func adopt(_ record: PGRecord) {
+        if let known = records[record.pg], known.epoch >= record.epoch { return }
+        records[record.pg] = record
+        sawStamp(record.lossNumber)
+        guard session != nil else { return }
+        reconsider(record.pg)
+        reconsiderFlushes(record.pg)
+    }
+
+    private func startUnstarted() {
+        guard session != nil, map != nil, !unstarted.isEmpty else { return }
+        let waiting = unstarted
+        unstarted.removeAll()
+        for one in waiting {
+            heldBytes -= one.request.byteCount
+            start(one.id, one.request, one.caller)
+        }
+    }
+
+    /// The session is over: every operation that was begun under it fails, and nothing of it is sent again.
+    func endSession() {
+        calls.removeAll()
+        flushes.removeAll()
+        lanes.removeAll()
+        laneIndex.removeAll()
+        for place in 0..<files.places { files.at(place)?.forgetWaiters() }
+        fileIndex.removeAll()
+        files.removeAll()
+        deletions = Deletions()
+        timers.removeAll()
+        timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll)
+        heldCount = 0
+        heldBytes = 0
+        session = nil
+        for place in 0..<operations.places {
+            if let operation = operations.at(place) { finish(operation, .failure(.unavailable)) }
+        }
+    }
+
+    /// A placement group says that the session has left the map.
+    func sessionRefused(_ version: MapVersion) {
+        guard let ended = session else { return }
+        endSession()
+        effects.append(.sessionEnded(ended))
+        effects.append(.refresh(atLeast: version))
+    }
+
+    func liveFileset(_ id: FilesetID) -> Fileset? {
+        guard let fileset = map?.fileset(id), fileset.state == .live else { return nil }
+        return fileset
+    }
+
+    /// The fileset joined at this name, if there is one.
+    func junction(at directory: FileID, _ name: [UInt8]) -> Fileset? {
+        map?.filesets.first { fileset in
+            fileset.state == .live && fileset.junction.map { $0.directory == directory && $0.name == name } ?? false
+        }
+    }
+}
