@@ -1,0 +1,236 @@
+import ClusterModel
+import Wire
+
+/// What a replica keeps between seeing that a claim is due and sending it.
+struct ClaimState {
+    /// Since when nothing but patience stands in the way.
+    var since: Instant?
+    /// When the other primary's lease was last asked about.
+    var asked = Instant(nanoseconds: 0)
+    /// After a loss of power: since when there is nobody to follow.
+    var alone: Instant?
+    var statusAsked = Instant(nanoseconds: 0)
+    /// The last sign of a primary's life in this group.
+    var heard = Instant(nanoseconds: 0)
+}
+
+/// Claiming the group and beginning to serve (replication.md, 7).
+///
+/// Invariants:
+/// - only a member that the record names under a boot for which it speaks, and that lacks nothing, claims, and only when the
+///   lease that the record names has ended;
+/// - the claim is void unless the lease under which it was sent is still held when its outcome becomes known;
+/// - writes are served when every in-sync member holds the same log, and the map has been read after the claim was won.
+extension PlacementGroup {
+    func followerTicked() {
+        guard let record, let map, recordVersion != nil, lease != .none, proposal == nil, role == .follower else {
+            claim.since = nil
+            return
+        }
+        if record.primary != nil, !leaseHasEnded(record.primaryLease) {
+            claim.since = nil
+            let calm =
+                following?.phase == .streaming && following?.primary == record.primary
+                && isConnected(record.primary ?? local.node)
+            if now.now >= claim.asked + (calm ? .seconds(5) : limits.retry) {
+                claim.asked = now.now
+                emit(.askLease(record.primaryLease))
+            }
+            if !mutated(.claimWithoutLeaseEnd) { return }
+        }
+        if record.primary == nil, isFreshMember {
+            considerClaim(record, map, fresh: true)
+        } else if isRecorded, !rebooted, !state.learning, !absent {
+            considerClaim(record, map, fresh: false)
+        } else {
+            claim.since = nil
+            considerPowerLossClaim(record, map)
+        }
+    }
+
+    /// A group that was never claimed has nothing to lose: whoever should hold it may begin.
+    private var isFreshMember: Bool {
+        history.end == .zero && record?.inSync.contains { $0.node == local.node && $0.disk == local.disk } == true
+    }
+
+    func leaseHasEnded(_ number: LeaseNumber) -> Bool {
+        number != lease && (number == .none || endedLeases.contains(number))
+    }
+
+    private func considerClaim(_ record: PGRecord, _ map: MapFacts, fresh: Bool) {
+        let since = claim.since ?? now.now
+        claim.since = since
+        let others = record.inSync.filter { $0.node != local.node }
+        let live = others.filter { m in
+            isConnected(m.node)
+                && (fresh || m.boot != nil && m.boot == peer(m.node)?.boot || peer(m.node)?.status?.continuity == .kept)
+        }
+        // Members whose boot is not the recorded one may have been closed in order: they are asked.
+        askStatus(of: others.filter { m in !live.contains { $0.node == m.node } && isConnected(m.node) })
+        // The lowest in the order of placement first; the rest a little later each, should it not.
+        let order = record.placement.map(\.node)
+        let mine = order.firstIndex(of: local.node) ?? order.count
+        let rank = live.filter { m in
+            let theirs = order.firstIndex(of: m.node) ?? order.count
+            return theirs < mine || theirs == mine && m.node < local.node
+        }.count
+        var patience = TimeSpan(nanoseconds: UInt64(rank) * limits.claimStep.nanoseconds)
+        let expected = others.filter { $0.node != record.primary }
+        if expected.contains(where: { e in !live.contains { $0.node == e.node } }) {
+            // Those that are away longer than a silence are not waited for.
+            let hopeful = expected.contains { e in
+                !live.contains { $0.node == e.node } && awaySince(e.node, orElse: since) + limits.claimPatience > now.now
+            }
+            if hopeful { patience = max(patience, limits.claimPatience) }
+        }
+        guard now.now >= since + patience else { return }
+        // The members that are live, but not fewer than the least number: then some that are not stay in the record.
+        var members = [ownMember(record)] + live.map { updated($0) }
+        let least = mutated(.belowMinInSync) ? 1 : min(map.policy.minInSync, record.inSync.count)
+        for m in others where members.count < least && !members.contains(where: { $0.node == m.node }) {
+            members.append(m)
+        }
+        sendClaim(record, members: members, kind: .normal)
+    }
+
+    private func awaySince(_ node: NodeID, orElse since: Instant) -> Instant {
+        guard let p = peer(node) else { return since }
+        return p.connected && !p.silent ? now.now : p.since
+    }
+
+    private func ownMember(_ record: PGRecord) -> Member { local }
+
+    /// A member under its present boot, which it vouched for or which the record names.
+    private func updated(_ m: Member) -> Member {
+        Member(node: m.node, disk: m.disk, boot: peer(m.node)?.boot ?? m.boot)
+    }
+
+    func sendClaim(_ record: PGRecord, members: [Member], kind: ClaimKind) {
+        guard let map, let version = recordVersion else { return }
+        var new = record
+        new.epoch = record.epoch.next
+        new.primary = local.node
+        new.primaryLease = lease
+        new.inSync = members.sorted { $0.node < $1.node }
+        new.learners = []
+        var raises: LossNumber?
+        if kind == .powerLoss, !mutated(.lossNumberNotRaised) {
+            raises = map.lossNumber
+            new.lossNumber = map.lossNumber.next
+        }
+        claim = ClaimState()
+        role = .claiming
+        forgetFollowing()
+        propose(
+            new, base: record, version: version, requiresEnded: record.primary == nil ? nil : record.primaryLease,
+            raises: raises, kind: .claim(kind, lease))
+    }
+
+    // MARK: The claim is won
+
+    func claimWon(_ kind: ClaimKind, under number: LeaseNumber) {
+        guard role == .claiming else { return }
+        guard number == lease, let record else {
+            // The lease has lapsed meanwhile: the claim is void.
+            role = .follower
+            return
+        }
+        role = .primary
+        let count = reign.number + 1
+        reign = Reign()
+        reign.number = count
+        reign.epoch = record.epoch
+        reign.lease = number
+        reign.since = now.now
+        reign.afterPowerLoss = kind == .powerLoss
+        reign.stamp = presentStamp
+        reign.told = decided
+        reign.lastNamed = now.now
+        if kind == .powerLoss {
+            rebooted = false
+            emit(.report(.lossNumberRaised(record.lossNumber)))
+        }
+        state.promised = record.epoch
+        state.boot = local.boot ?? state.boot
+        state.formerBoots = []
+        absent = false
+        emit(.report(.claimed(record.epoch)))
+        if mutated(.mapReadBeforeClaim) {
+            reign.mapRead = true
+        } else {
+            emit(.readMap(begin(.mapBarrier(reign: count))))
+        }
+        for k in 0..<tail.count { marks.sequence(tail[k].entry) }
+        for k in 0..<tail.count { reign.bytesInFlight += tail[k].entry.payload?.length ?? 0 }
+        keepState(then: .promisedOwnReign(reign: count))
+    }
+
+    func ownReignPromised(_ number: UInt64) {
+        guard role == .primary, number == reign.number, !reign.promised else { return }
+        reign.promised = true
+        reign.first = history.end.n + 1
+        refreshMembers()
+        name(.empty, nil, .unstable)
+        considerServing()
+        advanceDecided()
+    }
+
+    /// The map as it was read after the effect with this token.
+    public func mapRead(_ token: WorkToken, _ facts: MapFacts, at now: Moment) {
+        mapChanged(facts, at: now)
+        guard case .mapBarrier(let number)? = end(token), role == .primary, number == reign.number else { return }
+        reign.mapRead = true
+        considerServing()
+        admitWaiting()
+    }
+
+    func askMap(_ version: MapVersion) {
+        guard version > reign.mapAsked else { return }
+        reign.mapAsked = version
+        emit(.readMap(begin(.nothing)))
+    }
+
+    func considerServing() {
+        guard role == .primary, reign.promised, !reign.serving else { return }
+        settleVoids()
+        guard reign.mapRead, reign.voidsSettled || mutated(.serveBeforeAllHoldTheLog),
+            decided.n >= reign.first || mutated(.serveBeforeAllHoldTheLog)
+        else { return }
+        reign.serving = true
+        emit(.report(.serving(reign.epoch)))
+        retryParked()
+        admitWaiting()
+    }
+
+    // MARK: The end of a reign
+
+    /// The reign is over: what was promised to clients is refused, entries stay in the log as a member's.
+    func endReign() {
+        guard role == .primary else { return }
+        role = .follower
+        let over = reign
+        reign = Reign()
+        reign.number = over.number
+        reign.epoch = over.epoch
+        works.removeAll {
+            switch $0.work {
+            case .edges, .changes, .piece, .snapshot, .mapBarrier, .promisedOwnReign: true
+            case .nothing, .attach, .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot,
+                .syncedAll, .clearedLearning, .proposal:
+                false
+            }
+        }
+        for k in 0..<tail.count where tail[k].token != .none {
+            refuse(tail[k].token, .notPrimary(record))
+            tail[k].token = .none
+        }
+        marks.forgetSequenced()
+        for w in over.waiting { refuse(w.token, w.request, .notPrimary(record)) }
+        for p in over.parked { refuse(p.token, p.request, .notPrimary(record)) }
+        for j in over.joined { refuse(j.token, .notPrimary(record)) }
+        for r in over.reads { refuse(r.token, r.request, .notPrimary(record)) }
+        for f in over.flushes { refuse(f.token, .notPrimary(record)) }
+        for a in over.applying { refuse(a.token, .notPrimary(record)) }
+        claim = ClaimState()
+    }
+}

@@ -1,0 +1,45 @@
+import ClusterModel
+
+/// Bounds and times of the placement group protocol. What happens at a bound stands beside it.
+public struct ReplicationLimits: Hashable, Sendable {
+    /// Entries named and not yet decided; beyond it requests wait (`WaitReason.entriesInFlight`).
+    public var entriesInFlight = 1024
+    /// Their payload bytes; beyond it requests wait.
+    public var bytesInFlight = 32 << 20
+    /// Requests that wait to be named, edges under way included; beyond it they are refused as unavailable.
+    public var waitingRequests = 4096
+    /// Request numbers of one session that are remembered.
+    public static let window = 256
+    /// Sessions with a window in one group; beyond it the least recently used session that is not live goes, or requests of
+    /// new sessions are refused as unavailable.
+    public var sessions = 4096
+    /// Truncation and removal marks; beyond it the oldest go: hints older than it ran out long ago.
+    public var fileMarks = 16384
+    /// A peer that is silent this long is removed (the shell measures: `peerFellSilent`).
+    public var silence = TimeSpan.seconds(1)
+    /// A member that leaves an entry unacknowledged this long is removed.
+    public var acknowledgement = TimeSpan.seconds(5)
+    /// Decided-through travels by itself after this, if no entry carries it.
+    public var decidedDelay = TimeSpan.milliseconds(5)
+    /// What is not answered (attach, status, lease questions, proposals of unknown outcome) is sent again after this.
+    public var retry = TimeSpan.milliseconds(250)
+    /// How much later each next member in order of placement claims than the one before it.
+    public var claimStep = TimeSpan.milliseconds(50)
+    /// How long a claimant waits for members that are not connected before it leaves them out.
+    public var claimPatience = TimeSpan.seconds(1)
+    /// After a loss of power: how long members known to have rebooted are waited for.
+    public var powerLossPatience = TimeSpan.seconds(10)
+    /// After a loss of power: how long members are waited for that may have kept their boot.
+    public var keptBootPatience = TimeSpan.seconds(60)
+    /// Pieces under way to one learner.
+    public var piecesInFlight = 2
+    /// The pace of catching up, in bytes a second, for each learner of a group.
+    public var learningPace: UInt64 = 256 << 20
+    /// Keys that one catch-up may name; beyond it the group stays without that learner, by name.
+    public var missingKeys = 1 << 20
+    /// Learners that catch up at once.
+    public var learners = 1
+    /// A step of catching up that is not answered this long ends the attempt; it begins anew.
+    public var learningPatience = TimeSpan.seconds(30)
+    public init() {}
+}

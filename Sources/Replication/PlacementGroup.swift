@@ -1,0 +1,283 @@
+import ClusterModel
+import Wire
+
+/// One replica of a placement group: the whole protocol of replication.md for one group on one node, as a pure machine.
+///
+/// Events are the public methods named in the past tense; each may add effects, which the shell takes by `takeEffects` and
+/// executes in order. It lives on one event loop. The files beside this one hold one role each.
+///
+/// Invariants (words that the simulator's checkers use, too):
+/// - the promise is durable before anything is acknowledged in its epoch;
+/// - an entry is decided when every needed member has it, stable if asked: the in-sync members of the record, of the record
+///   before as long as a change is not known to have won, and a learner from before its promotion is proposed;
+/// - only decided entries are applied, and only content that is decided is read;
+/// - a role is held under one lease number; when that has lapsed, it is over;
+/// - a replica that is learning never claims, and its complete-through stands still.
+public final class PlacementGroup {
+    public let pg: PGID
+    /// This replica, under the present boot.
+    public let local: Member
+    let limits: ReplicationLimits
+
+    // MARK: What is known from outside
+
+    /// The newest record known.
+    public internal(set) var record: PGRecord?
+    var recordVersion: RecordVersion?
+    var map: MapFacts?
+    var lease: LeaseNumber = .none
+    var peers: [Peer] = []
+    var endedLeases: [LeaseNumber] = []
+    /// Bytes that the own disk can take beyond its reserve.
+    var room: UInt64 = .max
+    var now: Moment
+
+    // MARK: The own log and durable state
+
+    var state: ReplicaState
+    /// What `writeState` last asked to be kept.
+    var writtenState: ReplicaState?
+    var history = EpochHistory()
+    var tail = LogTail()
+    /// Through this entry everything is decided, as far as this replica knows.
+    public internal(set) var decided: EntryName = .zero
+    /// What the primary said, which may lie beyond the own log.
+    var announced: EntryName = .zero
+    var appended: EntryName = .zero
+    var stable: EntryName = .zero
+    var windows = RequestWindows()
+    var marks = FileMarks()
+    /// The disk has no trace of the group.
+    var absent: Bool
+    /// Whether unstable entries may be gone.
+    var rebooted: Bool
+    var lastTime: Timestamp = .zero
+
+    // MARK: Roles
+
+    public enum Role: Hashable, Sendable {
+        /// Takes part as a member or learner of another's reign, or waits.
+        case follower
+        /// Has claimed the group; the outcome is not known.
+        case claiming
+        /// Reigns; `isServing` tells whether writes are served.
+        case primary
+    }
+    public internal(set) var role: Role = .follower
+    var following: Following?
+    var proposal: PendingProposal?
+    var reign: Reign
+    var claim = ClaimState()
+    /// What happens when the shell has done a piece of work. Few at a time.
+    var works: [(token: WorkToken, work: Work)] = []
+    var lastWork: UInt64 = 0
+
+    var effects: [ReplicaEffect] = []
+
+    #if DEBUG
+        /// Rules left out, for tests of the tests; a release build has no such thing.
+        public var mutations: Mutation = []
+        @inline(__always) func mutated(_ m: Mutation) -> Bool { mutations.contains(m) }
+    #else
+        @inline(__always) func mutated(_ m: Mutation) -> Bool { false }
+    #endif
+
+    struct Peer {
+        var node: NodeID
+        var boot: BootID?
+        var connected: Bool
+        /// Since when it is connected, or not, or silent.
+        var since: Instant
+        var silent = false
+        var status: ReplicaStatus?
+    }
+
+    /// Opens a replica. `local.boot` is the machine's present boot. Throws if the kept state cannot be read.
+    public init(
+        pg: PGID, local: Member, recovered: RecoveredReplica?, limits: ReplicationLimits = ReplicationLimits(), at now: Moment
+    ) throws(WireError) {
+        guard let boot = local.boot else { throw WireError("a replica is opened without the machine's boot") }
+        self.pg = pg
+        self.local = local
+        self.limits = limits
+        self.now = now
+        state = ReplicaState(boot: boot)
+        absent = recovered == nil
+        rebooted = false
+        reign = Reign()
+        if let recovered { try recover(recovered, boot: boot) }
+    }
+
+    // MARK: Effects
+
+    /// Moves the effects that have collected into `buffer`, which must be empty.
+    public func takeEffects(into buffer: inout [ReplicaEffect]) { swap(&effects, &buffer) }
+    public var hasEffects: Bool { !effects.isEmpty }
+
+    @inline(__always) func emit(_ effect: ReplicaEffect) { effects.append(effect) }
+
+    func send(_ body: ReplicaMessageBody, to node: NodeID, epoch: Epoch? = nil) {
+        emit(.send(ReplicaMessage(pg: pg, epoch: epoch ?? reign.epoch, body: body), to: node))
+    }
+
+    func begin(_ work: Work) -> WorkToken {
+        lastWork += 1
+        let token = WorkToken(lastWork)
+        works.append((token, work))
+        return token
+    }
+
+    /// The work that this token stands for; nil if it was given up.
+    func end(_ token: WorkToken) -> Work? {
+        guard let i = works.firstIndex(where: { $0.token == token }) else { return nil }
+        return works.remove(at: i).work
+    }
+
+    // MARK: Standing
+
+    /// Whether this replica is the primary and serves writes now.
+    public var isServing: Bool { role == .primary && reign.serving }
+    public var isPrimary: Bool { role == .primary }
+    /// Whether the content may be used for reads through `decided` (an in-sync member that lacks nothing).
+    public var canReadLocally: Bool { !state.learning && !absent && !rebooted && isRecorded && holdsLog }
+    /// A follower's log is the primary's only once it has attached; a primary's is the truth.
+    private var holdsLog: Bool { role == .primary || following?.phase == .streaming }
+    public var isLearning: Bool { state.learning }
+
+    /// Whether the record names this replica, under a boot for which it can speak.
+    var isRecorded: Bool {
+        guard let m = record?.inSync.first(where: { $0.node == local.node && $0.disk == local.disk }), let boot = m.boot
+        else { return false }
+        if mutated(.membershipByNode) { return true }
+        return boot == local.boot || (!rebooted && state.formerBoots.contains(boot))
+    }
+
+    func peer(_ node: NodeID) -> Peer? { peers.first { $0.node == node } }
+    func isConnected(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.connected && !$0.silent } }
+
+    // MARK: Durable state
+
+    /// Asks for the state to be kept, unless it is already (being) kept; `work` is done when it is.
+    func keepState(tables: [UInt8]? = nil, then work: Work) {
+        state.history = history
+        let token = begin(work)
+        writtenState = state
+        emit(.writeState(state.encoded(), tables: tables, token))
+    }
+
+    public func stateWritten(_ token: WorkToken, at now: Moment) {
+        self.now = now
+        guard let work = end(token) else { return }
+        workDone(work)
+    }
+
+    public func logCut(_ token: WorkToken, at now: Moment) {
+        self.now = now
+        guard let work = end(token) else { return }
+        workDone(work)
+    }
+
+    /// `installPiece`, `removeObject`, `installSnapshot` or `syncAll` is done.
+    public func installed(_ token: WorkToken, at now: Moment) {
+        self.now = now
+        guard let work = end(token) else { return }
+        workDone(work)
+    }
+
+    /// What is to be kept with the store's checkpoint, as of which entry. The log must keep what comes after it.
+    public func checkpointTables() -> (bytes: [UInt8], through: EntryName) {
+        var h = history
+        h.cut(after: decided)
+        let tables = ReplicaTables(asOf: decided, history: h, windows: windows, marks: marks)
+        return (tables.encoded(), decided)
+    }
+
+    // MARK: Events from the own disk
+
+    /// The log has everything through this entry (pwritev returned).
+    public func logAppended(through name: EntryName, at now: Moment) {
+        self.now = now
+        guard name.n > appended.n, history.contains(name) else { return }
+        appended = name
+        switch role {
+        case .primary: advanceDecided()
+        case .follower, .claiming: acknowledgeProgress()
+        }
+    }
+
+    /// Everything through this entry is stable (architecture.md, Names).
+    public func logStable(through name: EntryName, at now: Moment) {
+        self.now = now
+        guard name.n > stable.n, history.contains(name) else { return }
+        stable = name
+        switch role {
+        case .primary:
+            advanceDecided()
+            answerFlushes()
+        case .follower, .claiming: acknowledgeStability()
+        }
+    }
+
+    /// Bytes that the own disk can take beyond its reserve, pending slots counted as taken.
+    public func roomChanged(_ bytes: UInt64) { room = bytes }
+
+    // MARK: Time
+
+    /// To be called when `nextTick` has come.
+    public func ticked(at now: Moment) {
+        self.now = now
+        switch role {
+        case .primary: primaryTicked()
+        case .follower: followerTicked()
+        case .claiming: break
+        }
+        resendProposal()
+    }
+
+    /// When the group wants `ticked`, at the latest.
+    public var nextTick: Instant {
+        if role == .primary {
+            if let due = reign.decidedDue { return due }
+            return now.now + (reign.serving && !reign.isUnsettled ? limits.retry : .milliseconds(50))
+        }
+        return now.now + (claim.since == nil && proposal == nil ? limits.retry : .milliseconds(25))
+    }
+
+    func drop(_ payload: PayloadHandle?) {
+        if let payload { emit(.drop(payload)) }
+    }
+}
+
+#if DEBUG
+    /// A rule that is left out, to see that the simulator's checkers find it (model.md's list).
+    public struct Mutation: OptionSet, Sendable {
+        public let rawValue: UInt32
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+        public static let answerBeforeLastBackup = Mutation(rawValue: 1 << 0)
+        public static let removalTakenAsWon = Mutation(rawValue: 1 << 1)
+        public static let unknownPromotionTakenAsFailed = Mutation(rawValue: 1 << 2)
+        public static let keepDivergentTail = Mutation(rawValue: 1 << 3)
+        public static let serveBeforeAllHoldTheLog = Mutation(rawValue: 1 << 4)
+        public static let answerReadsOfTheTail = Mutation(rawValue: 1 << 5)
+        public static let claimWithoutLeaseEnd = Mutation(rawValue: 1 << 6)
+        public static let belowMinInSync = Mutation(rawValue: 1 << 7)
+        public static let promoteWithPiecesMissing = Mutation(rawValue: 1 << 8)
+        public static let promoteWithoutNeedingLearner = Mutation(rawValue: 1 << 9)
+        public static let promoteNotSynced = Mutation(rawValue: 1 << 10)
+        public static let membershipByNode = Mutation(rawValue: 1 << 11)
+        public static let stableAfterAppendOnly = Mutation(rawValue: 1 << 12)
+        public static let lossNumberNotRaised = Mutation(rawValue: 1 << 13)
+        public static let noRequestWindow = Mutation(rawValue: 1 << 14)
+        public static let promiseNotDurable = Mutation(rawValue: 1 << 15)
+        public static let completeThroughFollowsLog = Mutation(rawValue: 1 << 16)
+        public static let oneSidedChanges = Mutation(rawValue: 1 << 17)
+        public static let windowLeftBehind = Mutation(rawValue: 1 << 18)
+        public static let mapReadBeforeClaim = Mutation(rawValue: 1 << 19)
+        public static let leaseNotChecked = Mutation(rawValue: 1 << 20)
+        public static let sessionCheckedAtAdmission = Mutation(rawValue: 1 << 21)
+        public static let applyUndecided = Mutation(rawValue: 1 << 22)
+        public static let voidIgnored = Mutation(rawValue: 1 << 23)
+        public static let shortestLogClaims = Mutation(rawValue: 1 << 24)
+        public static let streamAcceptedWhileClaiming = Mutation(rawValue: 1 << 25)
+    }
+#endif

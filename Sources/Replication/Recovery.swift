@@ -1,0 +1,59 @@
+import ClusterModel
+import Wire
+
+/// Opening a replica from what its disk has.
+extension PlacementGroup {
+    func recover(_ r: RecoveredReplica, boot: BootID) throws(WireError) {
+        state = try ReplicaState(decoding: r.state)
+        history = state.history
+        if let bytes = r.tables {
+            let tables = try ReplicaTables(decoding: bytes)
+            // The tables' history ends at their entry; the entries that follow tell the rest.
+            history = tables.history
+            decided = tables.asOf
+            windows = tables.windows
+            marks = tables.marks
+        } else {
+            history = EpochHistory()
+        }
+        let known = r.decided
+        for var entry in r.entries {
+            guard entry.name.n > history.end.n else { continue }
+            let isVoid = r.voids.contains { $0.entry == entry.name }
+            if isVoid, !mutated(.voidIgnored) {
+                // What the entry wrote is gone, and so is its request: a retry must be executed.
+                entry.body = .empty
+                entry.session = .none
+                entry.request = .none
+                entry.payload = nil
+            }
+            history.append(entry.name)
+            windows.record(entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
+            if lastTime < entry.time { lastTime = entry.time }
+            if entry.name.n <= known.n {
+                marks.decide(entry, limit: limits.fileMarks)
+                decided = entry.name
+            } else {
+                tail.append(entry, token: .none)
+            }
+        }
+        if decided.n < known.n, history.end == decided { decided = history.end }
+        announced = decided
+        appended = history.end
+        stable = history.name(at: min(r.stable.n, history.end.n)) ?? decided
+        for void in r.voids where !state.voids.contains(void) { state.voids.append(void) }
+        if state.boot != boot {
+            if r.opening == .clean {
+                state.formerBoots.append(state.boot)
+                if state.formerBoots.count > 8 { state.formerBoots.removeFirst() }
+                state.boot = boot
+                keepState(then: .nothing)
+            } else {
+                rebooted = !mutated(.membershipByNode)
+                stable = history.end
+            }
+        } else if !r.voids.isEmpty {
+            keepState(then: .nothing)
+        }
+    }
+}

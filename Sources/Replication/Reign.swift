@@ -1,0 +1,92 @@
+import ClusterModel
+import Wire
+
+/// What a primary keeps while it reigns: from a claim that won until it is deposed or its lease lapses.
+struct Reign {
+    /// Counts reigns in this process.
+    var number: UInt64 = 0
+    var epoch: Epoch = .zero
+    var lease: LeaseNumber = .none
+    var since = Instant(nanoseconds: 0)
+    /// The claim followed a loss of power: what it lost must be settled.
+    var afterPowerLoss = false
+    /// The promise is durable: entries may be named.
+    var promised = false
+    /// The map was read after the claim had won.
+    var mapRead = false
+    /// Nothing is void on any in-sync member, or it has been restated and copied.
+    var voidsSettled = false
+    /// n of this reign's first entry.
+    var first: UInt64 = 0
+    var serving = false
+    var members: [MemberProgress] = []
+    var attempts: UInt32 = 0
+    var bytesInFlight = 0
+    /// What every attached member was told is decided.
+    var told: EntryName = .zero
+    var stamp: LossNumber = .zero
+    var decidedDue: Instant?
+    /// Requests that cannot be named yet, oldest first.
+    var waiting: [WaitingRequest] = []
+    var parked: [ParkedWrite] = []
+    /// Duplicates of entries that are not decided yet.
+    var joined: [(n: UInt64, token: RequestToken)] = []
+    var reads: [WaitingRead] = []
+    var flushes: [(n: UInt64, token: RequestToken)] = []
+    /// Namespace entries that are decided, and whose result is awaited, ascending by n.
+    var applying: [(n: UInt64, token: RequestToken, stamp: LossNumber)] = []
+    var catchUps: [CatchUp] = []
+    var pieceReads: [PieceRead] = []
+    var mapAsked: MapVersion = .zero
+    var lastNamed: Instant = Instant(nanoseconds: 0)
+
+    var isUnsettled: Bool {
+        !serving || !catchUps.isEmpty || members.contains { $0.phase != .streaming || !$0.isComplete }
+    }
+}
+
+/// A member or a learner as the primary sees it.
+struct MemberProgress {
+    var node: NodeID
+    /// In the record's in-sync set.
+    var isInSync: Bool
+    /// No entry is decided without it: in-sync, or a learner from before its promotion is proposed.
+    var isNeeded: Bool
+    /// Lacks nothing but the log's latest entries.
+    var isComplete = false
+    var phase: Phase = .detached
+    var member: Member?
+    var attempt: UInt32 = 0
+    var attemptAt = Instant(nanoseconds: 0)
+    /// Through these n it has acknowledged in this reign; what it once had under its boot it keeps.
+    var appended: UInt64 = 0
+    var stable: UInt64 = 0
+    /// Entries were sent through this n on the present connection.
+    var sent: UInt64 = 0
+    var room: UInt64 = .max
+    /// When the oldest entry that it has not acknowledged was sent.
+    var owes: Instant?
+    var voids: [VoidRecord] = []
+    var reported = false
+
+    enum Phase {
+        case detached
+        case attaching
+        /// The log begins anew; entries are not sent before it has begun.
+        case learning
+        case streaming
+    }
+}
+
+struct WaitingRequest {
+    var token: RequestToken
+    var request: PGRequest
+    var checksums: [UInt32]
+}
+
+struct WaitingRead {
+    /// The tail must be decided through here.
+    var n: UInt64
+    var token: RequestToken
+    var request: PGRequest
+}

@@ -1,0 +1,43 @@
+import ClusterModel
+import Wire
+
+/// What a token of the shell's work stands for.
+enum Work {
+    // Everyone
+    case nothing
+    /// A follower's promise, or its cut, is durable.
+    case attach(attempt: UInt32, epoch: Epoch)
+    // Learner
+    case markedLearning(attempt: UInt32, epoch: Epoch)
+    case tablesKept(attempt: UInt32, epoch: Epoch)
+    case ownChanges(attempt: UInt32, epoch: Epoch)
+    case installedStep(attempt: UInt32, epoch: Epoch, step: UInt32)
+    case installedSnapshot(attempt: UInt32, epoch: Epoch, step: UInt32, ListPosition)
+    case syncedAll(attempt: UInt32, epoch: Epoch)
+    case clearedLearning(attempt: UInt32, epoch: Epoch)
+    // Primary
+    case promisedOwnReign(reign: UInt64)
+    case mapBarrier(reign: UInt64)
+    case edges(reign: UInt64)
+    case changes(reign: UInt64, NodeID, attempt: UInt32)
+    case piece(reign: UInt64, NodeID, attempt: UInt32)
+    case snapshot(reign: UInt64, NodeID, attempt: UInt32)
+    case proposal
+}
+
+extension PlacementGroup {
+    func workDone(_ work: Work) {
+        switch work {
+        case .nothing, .proposal, .mapBarrier, .edges, .changes, .piece, .snapshot, .ownChanges: break
+        case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)
+        case .markedLearning(let attempt, let epoch): markedLearning(attempt, epoch)
+        case .tablesKept(let attempt, let epoch): tablesKept(attempt, epoch)
+        case .installedStep(let attempt, let epoch, let step): stepInstalled(attempt, epoch, step)
+        case .installedSnapshot(let attempt, let epoch, let step, let position):
+            snapshotInstalled(attempt, epoch, step, position)
+        case .syncedAll(let attempt, let epoch): syncedAll(attempt, epoch)
+        case .clearedLearning(let attempt, let epoch): clearedLearning(attempt, epoch)
+        case .promisedOwnReign(let number): ownReignPromised(number)
+        }
+    }
+}
