@@ -1,0 +1,49 @@
+/// Every bound of the NFS door, and what happens at it.
+public enum NFSLimits {
+    /// Connections of one gateway. One more takes the place of the one that has been idle longest, or is closed itself
+    /// when all have calls under way.
+    public static let connections = 1024
+    /// Calls of one gateway that are not answered yet. At the bound no further record is read from any connection.
+    public static let heldCalls = 1024
+    /// Bytes of such calls and their answers. At the bound no further record is read from any connection.
+    public static let heldBytes = 64 << 20
+    /// Of these, what one connection may have. At the bound no further record is read from it.
+    public static let heldCallsPerConnection = 512
+    /// As above, in bytes.
+    public static let heldBytesPerConnection = 32 << 20
+    /// Unsent answers of one connection in bytes from which on nothing is read from it, until half of it is sent.
+    public static let unsentBytes = 4 << 20
+    /// A record greater than this reserves its size among the held bytes before its rest is read.
+    public static let unreservedRecordBytes = 64 << 10
+    /// Bytes read from a socket at once.
+    public static let receiveBytes = 256 << 10
+    /// A connection on which no whole call arrived in its first minute, or that stops within a record for a minute, is
+    /// closed.
+    public static let stalledSeconds: Int64 = 60
+    /// After this long a client that understands JUKEBOX is told to come again.
+    public static let jukeboxSeconds: Int64 = 30
+    /// Answers of calls that a client was sent away from, kept for its return: their number and their age.
+    public static let keptAnswers = 1024
+    /// As above, in seconds.
+    public static let keptAnswerSeconds: Int64 = 120
+    /// Repetitions that wait for one call; the first gives way.
+    public static let waitersPerCall = 64
+    /// Entries in one answer of READDIR or READDIRPLUS.
+    public static let directoryEntries = 512
+    /// Bytes in one answer of READDIR or READDIRPLUS, whatever the client allows.
+    public static let directoryBytes = 256 << 10
+    /// Levels from a directory up to its export's root.
+    public static let treeDepth = 1024
+    /// Files with unflushed writes of clients that compare no verifiers. At the bound their writes are made stable.
+    public static let verifierHistories = 65_536
+    /// Files whose handles a connection got, for the history of its writes. Beyond them a history is unknown.
+    public static let knownFilesPerConnection = 4096
+    /// Time after a rise of the loss number in which unknown history counts as preceding it.
+    public static let unknownHistorySeconds: Int64 = 600
+    /// Entries of the list of mounts; the oldest gives way.
+    public static let mounts = 4096
+    /// A symbolic link's target.
+    public static let symlinkBytes = 4096
+    /// Log lines about bad input within 10 seconds; more are counted only.
+    public static let complaintsPerPeriod = 20
+}

@@ -1,0 +1,22 @@
+import ONCRPC
+
+/// FSSTAT (RFC 1813, section 3.3.18).
+func fsstatOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError) {
+    let handle = try NFS3.HandleArguments(from: &reader)
+    switch call.resolve(handle) {
+    case .failure(let status): call.answer(NFS3.FsstatResult.failed(status, NFS3.PostAttributes()))
+    case .success(let target):
+        call.vfs.usage(target.context, of: target.file) { result in
+            switch result {
+            case .failure(let failure): call.fail(failure, NFS3.FsstatResult.self, NFS3.PostAttributes())
+            case .success(let usage):
+                call.answer(
+                    NFS3.FsstatResult.ok(
+                        NFS3.FileSystemUsage(
+                            attributes: nil, totalBytes: usage.totalBytes, freeBytes: usage.freeBytes,
+                            availableBytes: usage.availableBytes, totalFiles: usage.totalInodes,
+                            freeFiles: usage.freeInodes, availableFiles: usage.freeInodes, invariantSeconds: 0)))
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import ClusterModel
+import Filesystem
+import Wire
+
+extension NFSCall {
+    /// The directory above `target`; the export's root is its own parent (traps 48). A directory that is not below the
+    /// export's root, because it was moved out while its handle was held, has no parent through this export.
+    func findParent(of target: Target, done: @escaping (Result<LookupResult, VFSFailure>) -> Void) {
+        if target.file == target.export.root {
+            vfs.attributes(target.context, of: target.file) { result in
+                done(result.map { LookupResult(inode: $0, directory: $0.attributes) })
+            }
+            return
+        }
+        vfs.parent(target.context, directory: target.file) { result in
+            switch result {
+            case .failure: done(result)
+            case .success(let parent):
+                self.demand(parent.inode.attributes.file, isWithin: target.export.root, levels: NFSLimits.treeDepth) {
+                    failure in
+                    done(failure.map(Result.failure) ?? result)
+                }
+            }
+        }
+    }
+
+    /// Climbs from `directory` to `root` with the rights of nobody in particular but the server itself, since the caller
+    /// need not be able to search what lies between.
+    private func demand(
+        _ directory: FileID, isWithin root: FileID, levels: Int, done: @escaping (VFSFailure?) -> Void
+    ) {
+        if directory == root { return done(nil) }
+        guard levels > 0 else { return done(.namespace(.accessDenied)) }
+        vfs.parent(CallContext(credentials: .superuser), directory: directory) { result in
+            switch result {
+            case .failure(let failure): done(failure)
+            case .success(let parent):
+                let next = parent.inode.attributes.file
+                if next == directory { return done(.namespace(.accessDenied)) }
+                self.demand(next, isWithin: root, levels: levels - 1, done: done)
+            }
+        }
+    }
+}

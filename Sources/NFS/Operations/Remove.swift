@@ -1,0 +1,7 @@
+import ONCRPC
+
+/// REMOVE (RFC 1813, section 3.3.12).
+func removeOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError) {
+    let place = try NFS3.NameArguments(from: &reader)
+    call.takeOut(place) { call.vfs.remove($0, in: $1.file, name: $2, done: $3) }
+}

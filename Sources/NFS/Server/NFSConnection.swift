@@ -1,0 +1,245 @@
+import ClusterModel
+import NIOCore
+import ONCRPC
+import Wire
+
+/// One client connection: cuts the stream into records, hands calls to the gateway, sends answers.
+///
+/// Invariants:
+/// - a record is taken in only when admission allows; what has not been taken in dies with the connection;
+/// - while nothing may be taken in, nothing is read from the socket (TCP back-pressure);
+/// - a record greater than 64 KiB reserves its size before its rest is read, so that half-read records are bounded too;
+/// - answers are flushed once per read cycle, and once per turn of the event loop for those that storage delays;
+/// - the first malformed record ends the connection.
+final class NFSConnection: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = Never
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
+
+    private enum Reading {
+        /// Records are taken in as they come.
+        case open
+        /// Admission said no; `resume` tries again.
+        case held
+    }
+
+    private let gateway: NFSGateway
+    /// The client.
+    let address: ClientAddress
+    private var context: ChannelHandlerContext?
+    private var scanner = RecordScanner()
+    /// What was read and not yet taken in.
+    private var unread = ByteBuffer()
+    /// Fragments of a record whose last is still to come.
+    private var fragments = ByteBuffer()
+    private var reserved = 0
+    private var reading = Reading.open
+    private var isWithinReadCycle = false
+    private var wantsRead = false
+    private var isUnflushed = false
+    /// What this connection's calls hold.
+    var share = Admission.Share()
+    /// Calls taken in.
+    private(set) var calls = 0
+    /// When bytes last came or an answer last went.
+    private(set) var lastActive: NIODeadline
+    private var known = KnownFiles()
+
+    init(gateway: NFSGateway, address: ClientAddress) {
+        self.gateway = gateway
+        self.address = address
+        lastActive = gateway.now
+    }
+
+    var id: ObjectIdentifier { ObjectIdentifier(self) }
+    /// Nothing is under way, so that a client loses nothing by a new connection.
+    var isIdle: Bool { share.calls == 0 && unread.readableBytes == 0 && !scanner.isWithinRecord }
+    /// No whole call yet, or a record that does not go on.
+    func isStalled(since instant: NIODeadline) -> Bool {
+        lastActive < instant && reading == .open
+            && (calls == 0 || unread.readableBytes > 0 || scanner.isWithinRecord)
+    }
+
+    // MARK: Files whose handles this connection got (replication.md, Loss number)
+
+    /// The handle of a file was given out here.
+    func opened(_ file: FileID, name: FileName?) { known.opened(file, name: name) }
+    /// Whether a file's handle was given out here.
+    func knows(_ file: FileID) -> Bool { known.contains(file) }
+    /// The name by which the file was opened here.
+    func name(of file: FileID) -> FileName? { known.name(of: file) }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { end() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        end()
+        context.close(promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isWithinReadCycle = true
+        var bytes = unwrapInboundIn(data)
+        lastActive = gateway.now
+        if unread.readableBytes == 0 {
+            unread = bytes
+        } else {
+            unread.writeBuffer(&bytes)
+        }
+        takeRecords()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isWithinReadCycle = false
+        flush()
+        context.fireChannelReadComplete()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        switch reading {
+        case .open: context.read()
+        case .held: wantsRead = true
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { resume() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: Records
+
+    /// Tries again what admission or an unsent answer held back.
+    func resume() {
+        guard reading == .held, context != nil else { return }
+        reading = .open
+        takeRecords()
+        guard reading == .open, wantsRead else { return }
+        wantsRead = false
+        context?.read()
+    }
+
+    private func takeRecords() {
+        while let context, reading == .open {
+            guard unread.readableBytes > 0 else {
+                unread = ByteBuffer()
+                return
+            }
+            guard context.channel.isWritable, gateway.admits(self) else {
+                reading = .held
+                return
+            }
+            do {
+                let step = try unread.withUnsafeReadableBytes { try scanner.next($0) }
+                switch step {
+                case .needs(let count):
+                    makeRoom(for: count)
+                    return
+                case .fragment(let length):
+                    unread.moveReaderIndex(forwardBy: 4)
+                    if var piece = unread.readSlice(length: length) { fragments.writeBuffer(&piece) }
+                    reserve(fragments.readableBytes)
+                case .lastFragment(let length):
+                    unread.moveReaderIndex(forwardBy: 4)
+                    take(length)
+                }
+            } catch {
+                gateway.complain(about: address, "\(error)")
+                close(because: "malformed record")
+            }
+        }
+    }
+
+    /// Room for a record of which `count` bytes, mark included, are needed and fewer have come.
+    private func makeRoom(for count: Int) {
+        guard count > NFSLimits.unreservedRecordBytes else { return }
+        reserve(count + fragments.readableBytes)
+        guard unread.capacity < count || unread.readerIndex > 0 else { return }
+        var room = gateway.allocator.buffer(capacity: count)
+        room.writeBuffer(&unread)
+        unread = room
+    }
+
+    private func reserve(_ count: Int) {
+        guard count > max(reserved, NFSLimits.unreservedRecordBytes) else { return }
+        gateway.took(bytes: count - reserved, for: self)
+        reserved = count
+    }
+
+    private func take(_ length: Int) {
+        guard var record = unread.readSlice(length: length) else { return }
+        if fragments.readableBytes > 0 {
+            fragments.writeBuffer(&record)
+            record = fragments
+            fragments = ByteBuffer()
+        } else if record.storageCapacity > 8 * length + 4096 {
+            // A held call must not pin the whole of the socket's read.
+            record = gateway.allocator.buffer(buffer: record)
+        }
+        if reserved > 0 {
+            gateway.gaveBack(bytes: reserved, for: self)
+            reserved = 0
+        }
+        calls += 1
+        if let fault = gateway.received(record, on: self) {
+            gateway.complain(about: address, "\(fault)")
+            close(because: "malformed call")
+        }
+    }
+
+    // MARK: Answers
+
+    /// Writes an answer; it leaves at the end of the read cycle or of the loop's turn.
+    func send(_ answer: Answer) {
+        guard let context else { return }
+        context.write(wrapOutboundOut(answer.head), promise: nil)
+        if let data = answer.data, data.readableBytes > 0 {
+            let count = data.readableBytes
+            context.write(wrapOutboundOut(data), promise: nil)
+            let padding = XDRAlignment.padding(count)
+            if padding > 0 { context.write(wrapOutboundOut(gateway.padding(padding)), promise: nil) }
+        }
+        lastActive = gateway.now
+        guard !isUnflushed else { return }
+        isUnflushed = true
+        if !isWithinReadCycle { gateway.flushSoon(self) }
+    }
+
+    /// Sends what was written.
+    func flush() {
+        guard isUnflushed else { return }
+        isUnflushed = false
+        context?.flush()
+    }
+
+    /// Ends the connection.
+    func close(because reason: String) {
+        guard let context else { return }
+        gateway.logger.debug("connection closed", metadata: ["client": "\(address)", "reason": "\(reason)"])
+        flush()
+        end()
+        context.close(promise: nil)
+    }
+
+    /// Nothing more is taken in or sent; calls under way end without an answer.
+    private func end() {
+        guard context != nil else { return }
+        context = nil
+        unread = ByteBuffer()
+        fragments = ByteBuffer()
+        if reserved > 0 {
+            gateway.gaveBack(bytes: reserved, for: self)
+            reserved = 0
+        }
+        gateway.left(self)
+    }
+}
