@@ -187,6 +187,15 @@ int cs_inotify_watch(int fd, const char *path, uint32_t mask) {
 
 int cs_inotify_unwatch(int fd, int watch) { return inotify_rm_watch(fd, watch) < 0 ? -errno : 0; }
 
+/* Weak: targets that do not use SQLite link without it. */
+extern int sqlite3_db_config(void *connection, int operation, ...) __attribute__((weak));
+
+int cs_sqlite_no_checkpoint_on_close(void *connection) {
+    const int no_checkpoint_on_close = 1006; /* SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, part of SQLite's stable interface */
+    if (!sqlite3_db_config) return -1;
+    return sqlite3_db_config(connection, no_checkpoint_on_close, 1, (int *)NULL);
+}
+
 static int64_t nanoseconds(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now);

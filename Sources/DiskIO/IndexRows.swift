@@ -31,7 +31,10 @@ public final class IndexRows {
     ) throws(DiskError) {
         let database = try SQLiteDatabase(in: folder, name: IndexRows.fileName, existence, options: options)
         switch existence {
-        case .new: try IndexSchema.create(in: database)
+        case .new:
+            try IndexSchema.create(in: database)
+            // Durable before anyone calls the folder a disk: the tables are in the database file, both synced.
+            try database.passiveCheckpoint()
         case .existing: try IndexSchema.checkFormat(of: database)
         }
         self.database = database

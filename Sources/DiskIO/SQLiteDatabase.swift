@@ -29,7 +29,7 @@ enum SQLiteCode {
 ///   the -wal file was synced (`walFile`), and the log replays the rest.
 /// - Exclusive locking: no other process can open the database, and there is no -shm file. (It also saves the locking
 ///   calls of each transaction: measured 10 instead of 18 µs for a lone put.)
-/// - No checkpoint happens but by `passiveCheckpoint`, on this connection (with SQLite before 3.51.3 a checkpoint by
+/// - No checkpoint happens but by `passiveCheckpoint`, on this connection; not by closing, either (with SQLite before 3.51.3 a checkpoint by
 ///   another connection may reset a WAL that is in use).
 /// - Nothing else of the process opens the database file: closing any descriptor of it would drop SQLite's locks
 ///   (traps.md, 67). The -wal file has none and may be opened.
@@ -92,12 +92,6 @@ public final class SQLiteDatabase {
         // From here on `deinit` closes the connection if anything throws.
         try configure(options)
         pageBytes = Int(try pragma("page_size") ?? "") ?? options.pageBytes
-        sqlite3_wal_hook(
-            connection,
-            { context, _, _, count in
-                context?.assumingMemoryBound(to: Int32.self).pointee = count
-                return SQLITE_OK
-            }, frames)
         // The files' names, -wal included, must survive a loss of power: SQLite syncs the folder only when it syncs the
         // WAL itself, and ours is synced through another descriptor.
         try folder.sync()
@@ -149,8 +143,17 @@ public final class SQLiteDatabase {
             PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-\(options.cacheBytes / 1024);
             PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;
             """)
+        // After wal_autocheckpoint, which takes SQLite's one hook for itself.
+        sqlite3_wal_hook(
+            connection,
+            { context, _, _, count in
+                context?.assumingMemoryBound(to: Int32.self).pointee = count
+                return SQLITE_OK
+            }, frames)
         // A write, so that the -wal file exists from here on and exclusive locking has taken its lock.
         try execute("BEGIN IMMEDIATE; PRAGMA user_version=1; COMMIT")
+        // Closing writes nothing: the disk may have failed.
+        try guarded(.database) { cs_sqlite_no_checkpoint_on_close(UnsafeMutableRawPointer(connection)) }
         // The -wal file stays when the database is closed: its name is durable once and for all.
         var keep: Int32 = 1
         try guarded(.database) { sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep) }

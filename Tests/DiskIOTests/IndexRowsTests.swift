@@ -134,6 +134,25 @@ private func objectRow(
         #expect(try count.step() && count.integer(0) == Int64(nth - 1))
     }
 
+    @Test("closing a database writes nothing into its file, and nothing is lost by that")
+    func close() throws {
+        let disk = try TestDisk()
+        let value = [UInt8](repeating: 1, count: 1000)
+        do {
+            let index = try IndexRows(in: disk.folder, .new)
+            #expect(index.database.walBytes == 0, "the tables of a new index are in its file")
+            try index.apply((0..<500).map { .putRow(testKey($0), value) })
+        }
+        let other = try DiskFolder(path: disk.folder.path, health: DiskHealth { _ in })
+        do {
+            let file = try other.open("index", .existing, .read)
+            #expect(try file.size() < 100_000)
+        }
+        let index = try IndexRows(in: other, .existing)
+        #expect(index.database.walBytes > 500_000)
+        #expect(try index.row(testKey(499)) == value)
+    }
+
     @Test("a database file of garbage is refused, and the disk is failed")
     func garbage() throws {
         let disk = try TestDisk()

@@ -98,6 +98,11 @@ int cs_unmap(void *address, size_t length);
 /* Anonymous zero-filled memory, page-aligned, or NULL. */
 void *cs_map_anonymous(size_t length);
 
+/* ---- SQLite ----
+ * sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1), which Swift cannot call (variadic): 0, or SQLite's
+ * code; -1 where SQLite is not linked. */
+int cs_sqlite_no_checkpoint_on_close(void *connection);
+
 /* ---- Call marks: what a watchdog sees of a thread that is inside one call ----
  * A thread that has a mark counts it up when it enters a call that can hang and again when it leaves: an odd count that
  * stays the same is one call that has not come back. Threads without a mark (event loops) pay one load. */
