@@ -19,7 +19,7 @@ public final class DiskFolder: Sendable {
     /// Creates a folder in this one and makes its name durable.
     public func createFolder(_ name: String) throws(DiskError) -> DiskFolder {
         try plain(name)
-        try check(.open, name, cs_mkdirat(descriptor, name, 0o700))
+        try call(.open, name) { cs_mkdirat(descriptor, name, 0o700) }
         try sync()
         return try DiskFolder(path: path + "/" + name, health: health)
     }
@@ -37,7 +37,6 @@ public final class DiskFolder: Sendable {
         _ name: String, _ existence: DiskFile.Existence = .existing, _ access: DiskFile.Access = .readWrite
     ) throws(DiskError) -> DiskFile {
         try plain(name)
-        try refuseIfFailed(.open, name)
         var flags = cs_o_nofollow
         switch access {
         case .read: flags |= O_RDONLY
@@ -48,46 +47,26 @@ public final class DiskFolder: Sendable {
         case .existing: break
         case .new: flags |= O_CREAT | O_EXCL
         }
-        cs_call_enter(health.number)
-        var result: Int32
-        if let errno = health.faults?.meet(.open, name: name, offset: 0, count: 0) {
-            result = -errno
-        } else {
-            result = cs_openat(descriptor, name, flags, 0o600)
-        }
-        cs_call_leave()
-        guard result >= 0 else { throw DiskError(.open, path: path + "/" + name, .system(-result)) }
-        return DiskFile(descriptor: result, path: path + "/" + name, name: name, health: health)
+        let opened = try call(.open, name) { [flags] in cs_openat(descriptor, name, flags, 0o600) }
+        return DiskFile(descriptor: opened, path: path + "/" + name, name: name, health: health)
     }
 
     /// Makes creations, renames and removals in this folder durable. Its failure fails the disk.
     public func sync() throws(DiskError) {
-        try refuseIfFailed(.sync, "")
-        cs_call_enter(health.number)
-        var result: Int32
-        if let errno = health.faults?.meet(.sync, name: "/", offset: 0, count: 0) {
-            result = -errno
-        } else {
-            result = cs_fsync(descriptor)
-        }
-        cs_call_leave()
-        guard result < 0 else { return }
-        let error = DiskError(.sync, path: path, .system(-result))
-        health.fail(error)
-        throw error
+        try call(.sync, "/") { cs_fsync(descriptor) }
     }
 
     /// Renames a file within this folder, replacing nothing; durable after `sync`.
     public func rename(_ from: String, to: String) throws(DiskError) {
         try plain(from)
         try plain(to)
-        try check(.rename, from, cs_rename_no_replace(descriptor, from, descriptor, to))
+        try call(.rename, from) { cs_rename_no_replace(descriptor, from, descriptor, to) }
     }
 
     /// Removes a file; durable after `sync`.
     public func remove(_ name: String) throws(DiskError) {
         try plain(name)
-        try check(.remove, name, cs_unlinkat(descriptor, name))
+        try call(.remove, name) { cs_unlinkat(descriptor, name) }
     }
 
     /// The names in the folder, sorted, without "." and "..".
@@ -124,14 +103,11 @@ public final class DiskFolder: Sendable {
         }
         let temporary = name + ".tmp"
         try plain(name)
-        let removed = cs_unlinkat(descriptor, temporary)
-        guard removed >= 0 || removed == -ENOENT else {
-            throw DiskError(.remove, path: path + "/" + temporary, .system(-removed))
-        }
+        do throws(DiskError) { try remove(temporary) } catch { guard error.isMissing else { throw error } }
         let file = try open(temporary, .new)
         try bytes.withDiskBytes { (raw) throws(DiskError) in try file.write(raw, at: 0) }
         try file.sync()
-        try check(.rename, temporary, cs_renameat(descriptor, temporary, descriptor, name))
+        try call(.rename, temporary) { cs_renameat(descriptor, temporary, descriptor, name) }
         try sync()
     }
 
@@ -151,17 +127,29 @@ public final class DiskFolder: Sendable {
     public func space() throws(DiskError) -> (free: UInt64, total: UInt64) {
         var free: UInt64 = 0
         var total: UInt64 = 0
-        try check(.status, "", cs_filesystem_space(descriptor, &free, &total))
+        try call(.status, "/") { cs_filesystem_space(descriptor, &free, &total) }
         return (free, total)
     }
 
-    private func refuseIfFailed(_ operation: DiskError.Operation, _ name: String) throws(DiskError) {
-        if health.hasFailed { throw DiskError(operation, path: path + "/" + name, .diskFailed) }
-    }
-
-    private func check(_ operation: DiskError.Operation, _ name: String, _ result: Int32) throws(DiskError) {
-        guard result < 0 else { return }
-        throw DiskError(operation, path: path + "/" + name, .system(-result))
+    /// Makes one call under the thread's call mark, with the injected faults, and turns -errno into an error.
+    @discardableResult
+    private func call(
+        _ operation: DiskError.Operation, _ name: String, _ body: () -> Int32
+    ) throws(DiskError) -> Int32 {
+        let subject = name == "/" ? path : path + "/" + name
+        if health.hasFailed { throw DiskError(operation, path: subject, .diskFailed) }
+        cs_call_enter(health.number)
+        let result: Int32
+        if let errno = health.faults?.meet(operation, name: name, offset: 0, count: 0) {
+            result = -errno
+        } else {
+            result = body()
+        }
+        cs_call_leave()
+        guard result < 0 else { return result }
+        let error = DiskError(operation, path: subject, .system(-result))
+        if operation == .sync { health.fail(error) }
+        throw error
     }
 
     /// Names come from this project's code; one with a slash would leave the folder.

@@ -111,7 +111,9 @@ import Testing
         #expect(failure { () throws(DiskError) in try data.size() }?.cause == .diskFailed)
         #expect(failure { () throws(DiskError) in try disk.folder.open("data") }?.cause == .diskFailed)
         #expect(disk.failures.all.map(\.cause) == [.system(EIO)])
+        disk.health.fail(DiskError(.write, path: "later", .stuck))
         #expect(disk.health.failure?.path == log.path)
+        #expect(disk.failures.count == 1)
     }
 
     @Test("a failed write ends the disk")

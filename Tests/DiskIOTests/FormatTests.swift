@@ -109,6 +109,9 @@ import Testing
         let segments = try LogSegments(in: disk.folder)
         #expect(failure { () throws(DiskError) in try segments.create(LogSegmentNumber(1)) } != nil)
         #expect(disk.health.hasFailed)
-        #expect(try DiskFolder(path: disk.folder.path, health: DiskHealth { _ in }).names() == [])
+        #expect(failure { () throws(DiskError) in try disk.folder.remove("x") }?.cause == .diskFailed)
+        let again = try LogSegments(in: DiskFolder(path: disk.folder.path, health: DiskHealth { _ in }))
+        #expect(try again.list() == [])
+        #expect(try again.folder.names() == [])
     }
 }
