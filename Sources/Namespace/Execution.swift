@@ -182,21 +182,25 @@ extension NamespaceMachine {
         state.usage.inodes -= 1
         for writer in file.writers { try rows.delete(.writer(writer.session, inode), version: version) }
         guard file.kind == .regular else { return nil }
-        let deletion = RangeDeletion(
+        var deletion = RangeDeletion(
             file: FileID(fileset: state.fileset, inode: inode),
             truncation: TruncationMark(number: file.truncation.number.next, size: 0), layout: file.layout,
-            kind: .removal, edge: nil)
+            kind: .removal, limit: file.limit, edge: nil)
         // The removal covers what truncations before it were still to cut.
         for row in try rows.rows(
             from: .deletion(inode, .zero), below: .deletion(InodeNumber(inode.rawValue + 1), .zero), limit: Int.max)
-        { try rows.delete(row.key, version: version) }
+        {
+            let pending = try decodeRow(row.value) { r throws(WireError) in try r.rangeDeletion() }
+            deletion.limit = max(deletion.limit, pending.limit)
+            try rows.delete(row.key, version: version)
+        }
         try putDeletion(deletion, rows)
         return deletion
     }
 
     func putDeletion(_ deletion: RangeDeletion, _ rows: some NamespaceRows) throws {
         var w = WireWriter(capacity: 40)
-        deletion.encodeRow(into: &w)
+        w.rangeDeletion(deletion)
         try rows.put(.deletion(deletion.file.inode, deletion.truncation.number), w.bytes, version: version)
     }
 }

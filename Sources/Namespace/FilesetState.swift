@@ -28,8 +28,7 @@ public struct FilesetState: Hashable, Sendable {
         var w = WireWriter(capacity: 128)
         w.u8(FilesetState.format)
         w.u32(fileset.rawValue)
-        w.u64(applied.epoch.rawValue)
-        w.u64(applied.n)
+        w.name(applied)
         w.i64(lastTime.nanoseconds)
         w.u64(nextInode.rawValue)
         w.u64(reserved.rawValue)
@@ -37,7 +36,7 @@ public struct FilesetState: Hashable, Sendable {
         w.u64(usage.bytes)
         w.optional(quota.bytes) { w, v in w.u64(v) }
         w.optional(quota.inodes) { w, v in w.u64(v) }
-        layout.encode(into: &w)
+        w.layout(layout)
         return w.bytes
     }
 
@@ -49,7 +48,7 @@ public struct FilesetState: Hashable, Sendable {
         let format = try r.u8()
         guard format == FilesetState.format else { throw WireError("a fileset's state of format \(format)") }
         fileset = FilesetID(try r.u32())
-        applied = EntryName(epoch: Epoch(try r.u64()), n: try r.u64())
+        applied = try r.name()
         lastTime = Timestamp(nanoseconds: try r.i64())
         nextInode = InodeNumber(try r.u64())
         reserved = InodeNumber(try r.u64())
@@ -57,6 +56,6 @@ public struct FilesetState: Hashable, Sendable {
         quota = FilesetQuota(
             bytes: try r.optional { r throws(WireError) in try r.u64() },
             inodes: try r.optional { r throws(WireError) in try r.u64() })
-        layout = try Layout(from: &r)
+        layout = try r.layout()
     }
 }

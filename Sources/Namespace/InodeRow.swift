@@ -127,7 +127,7 @@ extension InodeRow {
         w.u32(linkCount)
         w.u32(uid)
         w.u32(gid)
-        layout.encode(into: &w)
+        w.layout(layout)
         w.u64(generation)
         w.i64(accessTime.nanoseconds)
         w.i64(modificationTime.nanoseconds)
@@ -137,7 +137,7 @@ extension InodeRow {
         case .regular:
             w.u64(size)
             w.u64(limit)
-            truncation.encode(into: &w)
+            w.truncation(truncation)
             w.optional(verifier) { w, v in w.u64(v) }
             w.list(writers) { w, writer in
                 w.u64(writer.session.rawValue)
@@ -172,7 +172,7 @@ extension InodeRow {
         linkCount = try r.u32()
         uid = try r.u32()
         gid = try r.u32()
-        layout = try Layout(from: &r)
+        layout = try r.layout()
         generation = try r.u64()
         accessTime = Timestamp(nanoseconds: try r.i64())
         modificationTime = Timestamp(nanoseconds: try r.i64())
@@ -182,7 +182,7 @@ extension InodeRow {
         case .regular:
             size = try r.u64()
             limit = try r.u64()
-            truncation = try TruncationMark(from: &r)
+            truncation = try r.truncation()
             verifier = try r.optional { r throws(WireError) in try r.u64() }
             writers = try r.list(atMost: NamespaceLimits.writersPerInode, elementBytes: 9) { r throws(WireError) in
                 WriterRegistration(

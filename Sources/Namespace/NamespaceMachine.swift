@@ -76,7 +76,7 @@ public struct NamespaceMachine {
             guard let last = replies.last else { break }
             for reply in replies {
                 let row = try ReplyRow(reply.bytes)
-                // Rows that the windows drop here are expired ones; they go when the windows next meet them.
+                // An export may have brought replies that left the windows meanwhile: they go with the next entry.
                 windows.keep(
                     reply.n, time: row.time, session: row.session, number: row.number, call: row.call, dropped: &dropped)
             }
@@ -129,7 +129,6 @@ public struct NamespaceMachine {
         state.lastTime = now
         version = change.name.n
         asker = change.session
-        dropped.removeAll(keepingCapacity: true)
         windows.prune(at: now, dropped: &dropped)
 
         let outcome: NamespaceOutcome
@@ -151,6 +150,7 @@ public struct NamespaceMachine {
         }
         if !isBelow { try keep(outcome, of: change, rows) }
         for n in dropped { try rows.deleteReply(n) }
+        dropped.removeAll(keepingCapacity: true)
         return outcome
     }
 

@@ -105,6 +105,4 @@ public protocol NamespaceRows: NamespaceRowReader {
     func removeEverything(horizon: UInt64) throws
     func commit() throws
     func rollback() throws
-    /// All that is committed now, whatever is changed later; for an export as of one n (replication.md, 13).
-    func snapshot() throws -> any NamespaceRowReader
 }

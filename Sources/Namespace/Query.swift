@@ -115,7 +115,7 @@ extension NamespaceMachine {
             if !whole.isEmpty { page = whole }
         }
         return try page.map { row in
-            try decodeRow(row.value) { r throws(WireError) in try RangeDeletion(rowFrom: &r) }
+            try decodeRow(row.value) { r throws(WireError) in try r.rangeDeletion() }
         }
     }
 }

@@ -193,10 +193,7 @@ struct ReplyRow {
         w.i64(time.nanoseconds)
         w.u64(session.rawValue)
         w.u64(number.rawValue)
-        w.optional(call) { w, c in
-            w.u128(c.origin)
-            w.u64(c.request)
-        }
+        w.optional(call) { w, c in w.call(c) }
         w.blob(result)
         return w.bytes
     }
@@ -216,9 +213,7 @@ struct ReplyRow {
             ReplyRow(
                 time: Timestamp(nanoseconds: try r.i64()), session: SessionID(try r.u64()),
                 number: RequestNumber(try r.u64()),
-                call: try r.optional { r throws(WireError) in
-                    CallIdentity(origin: try r.u128(), request: try r.u64())
-                },
+                call: try r.optional { r throws(WireError) in try r.call() },
                 result: try r.blob(atMost: 1 << 16))
         }
     }

@@ -78,10 +78,10 @@ extension NamespaceMachine {
         defer { row.size = size }
         guard size < row.size else { return nil }
         row.truncation = TruncationMark(number: row.truncation.number.next, size: size)
-        row.limit = min(row.limit, max(size, UInt64(row.layout.stripeUnit)))
         let deletion = RangeDeletion(
             file: FileID(fileset: state.fileset, inode: inode), truncation: row.truncation, layout: row.layout,
-            kind: .truncation, edge: nil)
+            kind: .truncation, limit: row.limit, edge: nil)
+        row.limit = min(row.limit, max(size, UInt64(row.layout.stripeUnit)))
         try putDeletion(deletion, rows)
         return deletion
     }

@@ -55,44 +55,6 @@ extension DeviceNumber {
     init(from r: inout WireReader) throws(WireError) { self.init(major: try r.u32(), minor: try r.u32()) }
 }
 
-extension Layout {
-    public func encode(into w: inout WireWriter) {
-        w.u32(UInt32(stripeUnit))
-        w.u8(UInt8(stripeCount))
-    }
-
-    public init(from r: inout WireReader) throws(WireError) {
-        let unit = Int(try r.u32())
-        let count = Int(try r.u8())
-        guard let layout = Layout(stripeUnit: unit, stripeCount: count) else {
-            throw WireError("a layout of \(count) objects in stripe units of \(unit) bytes")
-        }
-        self = layout
-    }
-}
-
-extension TruncationMark {
-    public func encode(into w: inout WireWriter) {
-        w.u64(number.rawValue)
-        w.u64(size)
-    }
-
-    public init(from r: inout WireReader) throws(WireError) {
-        self.init(number: TruncationNumber(try r.u64()), size: try r.u64())
-    }
-}
-
-extension FileID {
-    func encode(into w: inout WireWriter) {
-        w.u32(fileset.rawValue)
-        w.u64(inode.rawValue)
-    }
-
-    init(from r: inout WireReader) throws(WireError) {
-        self.init(fileset: FilesetID(try r.u32()), inode: InodeNumber(try r.u64()))
-    }
-}
-
 extension Timestamp {
     func encode(into w: inout WireWriter) { w.i64(nanoseconds) }
     init(from r: inout WireReader) throws(WireError) { self.init(nanoseconds: try r.i64()) }
@@ -108,7 +70,7 @@ extension FileAttributes {
         w.u64(size)
         w.u64(used)
         device.encode(into: &w)
-        file.encode(into: &w)
+        w.file(file)
         w.u64(generation)
         accessTime.encode(into: &w)
         modificationTime.encode(into: &w)
@@ -121,7 +83,7 @@ extension FileAttributes {
         self.init(
             kind: kind, mode: try WireReader.mode(try r.u16()), linkCount: try r.u32(), uid: try r.u32(),
             gid: try r.u32(), size: try r.u64(), used: try r.u64(), device: try DeviceNumber(from: &r),
-            file: try FileID(from: &r), generation: try r.u64(), accessTime: try Timestamp(from: &r),
+            file: try r.file(), generation: try r.u64(), accessTime: try Timestamp(from: &r),
             modificationTime: try Timestamp(from: &r), changeTime: try Timestamp(from: &r), changeCounter: try r.u64())
     }
 
@@ -138,13 +100,13 @@ extension WireReader {
 
 extension FileHint {
     public func encode(into w: inout WireWriter) {
-        layout.encode(into: &w)
+        w.layout(layout)
         w.u64(limit)
-        truncation.encode(into: &w)
+        w.truncation(truncation)
     }
 
     public init(from r: inout WireReader) throws(WireError) {
-        self.init(layout: try Layout(from: &r), limit: try r.u64(), truncation: try TruncationMark(from: &r))
+        self.init(layout: try r.layout(), limit: try r.u64(), truncation: try r.truncation())
     }
 }
 
@@ -162,20 +124,6 @@ extension Inode {
 }
 
 extension RangeDeletion {
-    /// As the namespace knows it: without the edge, which the executor adds for each group.
-    func encodeWithoutEdge(into w: inout WireWriter) {
-        precondition(edge == nil, "a namespace row or result never has an edge: only its executor adds one")
-        file.encode(into: &w)
-        truncation.encode(into: &w)
-        layout.encode(into: &w)
-        w.u8(kind.rawValue)
-    }
-
-    init(withoutEdgeFrom r: inout WireReader) throws(WireError) {
-        self.init(
-            file: try FileID(from: &r), truncation: try TruncationMark(from: &r), layout: try Layout(from: &r),
-            kind: try r.raw(RangeDeletion.Kind.self, "kind of range deletion"), edge: nil)
-    }
-
-    static let encodedBytes = 12 + 16 + 5 + 1
+    /// The fewest bytes that one takes.
+    static let leastEncodedBytes = 12 + 16 + 5 + 1 + 8 + 1
 }

@@ -111,7 +111,7 @@ extension NamespaceOperation {
             w.u16(setup.mode)
             w.u32(setup.uid)
             w.u32(setup.gid)
-            setup.layout.encode(into: &w)
+            w.layout(setup.layout)
         case .setQuota(let quota):
             code(.setQuota)
             w.optional(quota.bytes) { w, v in w.u64(v) }
@@ -160,7 +160,7 @@ extension NamespaceOperation {
             self = .initialize(
                 FilesetSetup(
                     mode: try WireReader.mode(try r.u16()), uid: try r.u32(), gid: try r.u32(),
-                    layout: try Layout(from: &r)))
+                    layout: try r.layout()))
         case .setQuota:
             self = .setQuota(
                 FilesetQuota(

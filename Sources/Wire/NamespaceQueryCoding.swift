@@ -131,7 +131,7 @@ extension NamespaceAnswer {
             w.u64(usage.bytes)
         case .deletions(let deletions):
             code(.deletions)
-            w.list(deletions) { w, d in d.encodeWithoutEdge(into: &w) }
+            w.list(deletions) { w, d in w.rangeDeletion(d) }
         }
     }
 
@@ -153,8 +153,8 @@ extension NamespaceAnswer {
         case .usage: self = .usage(FilesetUsage(inodes: try r.u64(), bytes: try r.u64()))
         case .deletions:
             self = .deletions(
-                try r.list(atMost: NamespaceWireLimits.listedEntries, elementBytes: RangeDeletion.encodedBytes) {
-                    r throws(WireError) in try RangeDeletion(withoutEdgeFrom: &r)
+                try r.list(atMost: NamespaceWireLimits.listedEntries, elementBytes: RangeDeletion.leastEncodedBytes) {
+                    r throws(WireError) in try r.rangeDeletion()
                 })
         }
     }

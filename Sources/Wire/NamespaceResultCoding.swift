@@ -17,7 +17,7 @@ extension NamespaceResult {
         w.optional(inode) { w, i in i.encode(into: &w) }
         w.optional(directory) { w, d in d.encode(into: &w) }
         w.optional(secondDirectory) { w, d in d.encode(into: &w) }
-        w.optional(deletion) { w, d in d.encodeWithoutEdge(into: &w) }
+        w.optional(deletion) { w, d in w.rangeDeletion(d) }
     }
 
     public init(from r: inout WireReader) throws(WireError) {
@@ -32,12 +32,6 @@ extension NamespaceResult {
         inode = try r.optional { r throws(WireError) in try Inode(from: &r) }
         directory = try r.optional { r throws(WireError) in try DirectoryChange(from: &r) }
         secondDirectory = try r.optional { r throws(WireError) in try DirectoryChange(from: &r) }
-        deletion = try r.optional { r throws(WireError) in try RangeDeletion(withoutEdgeFrom: &r) }
+        deletion = try r.optional { r throws(WireError) in try r.rangeDeletion() }
     }
-}
-
-extension RangeDeletion {
-    /// The form of a range deletion's row: without an edge.
-    public func encodeRow(into w: inout WireWriter) { encodeWithoutEdge(into: &w) }
-    public init(rowFrom r: inout WireReader) throws(WireError) { try self.init(withoutEdgeFrom: &r) }
 }

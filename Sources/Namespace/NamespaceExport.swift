@@ -1,0 +1,156 @@
+import ClusterModel
+import Wire
+
+/// A part of what a learner is sent (replication.md, 13). All parts together are the rows as of one n.
+public struct ExportPiece: Hashable, Sendable {
+    /// To be put or deleted, in this order.
+    public var rows: [ChangedRow]
+    public var replies: [KeptReply]
+    /// The encoded `FilesetState`, in the last piece only: everything sent is as of its `applied`.
+    public var state: [UInt8]?
+    public init(rows: [ChangedRow] = [], replies: [KeptReply] = [], state: [UInt8]? = nil) {
+        self.rows = rows
+        self.replies = replies
+        self.state = state
+    }
+}
+
+/// What an export covers.
+public enum ExportScope: Hashable, Sendable {
+    /// What changed after entry n, the fork point.
+    case changes(after: UInt64)
+    /// Everything, because tombstones that the learner would need are gone, or because it has nothing. The learner empties
+    /// its rows first; `horizon` becomes its tombstone horizon.
+    case everything(horizon: UInt64)
+}
+
+/// Sends a learner what it lacks, between batches, piece by piece, while the primary goes on.
+///
+/// Rows are sent in the order of their versions. A row that changes after it was sent gets a greater version, and so is
+/// sent again; the last piece is the one that reaches the end, and then the rows are those of the state that it carries:
+/// as of one n, though no read transaction was held open (one connection can hold none while it writes).
+public struct NamespaceExport: Sendable {
+    public let scope: ExportScope
+    private var position: ChangePosition
+    private var reply: UInt64 = 0
+    private var extra: Queue<RowKey>
+
+    /// `fork`: the n of the last entry that both have, 0 for a learner that has nothing. `changedByLearner`: the keys that
+    /// the learner itself changed after it (`changedKeys`).
+    public init(after fork: UInt64, changedByLearner: [RowKey], rows: some NamespaceRowReader) throws {
+        let horizon = try rows.tombstoneHorizon()
+        extra = Queue()
+        if fork == 0 || fork < horizon {
+            scope = .everything(horizon: horizon)
+            position = .after(version: 0)
+        } else {
+            scope = .changes(after: fork)
+            position = .after(version: fork)
+            for key in changedByLearner { extra.append(key) }
+        }
+    }
+
+    /// The next piece: at most `NamespaceLimits.exportPiece` bytes and one row or reply more.
+    public mutating func next(_ machine: NamespaceMachine, rows: some NamespaceRowReader) throws -> ExportPiece {
+        var piece = ExportPiece()
+        var bytes = 0
+        func isFull() -> Bool { bytes >= NamespaceLimits.exportPiece }
+        while !isFull(), let key = extra.popFirst() {
+            let row = try rows.rows(from: key, below: RowKey(bytes: key.bytes + [0]), limit: 1).first
+            // What the primary does not have is deleted; its version is of no weight here.
+            piece.rows.append(ChangedRow(key: key, version: row?.version ?? machine.applied.n, value: row?.value))
+            bytes += key.bytes.count + (row?.value.count ?? 0)
+        }
+        while !isFull() {
+            let changes = try rows.changes(after: position, limit: 256)
+            for change in changes where !isFull() {
+                piece.rows.append(change)
+                position = ChangePosition(version: change.version, key: change.key)
+                bytes += change.key.bytes.count + (change.value?.count ?? 0)
+            }
+            if changes.count < 256 { break }
+        }
+        while !isFull() {
+            let replies = try rows.replies(after: reply, limit: 256)
+            for kept in replies where !isFull() {
+                piece.replies.append(kept)
+                reply = kept.n
+                bytes += kept.bytes.count
+            }
+            if replies.count < 256 { break }
+        }
+        if !isFull() { piece.state = machine.state.encoded() }
+        return piece
+    }
+
+    /// The keys that a replica changed after entry n, tombstones included, for the primary's `changedByLearner`.
+    /// At most `limit`; nil when there are more, or when tombstones are gone: then the learner asks for everything.
+    public static func changedKeys(
+        after n: UInt64, limit: Int, rows: some NamespaceRowReader
+    ) throws -> [RowKey]? {
+        guard try rows.tombstoneHorizon() <= n else { return nil }
+        let changes = try rows.changes(after: .after(version: n), limit: limit + 1)
+        return changes.count > limit ? nil : changes.map(\.key)
+    }
+}
+
+/// Takes an export in, in one transaction: nothing of it is there before the last piece, and all of it after.
+public struct NamespaceInstall: Sendable {
+    /// Begins: drops what the pieces will replace.
+    public init(_ scope: ExportScope, rows: some NamespaceRows) throws {
+        switch scope {
+        case .everything(let horizon): try rows.removeEverything(horizon: horizon)
+        case .changes: try rows.deleteAllReplies()
+        }
+    }
+
+    /// Takes in a piece. With the last one everything is committed, and the machine to go on with is returned; the log is
+    /// applied to it from its `applied` on.
+    public mutating func receive(
+        _ piece: ExportPiece, fileset: FilesetID, rows: some NamespaceRows
+    ) throws -> NamespaceMachine? {
+        for row in piece.rows {
+            if let value = row.value {
+                try rows.put(row.key, value, version: row.version)
+            } else {
+                try rows.delete(row.key, version: row.version)
+            }
+        }
+        for reply in piece.replies { try rows.putReply(reply.n, reply.bytes) }
+        guard let state = piece.state else { return nil }
+        try rows.putState(state)
+        try rows.commit()
+        return try NamespaceMachine(fileset: fileset, rows: rows)
+    }
+
+    /// Gives up: the rows are as they were before.
+    public static func abandon(rows: some NamespaceRows) throws { try rows.rollback() }
+}
+
+extension ExportPiece {
+    public func encode(into w: inout WireWriter) {
+        w.list(rows) { w, row in
+            w.blob(row.key.bytes)
+            w.u64(row.version)
+            w.optional(row.value) { w, v in w.blob(v) }
+        }
+        w.list(replies) { w, reply in
+            w.u64(reply.n)
+            w.blob(reply.bytes)
+        }
+        w.optional(state) { w, s in w.blob(s) }
+    }
+
+    public init(from r: inout WireReader) throws(WireError) {
+        let most = NamespaceLimits.exportPiece
+        rows = try r.list(atMost: most, elementBytes: 13) { r throws(WireError) in
+            ChangedRow(
+                key: RowKey(bytes: try r.blob(atMost: RowKey.maximumLength)), version: try r.u64(),
+                value: try r.optional { r throws(WireError) in try r.blob(atMost: 1 << 16) })
+        }
+        replies = try r.list(atMost: most, elementBytes: 12) { r throws(WireError) in
+            KeptReply(n: try r.u64(), bytes: try r.blob(atMost: 1 << 16))
+        }
+        state = try r.optional { r throws(WireError) in try r.blob(atMost: 1 << 12) }
+    }
+}
