@@ -1,0 +1,298 @@
+import ClusterModel
+import Wire
+
+extension Store {
+    // MARK: Calls
+
+    /// Puts an entry into the log, in the order of the calls of its group; notice `appended` tells when it is there. The
+    /// payload stays the shell's until `dropPayload`. `checksum` is `CRC32C.checksum` of an opaque payload.
+    ///
+    /// Whole slots of a write go to fresh slots at once, all else travels in the log; a deletion's edge is one block.
+    /// A sequenced entry is never refused: it waits for rows, slots or log by name (`waitingFor`).
+    public func append(_ pg: PGID, _ entry: Entry, checksum: UInt32 = 0, version rule: VersionRule = .raises) {
+        guard phase == .running else { return }
+        let group = group(pg)
+        precondition(entry.name > group.lastName, "a group takes entries in the order of their names")
+        precondition((entry.payload?.length ?? 0) <= StoreLimits.payload, "a payload is within StoreLimits.payload")
+        group.lastName = entry.name
+        let body = RecordBody.entry(entry, decided: group.row.decided, rule: rule, checksum: checksum)
+        let record = LogRecord(group: group, body: body, payload: entry.payload, token: nil)
+        group.tail.append(record)
+        enqueue(record)
+    }
+
+    /// Entries through `name` are decided: data entries among them are shown by reads as soon as they are in the log here.
+    /// A name beyond the log's end is kept.
+    public func decide(_ pg: PGID, through name: EntryName) {
+        guard phase == .running || phase == .closing, let group = groups[pg], name > group.row.decided else { return }
+        group.row.decided = name
+        applyDecided(group)
+    }
+
+    /// Durably cuts off the entries after `name`; notice `durable`. Never below what is decided here: who would have to is
+    /// a learner (replication.md, 7).
+    public func cut(_ pg: PGID, after name: EntryName, token: StoreToken) {
+        guard phase == .running else { return }
+        let group = group(pg)
+        precondition(name >= group.row.applied, "what is applied is never cut off")
+        let record = LogRecord(group: group, body: .cut(after: name), payload: nil, token: token)
+        while let last = group.tail.last, let n = last.name, n > name {
+            last.isDead = true
+            record.victims.append(group.tail.removeLast())
+        }
+        if group.row.decided > name { group.row.decided = max(name, group.row.applied) }
+        group.lastName = group.tail.last?.name ?? max(name, group.row.applied)
+        group.lastName = min(group.lastName, name)
+        group.appendedThrough = min(group.appendedThrough, group.lastName)
+        group.lastAppendedNotice = min(group.lastAppendedNotice, group.lastName)
+        group.stableThrough = min(group.stableThrough, group.lastName)
+        group.stableWanted = min(group.stableWanted, group.lastName)
+        enqueue(record)
+    }
+
+    /// Replaces the group's opaque state, at most 48 KiB; notice `durable`. In order with the group's entries.
+    public func writeState(_ pg: PGID, _ bytes: [UInt8], token: StoreToken) {
+        guard phase == .running else { return }
+        precondition(bytes.count <= StoreLimits.groupState, "a group's state is within StoreLimits.groupState")
+        let group = group(pg)
+        enqueue(LogRecord(group: group, body: .state(bytes), payload: nil, token: token))
+    }
+
+    /// What recovery reported (void records, corruption) has been dealt with: objects restated, or the group learns.
+    public func settleReport(_ pg: PGID, token: StoreToken) {
+        guard phase == .running else { return }
+        enqueue(LogRecord(group: group(pg), body: .settle, payload: nil, token: token))
+    }
+
+    /// Puts a learner's piece in place of what the object has there; the payload holds its present blocks in order.
+    /// The caller has decided through `piece.asOf` here, and all entries before it in the stream that touch the piece are
+    /// among these (replication.md, 12). Stable with the next `requestStable` of the group; `token` asks for it at once.
+    public func install(_ pg: PGID, _ piece: ObjectPiece, payload: PayloadHandle?, token: StoreToken? = nil) {
+        guard phase == .running else { return }
+        precondition(piece.blocks.count <= 64 && piece.blocks.end <= Geometry.blocksPerObject, "a piece is 256 KiB")
+        enqueue(LogRecord(group: group(pg), body: .install(piece), payload: payload, token: token))
+    }
+
+    /// Removes an object that the primary does not have.
+    public func deleteObject(_ pg: PGID, _ object: ObjectID, token: StoreToken? = nil) {
+        guard phase == .running else { return }
+        enqueue(LogRecord(group: group(pg), body: .deleteObject(object), payload: nil, token: token))
+    }
+
+    /// Takes a file's cut over from the primary (a tombstone, for a learner).
+    public func install(_ pg: PGID, cut: FileCut, token: StoreToken? = nil) {
+        guard phase == .running else { return }
+        enqueue(LogRecord(group: group(pg), body: .installCut(cut), payload: nil, token: token))
+    }
+
+    /// No replica is behind `name`: tombstones up to it need not be told any more.
+    public func forgetTombstones(_ pg: PGID, through name: EntryName) {
+        guard phase == .running, let group = groups[pg], name > group.row.tombstoneFloor else { return }
+        enqueue(LogRecord(group: group, body: .forget(through: name), payload: nil, token: nil))
+    }
+
+    /// A metadata group's database holds everything through `name` durably: its entries need the log no longer.
+    public func namespaceDurable(_ pg: PGID, through name: EntryName) {
+        guard phase == .running || phase == .closing, let group = groups[pg] else { return }
+        while let first = group.undurable.first, let n = first.name, n <= name {
+            _ = group.undurable.removeFirst()
+        }
+        let durable = min(name, group.row.decided)
+        if durable > group.row.applied {
+            group.row.applied = durable
+            group.isDirty = true
+        }
+    }
+
+    /// The end of a read cycle: what is ready goes to the log in one write.
+    public func endOfCycle() { pump() }
+
+    /// Time passes; about every 20 ms.
+    public func tick(_ now: Instant) {
+        self.now = now
+        guard phase == .running || phase == .closing else { return }
+        if let first = firstUnsynced,
+            now - first >= configuration.backgroundSyncDelay || log.unsyncedBytes >= configuration.backgroundSyncBytes
+        {
+            sync.wanted = max(sync.wanted, log.written)
+        }
+        considerCheckpoint()
+        pump()
+    }
+
+    /// Everything that may go on goes on.
+    func pump() {
+        guard phase != .failed, phase != .recovering, phase != .recovered, phase != .new else { return }
+        flushLog()
+        pumpSync()
+        pumpCheckpoint()
+        pumpPurge()
+        trimCache()
+        growIfNeeded()
+    }
+
+    // MARK: The way into the log
+
+    func enqueue(_ record: LogRecord) {
+        attach(record)
+        record.group.queue.append(record)
+        pumpQueue(record.group)
+    }
+
+    /// Places records in order, and hands the front of the queue to the log.
+    func pumpQueue(_ group: Group) {
+        var i = 0
+        while i < group.queue.count {
+            let record = group.queue[i]
+            if !record.isPlaced {
+                if record.missing > 0 { break }
+                if !place(record) {
+                    if !group.waitsForSlots {
+                        group.waitsForSlots = true
+                        groupsWaitingForSlots.append(group)
+                    }
+                    break
+                }
+            }
+            i += 1
+        }
+        while let first = group.queue.first, first.isPlaced, !first.slotsPending {
+            let record = group.queue.removeFirst()
+            if record.isDead {
+                release(record)
+                if let payload = record.payload { effects.append(.dropPayload(payload)) }
+            } else {
+                ready.append(record)
+            }
+        }
+    }
+
+    /// Decides where the record's content goes: fresh neighbouring slots for its large parts, the slot that is there or a
+    /// fresh one for each small part. Every slot is named in the record (store.md, Allocation). False without free slots.
+    private func place(_ record: LogRecord) -> Bool {
+        guard let shape = record.content, record.payload != nil else {
+            record.isPlaced = true
+            return true
+        }
+        var slots = [UInt32](repeating: 0, count: shape.partCount)
+        var large = 0
+        var fresh = 0
+        shape.forEachPart { k, part in
+            if part.isLarge {
+                large += 1
+            } else if part.present > 0 {
+                slots[k] = claimedSlot(row(part, record), part.slotIndex % Geometry.slotsPerRow)
+                if slots[k] == 0 { fresh += 1 }
+            }
+        }
+        guard large + fresh <= allocator.freeCount else { return false }
+        let run = large > 0 ? allocator.allocate(large) ?? [] : []
+        let single = fresh > 0 ? allocator.allocate(fresh) ?? [] : []
+        var nextLarge = 0
+        var nextSingle = 0
+        var writes: [SlotWrite] = []
+        shape.forEachPart { k, part in
+            if part.isLarge {
+                slots[k] = run[nextLarge]
+                nextLarge += 1
+                let offset = SlotNumber(slots[k]).offset
+                if let last = writes.last, last.dataOffset + UInt64(last.length) == offset,
+                    last.payloadOffset + last.length == part.payloadOffset
+                {
+                    writes[writes.count - 1].length += Geometry.slotSize
+                } else {
+                    writes.append(
+                        SlotWrite(payloadOffset: part.payloadOffset, dataOffset: offset, length: Geometry.slotSize))
+                }
+            } else if part.present > 0, slots[k] == 0 {
+                slots[k] = single[nextSingle]
+                nextSingle += 1
+            }
+            if slots[k] != 0 {
+                retain(slots[k], row(part, record), part.slotIndex % Geometry.slotsPerRow)
+            }
+        }
+        record.slots = slots
+        record.isPlaced = true
+        if !writes.isEmpty, let payload = record.payload {
+            record.slotsPending = true
+            emit(.slotWrite(record)) { .writeSlots($0, payload, writes) }
+        }
+        return true
+    }
+
+    public func slotsWritten(_ id: EffectID) {
+        guard case .slotWrite(let record)? = take(id) else { return }
+        record.slotsPending = false
+        pumpQueue(record.group)
+    }
+
+    // MARK: Names of slots
+
+    func row(_ part: ContentShape.Part, _ record: LogRecord) -> HotRow {
+        let mebibyte = part.slotIndex / Geometry.slotsPerRow
+        for r in record.rows where r.mebibyte == mebibyte { return r }
+        preconditionFailure("a record's rows are in memory before it is placed")
+    }
+
+    private func claimedSlot(_ row: HotRow, _ i: Int) -> UInt32 {
+        if !row.claimed.isEmpty, row.claimed[i] != 0 { return row.claimed[i] }
+        return row.content.slot(i)
+    }
+
+    func retain(_ slot: UInt32, _ row: HotRow, _ i: Int) {
+        named[slot, default: 0] += 1
+        if row.claimed.isEmpty { row.claimed = [UInt32](repeating: 0, count: Geometry.slotsPerRow) }
+        row.claimed[i] = slot
+    }
+
+    /// The record relies on the slot no longer. If nobody does, it is freed.
+    func drop(_ slot: UInt32, _ row: HotRow, _ i: Int) {
+        guard let count = named[slot] else { preconditionFailure("a slot is dropped as often as it is named") }
+        if count > 1 {
+            named[slot] = count - 1
+            return
+        }
+        named[slot] = nil
+        if !row.claimed.isEmpty, row.claimed[i] == slot { row.claimed[i] = 0 }
+        if row.content.slot(i) != slot { freed.append(slot) }
+    }
+
+    /// A row gives a slot up: free after the next checkpoint, unless a record under way relies on it.
+    func unlink(_ slot: UInt32) {
+        if named[slot] == nil { freed.append(slot) }
+    }
+
+    /// The record is applied, or never will be.
+    func release(_ record: LogRecord) {
+        if let shape = record.content, !record.slots.isEmpty {
+            shape.forEachPart { k, part in
+                if record.slots[k] != 0 {
+                    drop(record.slots[k], row(part, record), part.slotIndex % Geometry.slotsPerRow)
+                }
+            }
+        }
+        detach(record)
+    }
+
+    /// A control record is in the log: what it says takes effect.
+    func finish(_ record: LogRecord) {
+        let group = record.group
+        group.isDirty = true
+        switch record.body {
+        case .entry, .boot, .clean: break
+        case .state(let bytes): group.row.state = bytes
+        case .cut:
+            for victim in record.victims where victim.isWritten { release(victim) }
+            record.victims = []
+        case .install(let piece): applyPiece(piece, record)
+        case .deleteObject: applyDeletion(record)
+        case .installCut(let cut): applyCut(cut, record)
+        case .settle:
+            group.row.voids = []
+            group.row.isCorrupt = false
+        case .voids, .corrupt: break
+        case .forget(let through): group.row.tombstoneFloor = max(group.row.tombstoneFloor, through)
+        }
+    }
+}

@@ -1,0 +1,287 @@
+import ClusterModel
+import Wire
+
+/// What decided entries do to the rows in memory. Reads see it at once; the index and the slots see it with the next
+/// checkpoint (rule 1).
+extension Store {
+    /// Applies what is decided and in the log, in order.
+    func applyDecided(_ group: Group) {
+        let before = group.row.applied
+        while let record = group.tail.first, record.isWritten, let name = record.name, name <= group.row.decided {
+            if !group.pg.isMetadata, isCutWaiting(record) { break }
+            _ = group.tail.removeFirst()
+            if group.pg.isMetadata {
+                group.undurable.append(record)
+            } else {
+                apply(record)
+                group.row.applied = name
+            }
+            group.isDirty = true
+        }
+        if group.row.applied > before, !group.pg.isMetadata {
+            notify(.applied(group.pg, through: group.row.applied))
+        }
+    }
+
+    /// A deletion waits while too many earlier ones have not been carried to all rows.
+    private func isCutWaiting(_ record: LogRecord) -> Bool {
+        guard case .deleteRange(let d)? = record.entry?.body, phase != .recovering else { return false }
+        return record.group.row.unpurged.count >= StoreLimits.unpurgedCuts
+            && !record.group.row.unpurged.contains(d.file)
+    }
+
+    func apply(_ record: LogRecord) {
+        guard case .entry(let entry, _, let rule, _) = record.body else { return }
+        if !record.isVoid {
+            switch entry.body {
+            case .write(let write): applyWrite(write, entry.name, record)
+            case .zero(let zero):
+                for row in record.rows { zeroBlocks(zero.blocks, zero.truncation.number, entry.name, row) }
+            case .deleteRange(let d):
+                applyCut(
+                    FileCut(
+                        file: d.file, truncation: d.truncation, layout: d.layout, kind: d.kind, version: entry.name),
+                    record)
+                if let edge = d.edge { applyWrite(edge, entry.name, record) }
+            case .restate, .empty, .namespace, .scrubMark: break
+            }
+            if rule == .raises {
+                switch entry.body {
+                case .write, .zero, .restate, .deleteRange:
+                    if let object = record.rows.first?.object { raise(object, entry.name) }
+                case .empty, .namespace, .scrubMark: break
+                }
+            }
+        }
+        release(record)
+    }
+
+    private func raise(_ object: HotObject, _ version: EntryName) {
+        if object.file.cut?.kind == .removal { return }
+        object.isDeleted = false
+        if object.version < version { object.version = version }
+        markDirty(object)
+    }
+
+    private func applyWrite(_ write: BlockWrite, _ name: EntryName, _ record: LogRecord) {
+        guard let shape = record.content else { return }
+        for row in record.rows { freshen(row) }
+        shape.forEachPart { k, part in
+            let row = row(part, record)
+            if row.content.applied >= name { return }
+            let first = part.blocks.lowerBound - row.firstBlock
+            let sums = part.blocks.lowerBound - write.blocks.first
+            if part.isLarge {
+                setLarge(row, part.slotIndex % Geometry.slotsPerRow, record.slots[k], write.checksums, sums)
+            } else {
+                setSmall(
+                    row, first: first, count: part.blocks.count, slot: record.slots[k],
+                    position: record.payloadPosition + part.logOffset, write.checksums, sums)
+            }
+        }
+        for row in record.rows where row.content.applied < name {
+            row.content.applied = name
+            markDirty(row)
+            clipLate(row, write.truncation.number)
+        }
+    }
+
+    /// Content under an older truncation than the file's last cut is clipped by it (traps.md, 34).
+    private func clipLate(_ row: HotRow, _ number: TruncationNumber) {
+        guard let cut = row.object.file.cut, number < cut.truncation.number else { return }
+        clip(row, cut)
+    }
+
+    private func zeroBlocks(_ blocks: BlockRange, _ number: TruncationNumber, _ name: EntryName, _ row: HotRow) {
+        freshen(row)
+        if row.content.applied >= name { return }
+        let low = max(blocks.first, row.firstBlock) - row.firstBlock
+        let high = min(blocks.end, row.firstBlock + Geometry.blocksPerRow) - row.firstBlock
+        if low < high { setEmpty(row, low..<high, .zero) }
+        row.content.applied = name
+        markDirty(row)
+        clipLate(row, number)
+    }
+
+    /// A learner's piece replaces what is there, whatever it was.
+    func applyPiece(_ piece: ObjectPiece, _ record: LogRecord) {
+        guard let shape = record.content else { return }
+        for row in record.rows { freshen(row) }
+        var sum = 0
+        shape.forEachPart { k, part in
+            let row = row(part, record)
+            let firstSum = sum
+            sum += part.present
+            if row.content.installed >= record.position { return }
+            if part.isLarge {
+                setLarge(row, part.slotIndex % Geometry.slotsPerRow, record.slots[k], piece.checksums, firstSum)
+                return
+            }
+            var next = firstSum
+            for b in part.blocks {
+                let state = piece.states[b - piece.blocks.first]
+                let block = b - row.firstBlock
+                if state == .present {
+                    setSmall(
+                        row, first: block, count: 1, slot: record.slots[k],
+                        position: record.payloadPosition + (part.logOffset + (next - firstSum) * Geometry.blockSize),
+                        piece.checksums, next)
+                    next += 1
+                } else {
+                    setEmpty(row, block..<block + 1, state)
+                }
+            }
+        }
+        for row in record.rows where row.content.installed < record.position {
+            row.content.installed = record.position
+            row.content.truncation = max(row.content.truncation, piece.truncation)
+            markDirty(row)
+            if let cut = row.object.file.cut, piece.truncation < cut.truncation.number { clip(row, cut) }
+        }
+        if let object = record.rows.first?.object {
+            object.isDeleted = false
+            markDirty(object)
+            if let version = piece.completes { object.version = max(object.version, version) }
+        }
+        release(record)
+    }
+
+    func applyDeletion(_ record: LogRecord) {
+        for row in record.rows where row.content.installed < record.position {
+            setEmpty(row, 0..<Geometry.blocksPerRow, .absent)
+            row.content.installed = record.position
+            markDirty(row)
+        }
+        if let object = record.rows.first?.object {
+            object.isDeleted = true
+            object.version = .zero
+            markDirty(object)
+        }
+        release(record)
+    }
+
+    // MARK: Cuts
+
+    /// The file's cut holds from now on for every row, in memory or not: each is clipped when it is touched, and the purge
+    /// touches all.
+    func applyCut(_ cut: FileCut, _ record: LogRecord) {
+        defer { if case .installCut = record.body { release(record) } }
+        guard let file = record.file else { preconditionFailure("a deletion has its file in memory") }
+        if let old = file.cut {
+            if old.kind == .removal, cut.kind == .truncation { return }
+            if old.kind == cut.kind, old.truncation.number >= cut.truncation.number {
+                if old.version < cut.version, old.truncation.number == cut.truncation.number {
+                    file.cut?.version = cut.version
+                    markDirty(file)
+                }
+                return
+            }
+        }
+        file.cut = cut
+        markDirty(file)
+        startPurge(file)
+        for object in file.objects { for row in object.rows { if let row { freshen(row) } } }
+    }
+
+    /// Clips a row by its file's cut if it has not been yet.
+    func freshen(_ row: HotRow) {
+        row.wasUsed = true
+        guard let cut = row.object.file.cut else { return }
+        if row.content.truncation < cut.truncation.number || cut.kind == .removal && !row.content.words.isEmpty {
+            clip(row, cut)
+        }
+    }
+
+    private func clip(_ row: HotRow, _ cut: FileCut) {
+        let first = max(cut.firstCutBlock(index: row.object.id.index), row.firstBlock) - row.firstBlock
+        var changed = false
+        if first < Geometry.blocksPerRow, !row.content.words.isEmpty {
+            changed = true
+            // What was never written stays absent.
+            switch cut.kind {
+            case .removal: setEmpty(row, first..<Geometry.blocksPerRow, .absent)
+            case .truncation:
+                for b in first..<Geometry.blocksPerRow where row.content.state(b) == .present {
+                    setEmpty(row, b..<b + 1, .zero)
+                }
+            }
+        }
+        if row.content.truncation < cut.truncation.number {
+            row.content.truncation = cut.truncation.number
+            changed = changed || !row.content.words.isEmpty
+        }
+        if cut.kind == .removal, !row.object.isDeleted {
+            row.object.isDeleted = true
+            changed = true
+        }
+        if changed { markDirty(row) }
+    }
+
+    // MARK: Blocks
+
+    private func count(_ row: HotRow, blocks: Int, slots: Int) {
+        row.object.pg.row.add(row.object.id.file.fileset, blocks: blocks, slots: slots)
+    }
+
+    /// Slot `i` of the row is this fresh one, all its blocks present.
+    private func setLarge(_ row: HotRow, _ i: Int, _ slot: UInt32, _ sums: [UInt32], _ firstSum: Int) {
+        row.content.materialize()
+        let old = row.content.slot(i)
+        let present = row.content.presentCount(slot: i)
+        overlayBlocks -= row.content.removeInLog(first: i * Geometry.blocksPerSlot, count: Geometry.blocksPerSlot)
+        row.content.setSlot(i, slot)
+        row.content.setWholeSlotPresent(i)
+        for b in 0..<Geometry.blocksPerSlot {
+            row.content.setChecksum(i * Geometry.blocksPerSlot + b, sums[firstSum + b])
+        }
+        if old != 0, old != slot { unlink(old) }
+        count(row, blocks: Geometry.blocksPerSlot - present, slots: old == 0 ? 1 : 0)
+    }
+
+    /// Blocks within one slot lie in the log until the checkpoint writes them to the row's slot; without one they get the
+    /// slot that their record names.
+    private func setSmall(
+        _ row: HotRow, first: Int, count blocks: Int, slot: UInt32, position: LogPosition, _ sums: [UInt32],
+        _ firstSum: Int
+    ) {
+        row.content.materialize()
+        let i = first / Geometry.blocksPerSlot
+        var slots = 0
+        if row.content.slot(i) == 0 {
+            row.content.setSlot(i, slot)
+            slots = 1
+        }
+        var new = 0
+        for b in 0..<blocks {
+            if row.content.state(first + b) != .present {
+                row.content.setState(first + b, .present)
+                new += 1
+            }
+            row.content.setChecksum(first + b, sums[firstSum + b])
+        }
+        overlayBlocks += row.content.setInLog(first: first, count: blocks, position: position)
+        count(row, blocks: new, slots: slots)
+    }
+
+    /// Blocks become zero or absent; a slot without a present block is freed.
+    private func setEmpty(_ row: HotRow, _ blocks: Range<Int>, _ state: BlockState) {
+        if row.content.words.isEmpty, state == .absent { return }
+        row.content.materialize()
+        overlayBlocks -= row.content.removeInLog(first: blocks.lowerBound, count: blocks.count)
+        var i = blocks.lowerBound / Geometry.blocksPerSlot
+        while i * Geometry.blocksPerSlot < blocks.upperBound {
+            let before = row.content.presentCount(slot: i)
+            let low = max(blocks.lowerBound, i * Geometry.blocksPerSlot)
+            let high = min(blocks.upperBound, (i + 1) * Geometry.blocksPerSlot)
+            for b in low..<high { row.content.setState(b, state) }
+            let after = row.content.presentCount(slot: i)
+            let slot = row.content.slot(i)
+            if after == 0, slot != 0 {
+                row.content.setSlot(i, 0)
+                unlink(slot)
+            }
+            count(row, blocks: after - before, slots: after == 0 && slot != 0 ? -1 : 0)
+            i += 1
+        }
+    }
+}
