@@ -135,11 +135,10 @@ extension GatewayMachine {
             }
             if deletions.polls[index].isAsking { continue }
             deletions.polls[index].isAsking = true
-            issue(
-                .pendingDeletions(fileset.id), to: .metadata(fileset.id), .query,
-                .query(
-                    .pendingDeletions(after: deletions.polls[index].after, limit: GatewayLimits.deletionRows),
-                    .superuser))
+            question(
+                .pendingDeletions(fileset.id), fileset.id,
+                .pendingDeletions(after: deletions.polls[index].after, limit: GatewayLimits.deletionRows),
+                as: .superuser)
         }
     }
 

@@ -7,7 +7,7 @@ public enum RequestPayload: Hashable, Sendable {
     /// `length` bytes from `offset` of a WRITE's payload.
     case slice(PayloadHandle, offset: Int, length: Int)
     case entry(NamespaceEntry)
-    case query(NamespaceQuery, Credentials)
+    case query(NamespaceQuestion)
 
     var byteCount: Int {
         switch self {

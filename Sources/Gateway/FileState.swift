@@ -138,9 +138,14 @@ extension GatewayMachine {
 
     private func sendQuestion(_ file: FileState) {
         file.isAsking = true
-        issue(
-            .hint(file), to: file.metadataGroup, .query,
-            .query(.attributes(inode: file.file.inode), .superuser))
+        question(.hint(file), file.file.fileset, .attributes(inode: file.file.inode), as: .superuser)
+    }
+
+    func question(
+        _ purpose: CallPurpose, _ fileset: FilesetID, _ query: NamespaceQuery, as credentials: Credentials
+    ) {
+        let question = NamespaceQuestion(credentials: credentials, session: session ?? .none, query: query)
+        issue(purpose, to: .metadata(fileset), .query, .query(question))
     }
 
     func hintAnswered(_ file: FileState, _ answer: Result<NamespaceAnswer, FileFailure>, _ call: PGCall) {

@@ -23,7 +23,8 @@ public final class GatewayMachine {
     var random: SplitMix64
     var map: ClusterMap?
     var records: [PGID: PGRecord] = [:]
-    var session: SessionID?
+    /// The session that requests are sent under.
+    public internal(set) var session: SessionID?
     /// The highest loss number that any stamp or map has shown.
     var lossSeen = LossNumber.zero
 
@@ -142,6 +143,7 @@ public final class GatewayMachine {
         operation.isFinished = true
         operations.remove(operation.slot)
         operation.fileState?.users -= 1
+        if case .failure = result { operation.release(self) }
         effects.append(.finish(operation.id, result))
     }
 

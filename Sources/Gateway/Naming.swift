@@ -42,7 +42,7 @@ final class QueryOperation: Operation {
     }
 
     private func ask(_ fileset: FilesetID, _ query: NamespaceQuery, _ gateway: GatewayMachine) {
-        gateway.issue(.query(self), to: .metadata(fileset), .query, .query(query, caller.credentials))
+        gateway.question(.query(self), fileset, query, as: caller.credentials)
     }
 
     func answered(_ answer: Result<NamespaceAnswer, FileFailure>, _ call: PGCall, _ gateway: GatewayMachine) {
@@ -57,17 +57,17 @@ final class QueryOperation: Operation {
         case .failed(let failure): gateway.finish(self, .failure(.namespace(failure)))
         case .found(let inode, let directory):
             gateway.learn(inode, from: call)
-            gateway.finish(self, .success(.found(inode, directory: directory)))
+            gateway.finish(self, .success(.found(gateway.shown(inode), directory: directory)))
         case .inode(let inode):
             gateway.learn(inode, from: call)
             if let directory {
-                gateway.finish(self, .success(.found(inode, directory: directory)))
+                gateway.finish(self, .success(.found(gateway.shown(inode), directory: directory)))
             } else {
-                gateway.finish(self, .success(.inode(inode)))
+                gateway.finish(self, .success(.inode(gateway.shown(inode))))
             }
         case .access(let rights, let attributes):
             guard case .attributes(let file) = second else {
-                return gateway.finish(self, .success(.access(rights, attributes)))
+                return gateway.finish(self, .success(.access(rights, gateway.shown(attributes))))
             }
             guard rights.contains(.lookup) else { return gateway.finish(self, .failure(.namespace(.accessDenied))) }
             directory = attributes
@@ -75,7 +75,12 @@ final class QueryOperation: Operation {
         case .symbolicLink(let target, let attributes):
             gateway.finish(self, .success(.symbolicLink(target, attributes)))
         case .entries(let entries, let directory, let end):
-            gateway.finish(self, .success(.entries(entries, directory: directory, end)))
+            let shown = entries.map { entry in
+                var entry = entry
+                if let inode = entry.details { entry.details = gateway.shown(inode) }
+                return entry
+            }
+            gateway.finish(self, .success(.entries(shown, directory: directory, end)))
         case .usage(let usage): gateway.finish(self, .success(.usage(usage)))
         case .deletions:
             gateway.counters.malformed += 1
@@ -171,6 +176,11 @@ final class MutateOperation: Operation {
     }
 
     private func finish(_ result: Result<FileAnswer, FileFailure>, _ gateway: GatewayMachine) {
+        var result = result
+        if case .success(.result(var changed)) = result, let inode = changed.inode {
+            changed.inode = gateway.shown(inode)
+            result = .success(.result(changed))
+        }
         if changesSize, let file {
             file.sizeChanges.removeAll { $0 === self }
             gateway.finish(self, result)

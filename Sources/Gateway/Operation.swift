@@ -27,6 +27,9 @@ class Operation {
     /// The question for attributes was answered with a failure.
     func hintFailed(_ failure: FileFailure, _ gateway: GatewayMachine) { gateway.finish(self, .failure(failure)) }
 
+    /// Gives back the data it kept; called when it fails.
+    func release(_ gateway: GatewayMachine) {}
+
     /// The inode whose state it uses; kept while it runs.
     var fileState: FileState? { nil }
 }

@@ -151,6 +151,13 @@ final class ReadOperation: Operation {
         gateway.counters.redone += 1
     }
 
+    override func release(_ gateway: GatewayMachine) {
+        for part in parts {
+            if case .bytes(let handle, length: _) = part.piece { gateway.effects.append(.drop(handle)) }
+        }
+        parts = []
+    }
+
     private func finish(_ inode: Inode, _ gateway: GatewayMachine) {
         gateway.finish(self, .success(.read(parts.compactMap(\.piece), end)))
         gateway.touch(file, inode)

@@ -42,20 +42,24 @@ extension GatewayMachine {
             let mayBeLost = !registration.isStable && registration.stamp < lossSeen
             let isTooWeak = durability == .stable && !registration.isStable
             if !mayBeLost, !isTooWeak, !registration.isOutdated { return registration.stamp }
-            sendRegistration(file, durability)
-        case .none: sendRegistration(file, durability)
+            sendRegistration(file, durability, for: write)
+        case .none: sendRegistration(file, durability, for: write)
         case .registering, .settling: break
         }
         if !file.registration.waiters.contains(where: { $0 === write }) { file.registration.waiters.append(write) }
         return nil
     }
 
-    private func sendRegistration(_ file: FileState, _ durability: Durability) {
+    /// In the writer's name: a write by anyone but the superuser ends setuid and setgid.
+    private func sendRegistration(_ file: FileState, _ durability: Durability, for write: WriteOperation) {
         guard let session else { return }
+        let isUpgrade = if case .registered = file.registration.state { !file.registration.isOutdated } else { false }
+        if !isUpgrade { file.registration.lastWrite = .zero }
         file.registration.state = .registering(durability)
         file.registration.isOutdated = false
         mutate(
-            .register(file), file.file.fileset, .registerWriter(inode: file.file.inode, session: session), durability)
+            .register(file), file.file.fileset, .registerWriter(inode: file.file.inode, session: session), durability,
+            as: Caller(credentials: write.caller.credentials))
     }
 
     func writerRegistered(
@@ -139,6 +143,20 @@ extension GatewayMachine {
         for operation in others where !operation.isFinished { operation.advance(self) }
         for write in writers where !write.isFinished { write.advance(self) }
     }
+
+    /// The metadata group leaves this gateway's own writes to it: until they are settled, the last one's time counts.
+    func shown(_ attributes: FileAttributes) -> FileAttributes {
+        guard let file = knownFile(attributes.file), !file.registration.isIdle, !file.registration.isOutdated,
+            file.registration.lastWrite > attributes.modificationTime
+        else { return attributes }
+        var shown = attributes
+        shown.modificationTime = file.registration.lastWrite
+        shown.changeTime = max(attributes.changeTime, file.registration.lastWrite)
+        shown.changeCounter += 1
+        return shown
+    }
+
+    func shown(_ inode: Inode) -> Inode { Inode(attributes: shown(inode.attributes), hint: inode.hint) }
 
     // MARK: Mutations of the gateway's own
 
