@@ -197,6 +197,10 @@ extension PlacementGroup {
             decided.n >= reign.first || mutated(.serveBeforeAllHoldTheLog)
         else { return }
         reign.serving = true
+        if !state.voids.isEmpty {
+            state.voids = []
+            keepState(then: .nothing)
+        }
         emit(.report(.serving(reign.epoch)))
         retryParked()
         admitWaiting()

@@ -105,7 +105,7 @@ extension PlacementGroup {
             admit(w.token, w.request, w.checksums, map)
             guard role == .primary else { return }
         }
-        reign.waiting = left
+        reign.waiting = left + reign.waiting
     }
 
     /// A truncation that the request does not know of, or a removal.
@@ -402,7 +402,6 @@ extension PlacementGroup {
 
     /// Entries carry what is decided; after 5 ms without one it goes by itself.
     private func tellDecidedByEntry() {
-        guard reign.members.allSatisfy({ $0.phase == .streaming }) else { return }
         reign.told = decided
         reign.decidedDue = nil
     }

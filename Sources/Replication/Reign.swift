@@ -16,6 +16,8 @@ struct Reign {
     var mapRead = false
     /// Nothing is void on any in-sync member, or it has been restated and copied.
     var voidsSettled = false
+    /// Objects that every member must copy, whatever their versions say.
+    var restated: [ObjectID] = []
     /// n of this reign's first entry.
     var first: UInt64 = 0
     var serving = false

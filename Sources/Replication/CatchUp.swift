@@ -1,0 +1,329 @@
+import ClusterModel
+import Wire
+
+/// One learner's catching up, as the primary sees it.
+struct CatchUp {
+    var node: NodeID
+    var attempt: UInt32
+    var fork: EntryName
+    var stage: Stage = .marking
+    /// The learner's new log begins after this entry.
+    var start: EntryName = .zero
+    var keys: [ObjectID] = []
+    var ownListed = false
+    var theirsListed = false
+    /// The object that is being copied, and the next block of it.
+    var next = 0
+    var block = 0
+    var reading = false
+    var steps: UInt32 = 0
+    var unfinished = 0
+    /// Snapshot of a metadata group: all parts have been read.
+    var snapshotEnded = false
+    var snapshot: WorkToken?
+    var progressAt: Instant
+    /// Nothing is sent before this, for the sake of the pace.
+    var paceUntil = Instant(nanoseconds: 0)
+    /// Every entry needs it from now on.
+    var isNeeded = false
+
+    enum Stage {
+        /// The learner puts its mark down. → `listing` (data) or `copying` (metadata).
+        case marking
+        case listing
+        case copying
+        /// Nothing is missing; it makes all stable. → `finished`.
+        case finishing
+        /// Waits for its promotion, or for nothing if the record names it.
+        case finished
+    }
+}
+
+/// Catching up, the primary's side (replication.md, 11 to 15).
+extension PlacementGroup {
+    func beginCatchUp(_ i: Int, fork: EntryName) {
+        let m = reign.members[i]
+        reign.members[i].isComplete = false
+        reign.catchUps.removeAll { $0.node == m.node }
+        reign.pieceReads.removeAll { $0.node == m.node }
+        // Members that the record names come first: writes wait for them.
+        guard m.isInSync || reign.catchUps.filter({ !isInSync($0.node) }).count < limits.learners else {
+            reign.members[i].phase = .detached
+            reign.members[i].attemptAt = now.now
+            return
+        }
+        reign.members[i].phase = .learning
+        var c = CatchUp(node: m.node, attempt: m.attempt, fork: fork, progressAt: now.now)
+        if history.contains(fork) == false { c.fork = .zero }
+        reign.catchUps.append(c)
+        emit(.report(.learning(m.node)))
+        send(.learn(attempt: m.attempt, fork: c.fork), to: m.node)
+    }
+
+    private func isInSync(_ node: NodeID) -> Bool { reign.members.contains { $0.node == node && $0.isInSync } }
+
+    private func find(_ node: NodeID, _ attempt: UInt32) -> Int? {
+        reign.catchUps.firstIndex { $0.node == node && $0.attempt == attempt }
+    }
+
+    func abandonCatchUp(_ node: NodeID) {
+        reign.catchUps.removeAll { $0.node == node }
+        reign.pieceReads.removeAll { $0.node == node }
+        guard let i = reign.members.firstIndex(where: { $0.node == node }) else { return }
+        reign.members[i].phase = .detached
+        reign.members[i].isComplete = false
+        reign.members[i].isNeeded = reign.members[i].isInSync
+        if isPromoting(node) { reign.members[i].isNeeded = true }
+        advanceDecided()
+        retryParked()
+    }
+
+    func learningArrived(from node: NodeID, epoch: Epoch, attempt: UInt32) {
+        guard role == .primary, epoch == reign.epoch, let k = find(node, attempt),
+            reign.catchUps[k].stage == .marking, let i = reign.members.firstIndex(where: { $0.node == node })
+        else { return }
+        var h = history
+        h.cut(after: decided)
+        let tables = ReplicaTables(asOf: decided, history: h, windows: windows, marks: marks).encoded()
+        var from = 0
+        while from < tables.count {
+            let to = min(from + ReplicaMessageLimits.tablesPart, tables.count)
+            send(.tables(attempt: attempt, Array(tables[from..<to])), to: node)
+            from = to
+        }
+        send(.start(LearningStart(attempt: attempt, after: decided, history: h.spans)), to: node)
+        reign.members[i].phase = .streaming
+        reign.members[i].appended = decided.n
+        reign.members[i].stable = decided.n
+        sendTail(to: i, after: decided.n)
+        reign.catchUps[k].start = decided
+        reign.catchUps[k].progressAt = now.now
+        if pg.isMetadata {
+            reign.catchUps[k].stage = .copying
+            let token = begin(.snapshot(reign: reign.number, node, attempt: attempt))
+            reign.catchUps[k].snapshot = token
+            reign.catchUps[k].reading = true
+            emit(.readSnapshot(token))
+        } else {
+            reign.catchUps[k].stage = .listing
+            emit(
+                .listChanges(
+                    after: reign.catchUps[k].fork,
+                    begin(.changes(reign: reign.number, node, attempt: attempt))))
+        }
+    }
+
+    func primaryChangesListed(_ number: UInt64, _ node: NodeID, _ attempt: UInt32, _ objects: [ObjectID]) {
+        guard role == .primary, number == reign.number, let k = find(node, attempt) else { return }
+        reign.catchUps[k].keys.append(contentsOf: objects)
+        reign.catchUps[k].ownListed = true
+        keysListed(k)
+    }
+
+    func changedKeysArrived(from node: NodeID, epoch: Epoch, _ c: ChangedKeys) {
+        guard role == .primary, epoch == reign.epoch, let k = find(node, c.attempt),
+            reign.catchUps[k].stage == .listing, !reign.catchUps[k].theirsListed
+        else { return }
+        reign.catchUps[k].keys.append(contentsOf: c.objects)
+        reign.catchUps[k].theirsListed = c.end == .last
+        reign.catchUps[k].progressAt = now.now
+        keysListed(k)
+    }
+
+    private func keysListed(_ k: Int) {
+        guard reign.catchUps[k].ownListed, reign.catchUps[k].theirsListed, reign.catchUps[k].stage == .listing
+        else { return }
+        reign.catchUps[k].keys.append(contentsOf: reign.restated)
+        reign.catchUps[k].keys.sort()
+        var unique: [ObjectID] = []
+        for key in reign.catchUps[k].keys where unique.last != key { unique.append(key) }
+        reign.catchUps[k].keys = unique
+        guard unique.count <= limits.missingKeys else {
+            abandonCatchUp(reign.catchUps[k].node)
+            return
+        }
+        reign.catchUps[k].stage = .copying
+        copyMore(reign.catchUps[k].node)
+    }
+
+    /// Sends the next pieces, two at a time, or finishes.
+    func copyMore(_ node: NodeID) {
+        guard let k = reign.catchUps.firstIndex(where: { $0.node == node }), reign.catchUps[k].stage == .copying
+        else { return }
+        let c = reign.catchUps[k]
+        if pg.isMetadata {
+            if c.snapshotEnded {
+                if c.unfinished == 0 { finish(k) }
+            } else if !c.reading, c.unfinished < limits.piecesInFlight, let token = c.snapshot {
+                reign.catchUps[k].reading = true
+                emit(.readSnapshot(token))
+            }
+            return
+        }
+        if c.reading || c.unfinished >= limits.piecesInFlight || now.now < c.paceUntil { return }
+        guard c.next < c.keys.count, !mutated(.promoteWithPiecesMissing) else {
+            if c.unfinished == 0 { finish(k) }
+            return
+        }
+        let count = min(ReplicaMessageLimits.blocksPerPiece, Geometry.blocksPerObject - c.block)
+        reign.catchUps[k].reading = true
+        readPiece(node, c.attempt, c.keys[c.next], BlockRange(first: c.block, count: count))
+    }
+
+    private func readPiece(_ node: NodeID, _ attempt: UInt32, _ object: ObjectID, _ blocks: BlockRange) {
+        let token = begin(.piece(reign: reign.number, node, attempt: attempt))
+        reign.pieceReads.append(PieceRead(node: node, token: token, object: object, blocks: blocks))
+        emit(.readPiece(object, blocks, token))
+    }
+
+    /// Blocks of an object as decided entries left them.
+    public func pieceRead(_ token: WorkToken, _ content: PieceContent, at now: Moment) {
+        self.now = now
+        guard case .piece(let number, let node, let attempt)? = end(token), role == .primary, number == reign.number,
+            let r = reign.pieceReads.firstIndex(where: { $0.token == token }), let k = find(node, attempt)
+        else {
+            drop(content.payload)
+            return
+        }
+        let read = reign.pieceReads.remove(at: r)
+        if read.disturbed {
+            drop(content.payload)
+            readPiece(node, attempt, read.object, read.blocks)
+            return
+        }
+        var c = reign.catchUps[k]
+        c.reading = false
+        c.steps += 1
+        c.unfinished += 1
+        c.progressAt = now.now
+        let bytes = UInt64(content.payload?.length ?? 0)
+        c.paceUntil = now.now + TimeSpan(nanoseconds: bytes * 1_000_000_000 / max(limits.learningPace, 1))
+        let position: ListPosition = read.blocks.end >= Geometry.blocksPerObject ? .last : content.position
+        if position == .last {
+            c.next += 1
+            c.block = 0
+        } else {
+            c.block = read.blocks.end
+        }
+        reign.catchUps[k] = c
+        if content.version == .zero, read.blocks.first == 0, content.content == 0, content.zero == 0, position == .last {
+            send(.removeObject(attempt: attempt, step: c.steps, read.object), to: node)
+            drop(content.payload)
+        } else {
+            send(
+                .piece(
+                    Piece(
+                        attempt: attempt, step: c.steps, object: read.object, blocks: read.blocks,
+                        content: content.content, zero: content.zero, checksums: content.checksums, asOf: decided,
+                        version: content.version, truncation: content.truncation, position: position,
+                        payload: content.payload)), to: node)
+            drop(content.payload)
+        }
+        // What was held back for this piece follows it in the stream.
+        retryParked()
+        admitWaiting()
+        copyMore(node)
+    }
+
+    /// The blocks cannot be read here: the catching up cannot go on.
+    public func pieceFailed(_ token: WorkToken, at now: Moment) {
+        self.now = now
+        guard case .piece(let number, let node, _)? = end(token), role == .primary, number == reign.number else { return }
+        reign.pieceReads.removeAll { $0.token == token }
+        abandonCatchUp(node)
+    }
+
+    /// The next part of a metadata group's rows. `last`: the export is over.
+    public func snapshotRead(
+        _ token: WorkToken, _ payload: PayloadHandle?, asOf: EntryName, position: ListPosition, at now: Moment
+    ) {
+        self.now = now
+        guard let w = works.first(where: { $0.token == token })?.work, case .snapshot(let number, let node, let attempt) = w,
+            role == .primary, number == reign.number, let k = find(node, attempt)
+        else {
+            drop(payload)
+            return
+        }
+        if asOf.n < reign.catchUps[k].start.n {
+            // Rows from before the learner's log: they do not join.
+            drop(payload)
+            _ = end(token)
+            abandonCatchUp(node)
+            return
+        }
+        reign.catchUps[k].reading = false
+        reign.catchUps[k].unfinished += 1
+        reign.catchUps[k].progressAt = now.now
+        let step = reign.catchUps[k].steps
+        reign.catchUps[k].steps += 1
+        if position == .last {
+            reign.catchUps[k].snapshotEnded = true
+            _ = end(token)
+        }
+        send(
+            .snapshot(SnapshotPart(attempt: attempt, step: step, asOf: asOf, position: position, payload: payload)),
+            to: node)
+        drop(payload)
+        copyMore(node)
+    }
+
+    func installedArrived(from node: NodeID, epoch: Epoch, attempt: UInt32, step: UInt32) {
+        guard role == .primary, epoch == reign.epoch, let k = find(node, attempt), reign.catchUps[k].unfinished > 0
+        else { return }
+        reign.catchUps[k].unfinished -= 1
+        reign.catchUps[k].progressAt = now.now
+        copyMore(node)
+    }
+
+    /// Nothing is missing: from now on no entry is decided without the learner, through the end of the log.
+    private func finish(_ k: Int) {
+        let c = reign.catchUps[k]
+        reign.catchUps[k].stage = .finishing
+        reign.catchUps[k].progressAt = now.now
+        if let i = reign.members.firstIndex(where: { $0.node == c.node }), !mutated(.promoteWithoutNeedingLearner) {
+            reign.catchUps[k].isNeeded = true
+            reign.members[i].isNeeded = true
+            reign.members[i].isComplete = !reign.members[i].isInSync
+        }
+        send(.finish(attempt: c.attempt, through: history.end), to: c.node)
+    }
+
+    func finishedArrived(from node: NodeID, epoch: Epoch, attempt: UInt32) {
+        guard role == .primary, epoch == reign.epoch, let k = find(node, attempt),
+            reign.catchUps[k].stage == .finishing, let i = reign.members.firstIndex(where: { $0.node == node })
+        else { return }
+        reign.catchUps[k].stage = .finished
+        reign.catchUps[k].progressAt = now.now
+        reign.members[i].voids = []
+        let recorded = record?.inSyncMember(on: node)
+        if recorded != nil, recorded == reign.members[i].member {
+            // The record names it already; now it is one in truth.
+            reign.members[i].isComplete = true
+            reign.catchUps.remove(at: k)
+            considerServing()
+            advanceDecided()
+            answerFlushes()
+            return
+        }
+        considerPromotion()
+    }
+
+    func considerPromotion() {
+        guard proposal == nil, let c = reign.catchUps.first(where: { $0.stage == .finished }),
+            let member = reign.members.first(where: { $0.node == c.node })?.member
+        else { return }
+        if let i = reign.members.firstIndex(where: { $0.node == c.node }) { reign.members[i].isComplete = true }
+        proposePromotion(member)
+    }
+
+    func checkCatchUps() {
+        for c in reign.catchUps {
+            if !isPromoting(c.node), now.now >= c.progressAt + limits.learningPatience {
+                abandonCatchUp(c.node)
+            } else {
+                copyMore(c.node)
+            }
+        }
+        considerPromotion()
+    }
+}
