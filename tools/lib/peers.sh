@@ -16,11 +16,16 @@ peer_packages() {
   esac
 }
 
-# peer_run NAME COMMAND...: a client of the peer, in the peer's namespaces.
+# peer_entry NAME: sets ENTRY to the words that let a command run as a client in the peer's namespaces (of processes it keeps
+# ours, so that its id is the one we see). It is replaced by the command, and the command ends when we do.
+peer_entry() { ENTRY=(setpriv --pdeathsig KILL nsenter --target "${PEER_PID[$1]}" --net --mount --uts --); }
+
+# peer_run NAME COMMAND...: a client of the peer.
 peer_run() {
-  local name=$1
+  local ENTRY
+  peer_entry "$1"
   shift
-  nsenter --target "${PEER_PID[$name]}" --net --mount --uts --pid -- "$@"
+  "${ENTRY[@]}" "$@"
 }
 
 # peer_servers NAME: the process ids (as this host sees them) of the peer's servers.
@@ -78,7 +83,8 @@ peers_stop() {
     wait "${PEER_SUPERVISOR[$name]}" 2>/dev/null || true
   done
   for name in "${!PEER_FOLDER[@]}"; do
-    # The last of its processes may still be about to end, and hold the folder's mounts.
+    # The first process of the namespaces is gone only when all the others are.
+    [ -z "${PEER_PID[$name]:-}" ] || wait_until 20 test ! -e "/proc/${PEER_PID[$name]}" || warn "$name has not ended yet"
     wait_until 10 rm -rf "${PEER_FOLDER[$name]}" || warn "could not remove ${PEER_FOLDER[$name]}"
   done
   PEER_SUPERVISOR=() PEER_FOLDER=()
