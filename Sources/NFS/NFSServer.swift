@@ -57,7 +57,7 @@ public struct NFSServerConfiguration: Sendable {
 public final class NFSServer {
     /// The configuration that it was made with.
     public let configuration: NFSServerConfiguration
-    private let gateway: NFSGateway
+    let gateway: NFSGateway
     private let loop: any EventLoop
     private let logger: Logger
     private var listener: (any Channel)?

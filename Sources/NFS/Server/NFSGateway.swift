@@ -17,6 +17,10 @@ final class NFSGateway {
     var pending = PendingCalls()
     var history = VerifierHistory()
     var mounts = MountList()
+    /// How long a client waits before it is sent away.
+    var patience = TimeAmount.seconds(NFSLimits.jukeboxSeconds)
+    /// How long a connection may stand within a record, or without a first call.
+    var stallLimit = TimeAmount.seconds(NFSLimits.stalledSeconds)
     private(set) var admission = Admission()
     private var connections: [ObjectIdentifier: NFSConnection] = [:]
     private var unflushed: [NFSConnection] = []
@@ -205,13 +209,13 @@ final class NFSGateway {
     /// Once a second: sends clients away that have waited long, and closes connections that say nothing sensible.
     func tick() {
         metrics.sample(admission, connections: connections.count)
-        for call in pending.older(than: now - .seconds(NFSLimits.jukeboxSeconds)) where !call.caller.isLibnfs {
+        for call in pending.older(than: now - patience) where !call.caller.isLibnfs {
             metrics.sentAway.increment()
             call.sendAway()
         }
-        let stalled = now - .seconds(NFSLimits.stalledSeconds)
+        let stalled = now - stallLimit
         for connection in connections.values.filter({ $0.isStalled(since: stalled) }) {
-            connection.close(because: "no whole call for \(NFSLimits.stalledSeconds) seconds")
+            connection.close(because: "no whole call came for too long")
         }
     }
 
