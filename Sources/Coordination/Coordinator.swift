@@ -52,7 +52,8 @@ public protocol Coordinator: AnyObject, Sendable {
     /// called through the executor, never twice at once, until `lostPlace` or `failed` or the watch is cancelled.
     func watch(
         _ prefix: Key, after revision: Revision, on executor: @escaping CompletionExecutor,
-        handler: @escaping @Sendable (WatchDelivery) -> Void) -> Watch
+        handler: @escaping @Sendable (WatchDelivery) -> Void
+    ) -> Watch
 
     /// Releases the leases, refuses what still waits, ends the watches, closes the store, and then calls back.
     func close(on executor: @escaping CompletionExecutor, completion: @escaping @Sendable () -> Void)

@@ -74,7 +74,9 @@ final class LeaseFile: @unchecked Sendable {
         var result = cs_ftruncate(descriptor, Int64(length))
         if result >= 0 {
             var header = [magic, format]
-            header += [id.rawValue, boot.rawValue].flatMap { [UInt64(truncatingIfNeeded: $0 >> 64), UInt64(truncatingIfNeeded: $0)] }
+            header += [id.rawValue, boot.rawValue].flatMap {
+                [UInt64(truncatingIfNeeded: $0 >> 64), UInt64(truncatingIfNeeded: $0)]
+            }
             result = header.withUnsafeBytes { Int32(cs_pwrite(descriptor, $0.baseAddress, $0.count, 0)) }
         }
         guard result >= 0 else { throw .system("cannot write the lease file \(temporary) (error \(-result))") }
@@ -87,7 +89,9 @@ final class LeaseFile: @unchecked Sendable {
 
     private init(path: String, descriptor: Int32) throws(CoordinationError) {
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw .system("cannot look at the lease file \(path) (error \(errno))") }
+        guard fstat(descriptor, &status) == 0 else {
+            throw .system("cannot look at the lease file \(path) (error \(errno))")
+        }
         var code: Int32 = 0
         guard let base = cs_map_shared(descriptor, Self.length, &code) else {
             throw .system("cannot map the lease file \(path) (error \(code))")
@@ -117,7 +121,8 @@ final class LeaseFile: @unchecked Sendable {
     }
 
     private func offset(_ index: Int) -> Int {
-        precondition((0..<CoordinationLimits.leaseWords).contains(index), "word indexes are bounded when they are drawn")
+        precondition(
+            (0..<CoordinationLimits.leaseWords).contains(index), "word indexes are bounded when they are drawn")
         return Self.headerBytes + index * 16
     }
 
@@ -144,7 +149,10 @@ final class LeaseFile: @unchecked Sendable {
 
     /// Indexes at and beyond this one were never claimed (and their pages are not there yet).
     var claimedCount: Int {
-        Int(min(atomic(Self.writtenOffset).pointee.load(ordering: .sequentiallyConsistent), UInt64(CoordinationLimits.leaseWords)))
+        Int(
+            min(
+                atomic(Self.writtenOffset).pointee.load(ordering: .sequentiallyConsistent),
+                UInt64(CoordinationLimits.leaseWords)))
     }
 
     /// Ends the lease `number` at `index` if it has run out at `now`.

@@ -15,7 +15,8 @@ struct LeaseWord: Hashable, Sendable {
 
     /// `expiry` is cut off at 2^40 − 1 ms.
     init(number: LeaseNumber, expiry: UInt64) {
-        rawValue = UInt64(number.rawValue & CoordinationLimits.greatestLeaseNumber) << 40 | min(expiry, Self.greatestExpiry)
+        rawValue =
+            UInt64(number.rawValue & CoordinationLimits.greatestLeaseNumber) << 40 | min(expiry, Self.greatestExpiry)
     }
 
     static func revoked(_ number: LeaseNumber) -> LeaseWord { LeaseWord(number: number, expiry: 0) }

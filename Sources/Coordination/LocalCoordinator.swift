@@ -140,7 +140,8 @@ public final class LocalCoordinator: Coordinator {
                     let revision = try LocalStore.header(db).revision
                     switch selection {
                     case .keys:
-                        return Snapshot(revision: revision, entries: try keys.compactMap { try LocalStore.entry(db, $0) })
+                        return Snapshot(
+                            revision: revision, entries: try keys.compactMap { try LocalStore.entry(db, $0) })
                     case .prefix(let prefix):
                         return Snapshot(revision: revision, entries: try LocalStore.entries(db, prefix: prefix))
                     }

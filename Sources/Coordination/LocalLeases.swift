@@ -123,7 +123,8 @@ final class LocalLeases {
         var header = try LocalStore.header(db)
         let (file, madeAnew) = try ensureFile(db, &header)
         guard header.nextLease <= CoordinationLimits.greatestLeaseNumber else {
-            throw CoordinationError.leasesExhausted("all \(CoordinationLimits.greatestLeaseNumber) numbers of this store were used")
+            throw CoordinationError.leasesExhausted(
+                "all \(CoordinationLimits.greatestLeaseNumber) numbers of this store were used")
         }
         try removeEndedRows(db, file)
 
@@ -148,7 +149,8 @@ final class LocalLeases {
 
     private func removeEndedRows(_ db: Database, _ file: LeaseFile) throws {
         for row in try LocalStore.leases(db) {
-            let state = file.word(row.word).state(of: row.number, drawn: row.drawn, duration: terms.duration.milliseconds)
+            let state = file.word(row.word).state(
+                of: row.number, drawn: row.drawn, duration: terms.duration.milliseconds)
             if state == .ended { try LocalStore.removeLease(db, row.number) }
         }
     }
@@ -219,7 +221,8 @@ final class LocalLeases {
 
     func list(_ db: Database, file: LeaseFile) throws -> [LeaseListing] {
         try LocalStore.leases(db).map { row in
-            let state = file.word(row.word).state(of: row.number, drawn: row.drawn, duration: terms.duration.milliseconds)
+            let state = file.word(row.word).state(
+                of: row.number, drawn: row.drawn, duration: terms.duration.milliseconds)
             return LeaseListing(number: row.number, owner: row.owner, state: Self.state(state))
         }
     }

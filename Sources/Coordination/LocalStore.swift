@@ -170,7 +170,8 @@ final class LocalStore {
         guard let failure = error as? DatabaseError else { return .database("\(error)") }
         switch failure.resultCode {
         case .SQLITE_BUSY: return .busy(holders: patience.holders)
-        case .SQLITE_NOTADB, .SQLITE_CORRUPT: return .foreign(path: path, detail: "\(failure.message ?? "not a database")")
+        case .SQLITE_NOTADB, .SQLITE_CORRUPT:
+            return .foreign(path: path, detail: "\(failure.message ?? "not a database")")
         default: return .database("\(path): \(failure.message ?? "") (SQLite \(failure.extendedResultCode.rawValue))")
         }
     }

@@ -49,7 +49,8 @@ final class LocalWorker: @unchecked Sendable {
     private var isOnlyPolling = false
 
     init(
-        store: LocalStore, leases: LocalLeases, signal: ChangeSignal, report: @escaping @Sendable (CoordinationEvent) -> Void
+        store: LocalStore, leases: LocalLeases, signal: ChangeSignal,
+        report: @escaping @Sendable (CoordinationEvent) -> Void
     ) throws(CoordinationError) {
         self.store = store
         self.leases = leases

@@ -91,11 +91,14 @@ final class StoppedHolderWatch {
         let folder = "/proc/\(process)/fd"
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return false }
         let real = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-        return names.contains { (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")) == real }
+        return names.contains {
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")) == real
+        }
     }
 
     private func judge(_ holder: Sighting, at now: Instant) {
-        guard let leaseFile, let ended = Self.endedLeases(of: holder.process, started: holder.started, in: leaseFile, now: now),
+        guard let leaseFile,
+            let ended = Self.endedLeases(of: holder.process, started: holder.started, in: leaseFile, now: now),
             !ended.isEmpty || Self.runsThisProgram(holder.process)
         else {
             if reported.insert(holder).inserted { report(.waitsForStoppedHolder(process: holder.process)) }

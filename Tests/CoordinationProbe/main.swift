@@ -110,7 +110,8 @@ func transfer() {
         switch outcome {
         case .won: say("won \(count)")
         case .unknown(let error): say("unknown \(error)")
-        case .lost, .refused: break
+        case .refused(let error): say("refused \(error)")
+        case .lost: break
         }
     }
 }
@@ -124,9 +125,12 @@ func claim() {
         usleep(2000)
         if lease == nil || lease?.hasEnded == true { lease = takeLease() }
         guard let lease else { continue }
-        let read: Result<Snapshot, CoordinationError> = wait { coordinator.read(.keys([key]), on: executor, completion: $0) }
+        let read: Result<Snapshot, CoordinationError> = wait {
+            coordinator.read(.keys([key]), on: executor, completion: $0)
+        }
         guard case .success(let snapshot) = read else { continue }
-        let fields = snapshot[key].map { String(decoding: $0.value, as: UTF8.self).split(separator: " ") } ?? ["0", "0"]
+        let fields =
+            snapshot[key].map { String(decoding: $0.value, as: UTF8.self).split(separator: " ") } ?? ["0", "0"]
         let (epoch, holder) = (Int(fields[0]) ?? 0, LeaseNumber(UInt32(fields[1]) ?? 0))
         if holder == lease.number {
             // The record is read again only now and then, as a primary does.
@@ -156,7 +160,9 @@ func claim() {
 /// Stops itself inside a transaction that locks everybody out.
 func stopInside() throws {
     _ = takeLease()
-    let connection = try DatabaseQueue(path: path)
+    var configuration = Configuration()
+    configuration.busyMode = .timeout(10)
+    let connection = try DatabaseQueue(path: path, configuration: configuration)
     try connection.inDatabase { db in
         try db.execute(sql: "BEGIN EXCLUSIVE; UPDATE store SET revision = revision + 1000")
         say("stopping")
@@ -172,7 +178,82 @@ func hold() {
     while true { pause() }
 }
 
+/// Lets every write beyond the file's present size fail, puts more than fits, and goes on.
+func writeError() {
+    func put(_ text: String, _ bytes: Int) -> TransactionOutcome {
+        let changes: [Change] = [
+            .put(Key("small"), Array(text.utf8)), .put(Key("large"), Array(repeating: 7, count: bytes)),
+        ]
+        return wait { coordinator.commit(Transaction(comparisons: [], changes: changes), on: executor, completion: $0) }
+    }
+    say("before \(put("before", 10))")
+    var status = stat()
+    _ = stat(path, &status)
+    signal(SIGXFSZ, SIG_IGN)
+    var limit = rlimit(rlim_cur: rlim_t(status.st_size), rlim_max: rlim_t.max)
+    setrlimit(__rlimit_resource_t(1), &limit)
+    say("during \(put("during", 200_000))")
+    limit.rlim_cur = rlim_t.max
+    setrlimit(__rlimit_resource_t(1), &limit)
+    say("after \(put("after", 10))")
+}
+
+/// Prints what things cost: the median of `count` runs, in nanoseconds.
+func measure() {
+    func report(_ what: String, _ count: Int, _ body: () -> Void) {
+        var times: [UInt64] = []
+        for _ in 0..<count {
+            let start = LeaseClock.now
+            body()
+            times.append((LeaseClock.now - start).nanoseconds)
+        }
+        say("\(what): \(times.sorted()[count / 2]) ns, worst \(times.max() ?? 0)")
+    }
+    let record = [UInt8](repeating: 1, count: 200)
+    func change(_ i: Int) -> Change { .put(Key("pg/\(i)"), record) }
+    func commit(_ changes: [Change]) {
+        let outcome: TransactionOutcome = wait {
+            coordinator.commit(Transaction(comparisons: [], changes: changes), on: executor, completion: $0)
+        }
+        if case .won = outcome { return }
+        say("not won: \(outcome)")
+    }
+    report("one record", 200) { commit([change(0)]) }
+    report("64 records in one transaction", 50) { commit((0..<64).map(change)) }
+    report("64 transactions sent together", 50) {
+        let group = DispatchGroup()
+        for i in 0..<64 {
+            group.enter()
+            let transaction = Transaction(comparisons: [], changes: [change(i)])
+            coordinator.commit(transaction, on: executor) { _ in group.leave() }
+        }
+        group.wait()
+    }
+    report("64 records one by one", 10) { for i in 0..<64 { commit([change(i)]) } }
+    report("read of 64 records", 200) {
+        let _: Result<Snapshot, CoordinationError> = wait {
+            coordinator.read(.prefix(Key("pg/")), on: executor, completion: $0)
+        }
+    }
+    guard let lease = takeLease() else { return }
+    report("revoke of a live lease", 200) {
+        let _: Result<LeaseState, CoordinationError> = wait {
+            coordinator.revoke(lease.number, on: executor, completion: $0)
+        }
+    }
+    var valid = 0
+    var now = LeaseClock.now
+    report("a million isSurelyValid(at:)", 11) {
+        for _ in 0..<1_000_000 where lease.isSurelyValid(at: now) { valid += 1 }
+        now = LeaseClock.now
+    }
+    report("a million isSurelyValid", 11) { for _ in 0..<1_000_000 where lease.isSurelyValid { valid += 1 } }
+    say("\(valid) of 22000000 valid")
+}
+
 switch mode {
+case "write-error": writeError()
+case "measure": measure()
 case "transfer": transfer()
 case "claim": claim()
 case "stop-inside": try stopInside()

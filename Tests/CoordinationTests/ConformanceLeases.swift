@@ -6,7 +6,8 @@ import Testing
 @testable import Coordination
 
 @Suite("Conformance: leases") struct ConformanceLeases {
-    @Test("a lease is renewed beyond its duration as long as there is progress", arguments: ConformanceImplementation.all)
+    @Test(
+        "a lease is renewed beyond its duration as long as there is progress", arguments: ConformanceImplementation.all)
     func isRenewed(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let (a, b) = (try subject.open(), try subject.open())
@@ -26,7 +27,9 @@ import Testing
         #expect(try await b.leases().map(\.owner) == [LeaseOwner("a")])
     }
 
-    @Test("without progress a lease lapses, can be revoked, and its number never comes back", arguments: ConformanceImplementation.all)
+    @Test(
+        "without progress a lease lapses, can be revoked, and its number never comes back",
+        arguments: ConformanceImplementation.all)
     func lapsesWithoutProgress(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let (a, b) = (try subject.open(), try subject.open())
@@ -53,7 +56,9 @@ import Testing
         #expect(lapsed.all.count == 1)
     }
 
-    @Test("a check that fails for an instant ends the lease, though it could still be renewed", arguments: ConformanceImplementation.all)
+    @Test(
+        "a check that fails for an instant ends the lease, though it could still be renewed",
+        arguments: ConformanceImplementation.all)
     func lapseForAnInstant(_ implementation: ConformanceImplementation) async throws {
         let store = try implementation.make().open()
         let lapsed = Collector<LapseReason>()
@@ -64,7 +69,9 @@ import Testing
         try await store.waitUntilEnded(lease.number)
     }
 
-    @Test("a released lease has ended at once for others, and its holder is not told", arguments: ConformanceImplementation.all)
+    @Test(
+        "a released lease has ended at once for others, and its holder is not told",
+        arguments: ConformanceImplementation.all)
     func release(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let (a, b) = (try subject.open(), try subject.open())

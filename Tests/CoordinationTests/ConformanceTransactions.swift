@@ -18,7 +18,10 @@ import Testing
             #expect(all.entries.map(\.key) == [Key("x/1"), Key("x/2")])
             #expect(all.entries.map(\.value) == [Array("one".utf8), []])
             #expect(all.entries.allSatisfy { $0.revision == revision })
-            #expect(try await reader.read(.keys([Key("y"), Key("none"), Key("x/1")])).entries.map(\.key) == [Key("x/1"), Key("y")])
+            #expect(
+                try await reader.read(.keys([Key("y"), Key("none"), Key("x/1")])).entries.map(\.key) == [
+                    Key("x/1"), Key("y"),
+                ])
             #expect(try await reader.read(.prefix(Key(""))).entries.count == 3)
         }
     }
@@ -26,9 +29,13 @@ import Testing
     @Test("keys of any bytes are kept apart and ordered bytewise", arguments: ConformanceImplementation.all)
     func anyBytes(_ implementation: ConformanceImplementation) async throws {
         let store = try implementation.make().open()
-        let keys: [[UInt8]] = [[0], [0, 0], [0x7f], [0xff], [0xff, 0], [0xff, 0xff], Array(repeating: 0xff, count: 512)]
+        let keys: [[UInt8]] = [
+            [0], [0, 0], [0x7f], [0xff], [0xff, 0], [0xff, 0xff], Array(repeating: 0xff, count: 512),
+        ]
         try await store.make(keys.map { .put(Key($0), $0) })
-        #expect(try await store.read(.prefix(Key([]))).entries.map(\.value) == keys.sorted { $0.lexicographicallyPrecedes($1) })
+        #expect(
+            try await store.read(.prefix(Key([]))).entries.map(\.value)
+                == keys.sorted { $0.lexicographicallyPrecedes($1) })
         #expect(try await store.read(.prefix(Key([0xff]))).entries.count == 4)
         #expect(try await store.read(.prefix(Key([0]))).entries.count == 2)
     }
@@ -51,7 +58,8 @@ import Testing
         #expect(try await store.value(Key("c")) == nil)
     }
 
-    @Test("a key that was deleted and put again does not have its old version", arguments: ConformanceImplementation.all)
+    @Test(
+        "a key that was deleted and put again does not have its old version", arguments: ConformanceImplementation.all)
     func versionsDoNotComeBack(_ implementation: ConformanceImplementation) async throws {
         let store = try implementation.make().open()
         let first = try await store.make([.put("a", "1")])
@@ -65,7 +73,9 @@ import Testing
         }
     }
 
-    @Test("of many that compare the same version, from several members, exactly one wins", arguments: ConformanceImplementation.all)
+    @Test(
+        "of many that compare the same version, from several members, exactly one wins",
+        arguments: ConformanceImplementation.all)
     func oneWinner(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let members = [try subject.open(), try subject.open(), try subject.open()]
@@ -91,7 +101,8 @@ import Testing
         let outcomes = Collector<(Int, TransactionOutcome)>()
         for i in 0..<64 {
             let comparison: Comparison = .version("k\(i / 2)", .absent)
-            store.commit(Transaction(comparisons: [comparison], changes: [.put("k\(i / 2)", "\(i)")]), on: testExecutor) {
+            store.commit(Transaction(comparisons: [comparison], changes: [.put("k\(i / 2)", "\(i)")]), on: testExecutor)
+            {
                 outcomes.add((i, $0))
             }
         }

@@ -5,7 +5,9 @@ import Testing
 @testable import Coordination
 
 @Suite("Conformance: watches") struct ConformanceWatches {
-    @Test("a watch shows changes of its prefix by any member, in order, and nothing else", arguments: ConformanceImplementation.all)
+    @Test(
+        "a watch shows changes of its prefix by any member, in order, and nothing else",
+        arguments: ConformanceImplementation.all)
     func showsChanges(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let (a, b) = (try subject.open(), try subject.open())
@@ -38,13 +40,16 @@ import Testing
         watch.cancel()
     }
 
-    @Test("a slow reader misses no last state, however many changes there are", arguments: ConformanceImplementation.all)
+    @Test(
+        "a slow reader misses no last state, however many changes there are", arguments: ConformanceImplementation.all)
     func slowReader(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let (a, b) = (try subject.open(), try subject.open())
         let seen = Collector<WatchDelivery>()
         let slow = DispatchQueue(label: "slow")
-        let watch = a.watch(Key("w/"), after: .zero, on: { work in slow.asyncAfter(deadline: .now() + 0.05) { work() } }) {
+        let watch = a.watch(
+            Key("w/"), after: .zero, on: { work in slow.asyncAfter(deadline: .now() + 0.05) { work() } }
+        ) {
             seen.add($0)
         }
         for round in 0..<8 {
@@ -60,7 +65,9 @@ import Testing
         watch.cancel()
     }
 
-    @Test("a watch that has lost its place says so, and a reader that reads anew has everything", arguments: ConformanceImplementation.all)
+    @Test(
+        "a watch that has lost its place says so, and a reader that reads anew has everything",
+        arguments: ConformanceImplementation.all)
     func lostPlace(_ implementation: ConformanceImplementation) async throws {
         let subject = try implementation.make()
         let (a, b) = (try subject.open(), try subject.open())
@@ -82,7 +89,9 @@ import Testing
         watch.cancel()
     }
 
-    @Test("a watch of a revision that the store has not reached has lost its place", arguments: ConformanceImplementation.all)
+    @Test(
+        "a watch of a revision that the store has not reached has lost its place",
+        arguments: ConformanceImplementation.all)
     func watchOfTheFuture(_ implementation: ConformanceImplementation) async throws {
         let store = try implementation.make().open()
         let seen = Collector<WatchDelivery>()

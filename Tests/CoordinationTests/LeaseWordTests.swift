@@ -14,7 +14,8 @@ import Testing
         }
         #expect(LeaseWord(number: greatest, expiry: .max).expiry == LeaseWord.greatestExpiry)
         #expect(LeaseWord(number: greatest, expiry: .max).number == greatest)
-        #expect(LeaseWord.revoked(LeaseNumber(3)).isRevoked && LeaseWord.revoked(LeaseNumber(3)).number == LeaseNumber(3))
+        #expect(
+            LeaseWord.revoked(LeaseNumber(3)).isRevoked && LeaseWord.revoked(LeaseNumber(3)).number == LeaseNumber(3))
         #expect(!LeaseWord.unused.isRevoked)
     }
 
@@ -45,7 +46,9 @@ import Testing
                 comparisons, version: { versions[$0.description] ?? .absent }, leaseEnded: { $0.rawValue < 10 })
         }
         #expect(verdict([]) == .holds)
-        #expect(verdict([.version("a", .changed(Revision(3))), .version("b", .absent), .leaseEnded(LeaseNumber(9))]) == .holds)
+        #expect(
+            verdict([.version("a", .changed(Revision(3))), .version("b", .absent), .leaseEnded(LeaseNumber(9))])
+                == .holds)
         #expect(verdict([.version("a", .changed(Revision(2)))]) == .fails(leasesNotEnded: []))
         #expect(verdict([.version("a", .absent)]) == .fails(leasesNotEnded: []))
         #expect(
@@ -63,7 +66,8 @@ import Testing
     @Test("a place is lost once deletions behind it may be forgotten") func places() {
         func header(_ revision: Int64, forgotten: Int64) -> LocalStore.Header {
             .init(
-                cluster: ClusterID(1), revision: Revision(revision), forgotten: Revision(forgotten), nextLease: 1, nextWord: 0,
+                cluster: ClusterID(1), revision: Revision(revision), forgotten: Revision(forgotten), nextLease: 1,
+                nextWord: 0,
                 leaseFile: nil)
         }
         let whole = LocalStore.Place(revision: Revision(5), key: nil)

@@ -13,7 +13,9 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
     }
 
-    @Test("a store is created whole with its first records, once, and leaves nothing beside it") func creation() async throws {
+    @Test("a store is created whole with its first records, once, and leaves nothing beside it") func creation()
+        async throws
+    {
         let folder = try TestFolder()
         try folder.create(initial: [.put("map", "first")])
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["store"])
@@ -55,13 +57,16 @@ import Testing
         try folder.create()
         let store = try LocalStore(
             path: folder.store,
-            patience: LockPatience(holderWatch: StoppedHolderWatch(path: folder.store, duration: .seconds(3), report: { _ in })))
+            patience: LockPatience(
+                holderWatch: StoppedHolderWatch(path: folder.store, duration: .seconds(3), report: { _ in })))
         let durability = try #require(store.durability())
         #expect(durability.journal == "delete")
         #expect(durability.synchronous == 3)
     }
 
-    @Test("a transaction that cannot be made does not take those with it that wait beside it") func halves() async throws {
+    @Test("a transaction that cannot be made does not take those with it that wait beside it") func halves()
+        async throws
+    {
         let folder = try TestFolder()
         try folder.create()
         let store = try folder.open()
@@ -102,7 +107,8 @@ import Testing
         #expect(refused.load(ordering: .relaxed) < count)
     }
 
-    @Test("other processes' commits reach a watch within a fraction of a second, by signal") func latency() async throws {
+    @Test("other processes' commits reach a watch within a fraction of a second, by signal") func latency() async throws
+    {
         let folder = try TestFolder()
         try folder.create()
         let (a, b) = (try folder.open(), try folder.open())
@@ -119,7 +125,8 @@ import Testing
         #expect(delays.sorted()[10] < 100_000_000, "\(delays)")
     }
 
-    @Test("without the signal file a watch still sees everything, twice a second, and the file comes back") func lostSignal() async throws {
+    @Test("without the signal file a watch still sees everything, twice a second, and the file comes back")
+    func lostSignal() async throws {
         let folder = try TestFolder()
         try folder.create()
         let (a, b) = (try folder.open(), try folder.open())
@@ -178,7 +185,9 @@ import Testing
         }
     }
 
-    @Test("a lease file that was unlinked ends the leases in it; the new one is followed by silence") func unlinked() async throws {
+    @Test("a lease file that was unlinked ends the leases in it; the new one is followed by silence") func unlinked()
+        async throws
+    {
         let folder = try TestFolder()
         try folder.create()
         let events = Collector<CoordinationEvent>()
@@ -230,6 +239,27 @@ import Testing
         #expect(try await store.revoke(lease.number) == .held(until: next.servingFrom))
     }
 
+    @Test("a process whose lease file is not the recorded one stops, though its own file is in place")
+    func notRecorded() async throws {
+        let folder = try TestFolder()
+        try folder.create()
+        let store = try folder.open()
+        let lapsed = Collector<LapseReason>()
+        let lease = try await store.takeLease(lapsed: { lapsed.add($1) })
+        let boot = try LeaseClock.boot()
+        let silentUntil = LeaseClock.now + .seconds(60)
+        try await DatabaseQueue(path: folder.store).write { db in
+            try LocalStore.setLeaseFile(
+                db,
+                .init(
+                    id: LeaseFileID(77), boot: boot, path: "/elsewhere/leases", silentUntil: silentUntil, firstLease: 2)
+            )
+        }
+        try await eventually("the holder stops") { lapsed.all == [.leaseFileLost] }
+        #expect(lease.hasEnded)
+        #expect(store.servingAllowedFrom == silentUntil)
+    }
+
     @Test("leases of another boot are void at once, without silence") func otherBoot() async throws {
         let folder = try TestFolder()
         try folder.create()
@@ -250,7 +280,9 @@ import Testing
         try await eventually("whoever still runs with it stops") { lapsed.all == [.leaseFileLost] }
     }
 
-    @Test("a drawn number that was never written can be revoked after a lease's duration") func neverWritten() async throws {
+    @Test("a drawn number that was never written can be revoked after a lease's duration") func neverWritten()
+        async throws
+    {
         let folder = try TestFolder()
         try folder.create()
         let store = try folder.open()
@@ -258,7 +290,8 @@ import Testing
         let number = LeaseNumber(2)
         try await DatabaseQueue(path: folder.store).write { db in
             try LocalStore.addLease(
-                db, .init(number: number, word: 1, drawn: LeaseClock.now.milliseconds, owner: LeaseOwner("dead")), nextLease: 3,
+                db, .init(number: number, word: 1, drawn: LeaseClock.now.milliseconds, owner: LeaseOwner("dead")),
+                nextLease: 3,
                 nextWord: 2)
         }
         #expect(try await store.revoke(number) != .ended)
@@ -300,6 +333,19 @@ import Testing
         #expect(opened.id == made.id && opened.boot == made.boot && opened.isStillAtPath)
         #expect(opened.exchange(0, expected: .unused, desired: .revoked(LeaseNumber(4))).exchanged)
         #expect(made.word(0) == .revoked(LeaseNumber(4)))
+    }
+
+    @Test("a holder goes by the expiry it wrote last, not by what stands in the word") func ownExpiry() async throws {
+        let folder = try TestFolder()
+        try folder.create()
+        let store = try folder.open()
+        let box = ProgressBox()
+        let lease = try await store.takeLease(hasProgress: { box.value })
+        box.value = false
+        let file = try #require(try LeaseFile.open(path: folder.leaseFile))
+        let far = LeaseWord(number: lease.number, expiry: LeaseClock.now.milliseconds + 3_600_000)
+        try await eventually("the word is changed") { file.exchange(0, expected: file.word(0), desired: far).exchanged }
+        try await eventually("the lease lapses", within: 3) { !lease.isSurelyValid }
     }
 
     @Test("a held lease is checked in nanoseconds, from any thread") func cost() async throws {

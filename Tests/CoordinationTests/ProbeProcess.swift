@@ -37,7 +37,13 @@ final class ProbeProcess: Sendable {
 
     var lines: [String] { state.withLock { $0.lines } }
     func lines(beginning prefix: String) -> [String] { lines.filter { $0.hasPrefix(prefix) } }
-    var isRunning: Bool { process.withLock { $0.isRunning } }
+    /// As the kernel says now; Foundation notices a death a little later.
+    var isAlive: Bool {
+        guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+            let end = stat.lastIndex(of: ")")
+        else { return false }
+        return !["Z", "X"].contains(stat[end...].split(separator: " ")[1])
+    }
     func signal(_ number: Int32) { kill(pid, number) }
 
     private func received(_ data: Data) {

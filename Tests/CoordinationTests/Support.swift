@@ -35,7 +35,8 @@ final class TestFolder: Sendable {
     }
 
     func open(
-        boot: BootID? = nil, terms: LeaseTerms = testTerms, report: @escaping @Sendable (CoordinationEvent) -> Void = { _ in }
+        boot: BootID? = nil, terms: LeaseTerms = testTerms,
+        report: @escaping @Sendable (CoordinationEvent) -> Void = { _ in }
     ) throws -> LocalCoordinator {
         try LocalCoordinator(.init(path: store, leaseFolder: leases, boot: boot, terms: terms, report: report))
     }
