@@ -1,0 +1,98 @@
+import ClusterModel
+import Replication
+import Wire
+
+/// What is to happen in the simulated world.
+enum Happening {
+    case tick(node: Int, life: Int)
+    case deliver(from: Int, to: Int, connection: Int, ReplicaMessage, Content?)
+    case connected(Int, to: Int, connection: Int)
+    case disconnected(Int, from: Int)
+    case silence(Int, of: Int)
+    case spoke(Int, of: Int)
+    case done(node: Int, life: Int, Completion)
+    case renew(node: Int, life: Int)
+    case coordinator(CoordinatorRequest)
+    case toNode(node: Int, life: Int, CoordinatorAnswer)
+    case clientStep(Int)
+    case request(client: Int, attempt: Int, node: Int, PGRequest, Content)
+    case response(client: Int, attempt: Int, PGResponse, Content)
+    case clientTimeout(client: Int, attempt: Int)
+    case fault
+    case restart(node: Int)
+    case thaw(node: Int)
+    case mend
+    case checkpoint(node: Int, life: Int)
+    case end
+}
+
+/// A piece of the shell's work is done.
+enum Completion {
+    case appended(EntryName)
+    case stable(EntryName)
+    case state(WorkToken, [UInt8], tables: [UInt8]?, asOf: EntryName?)
+    case cut(WorkToken)
+    case installed(WorkToken)
+    case edges(WorkToken, Content)
+    case read(ReadTicket, Content)
+    case changes(WorkToken, [ObjectID])
+    case piece(WorkToken, PieceContent, Content)
+    case snapshot(WorkToken, Content, EntryName)
+    case applied(EntryName, [(EntryName, UInt32)])
+}
+
+enum CoordinatorRequest {
+    case propose(node: Int, life: Int, Proposal)
+    case readRecord(node: Int, life: Int)
+    case readMap(node: Int, life: Int, WorkToken)
+    case askLease(node: Int, life: Int, LeaseNumber)
+}
+
+enum CoordinatorAnswer {
+    case ended(WorkToken, ProposalOutcome)
+    case record(PGRecord, RecordVersion)
+    case map(MapFacts, WorkToken?)
+    case leaseEnded(LeaseNumber)
+}
+
+/// A binary heap by (time, order of scheduling): the same seed gives the same run.
+struct Agenda {
+    private struct Item {
+        var at: UInt64
+        var order: UInt64
+        var what: Happening
+    }
+    private var heap: [Item] = []
+    private var count: UInt64 = 0
+
+    private func before(_ a: Item, _ b: Item) -> Bool { a.at != b.at ? a.at < b.at : a.order < b.order }
+
+    mutating func add(_ what: Happening, at: UInt64) {
+        count += 1
+        heap.append(Item(at: at, order: count, what: what))
+        var i = heap.count - 1
+        while i > 0, before(heap[i], heap[(i - 1) / 2]) {
+            heap.swapAt(i, (i - 1) / 2)
+            i = (i - 1) / 2
+        }
+    }
+
+    mutating func next() -> (at: UInt64, what: Happening)? {
+        guard let first = heap.first else { return nil }
+        let last = heap.removeLast()
+        if !heap.isEmpty {
+            heap[0] = last
+            var i = 0
+            while true {
+                var least = i
+                for child in [2 * i + 1, 2 * i + 2] where child < heap.count && before(heap[child], heap[least]) {
+                    least = child
+                }
+                if least == i { break }
+                heap.swapAt(i, least)
+                i = least
+            }
+        }
+        return (first.at, first.what)
+    }
+}

@@ -1,0 +1,75 @@
+import ClusterModel
+import Replication
+
+/// What a run is made of. Everything else follows from the seed.
+public struct Scenario: Sendable {
+    public var nodes = 3
+    public var copies = 3
+    public var minInSync: Int?
+    public var metadata = false
+    /// Sessions, each with `lanes` operations at a time.
+    public var sessions = 2
+    public var lanes = 2
+    /// Milliseconds of virtual time with faults.
+    public var faultsFor: UInt64 = 20_000
+    public var faults: [Fault] = Fault.allCases
+    /// Probability of each, in 1/100, that the answer to a change of the record is lost, and that it lands late.
+    public var unknownOutcomes = 15
+    public var payloadVoids = true
+    #if DEBUG
+        public var mutations: Mutation = []
+    #endif
+    public init() {}
+
+    public enum Fault: CaseIterable, Sendable {
+        case kill
+        case powerLoss
+        case powerLossOfAll
+        case cleanRestart
+        case pause
+        case reset
+        case partition
+        case coordinatorAway
+        case newSession
+        case checkpoint
+    }
+
+    /// A scenario drawn from the seed, as campaigns run them.
+    public static func drawn(seed: UInt64) -> Scenario {
+        var random = SplitMix64(seed: seed ^ 0x5ce2_a210)
+        var s = Scenario()
+        s.nodes = [1, 2, 3, 3, 3, 3, 4, 5][random.below(8)]
+        s.copies = min(s.nodes, [1, 2, 3, 3, 3][random.below(5)])
+        s.metadata = random.below(4) == 0
+        s.sessions = 1 + random.below(3)
+        s.lanes = 1 + random.below(3)
+        s.faultsFor = UInt64(5_000 + random.below(25_000))
+        if random.below(3) == 0 {
+            s.faults = [.kill, .pause, .reset, .partition, .coordinatorAway, .newSession, .checkpoint]
+        } else {
+            s.faults = Fault.allCases.filter { _ in random.below(3) != 0 }
+        }
+        if s.faults.isEmpty { s.faults = [.kill] }
+        return s
+    }
+}
+
+/// How a run ended.
+public struct Outcome: Sendable {
+    public var seed: UInt64
+    /// Nil when every check held.
+    public var failure: String?
+    /// The last happenings before the end, a line each.
+    public var story: [String]
+    /// Of every message, answer and change of the record: the same seed gives the same.
+    public var hash: UInt64
+    public var answered: Int
+    public var virtualMilliseconds: UInt64
+    public var counts: [String: Int]
+
+    public var report: String {
+        guard let failure else { return "seed \(seed): all held" }
+        return "seed \(seed): \(failure)\n" + story.map { "  " + $0 }.joined(separator: "\n")
+            + "\nrepeat: STAVE_SEED=\(seed) swift test --filter SimulationTests"
+    }
+}

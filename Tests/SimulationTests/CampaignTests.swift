@@ -1,0 +1,48 @@
+import Simulation
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Campaigns of seeds. STAVE_SEEDS: how many; STAVE_SEED: only this one, with its story.
+struct CampaignTests {
+    static func number(_ name: String) -> UInt64? {
+        guard let text = getenv(name) else { return nil }
+        return UInt64(String(cString: text))
+    }
+
+    @Test("whatever fails, and in whatever order, what was promised is kept and the replicas agree")
+    func campaign() {
+        if let seed = CampaignTests.number("STAVE_SEED") {
+            let simulator = Simulator(seed: seed, scenario: .drawn(seed: seed))
+            simulator.tracing = true
+            let outcome = simulator.run()
+            #expect(outcome.failure == nil, "\(outcome.report)")
+            return
+        }
+        let count = CampaignTests.number("STAVE_SEEDS") ?? 60
+        let first = CampaignTests.number("STAVE_FIRST_SEED") ?? 1
+        var answered = 0
+        var failures = 0
+        for seed in first..<first + count {
+            let outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+            answered += outcome.answered
+            if outcome.failure != nil {
+                failures += 1
+                if failures <= 3 { Issue.record("\(outcome.report)") } else { Issue.record("seed \(seed): \(outcome.failure ?? "")") }
+            }
+        }
+        print("\(count) seeds, \(answered) operations answered, \(failures) failed")
+    }
+
+    @Test("the same seed gives the same run")
+    func determinism() {
+        for seed: UInt64 in [3, 7, 11] {
+            let a = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+            let b = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+            #expect(a.hash == b.hash)
+            #expect(a.answered == b.answered)
+        }
+    }
+}
