@@ -152,11 +152,8 @@ public final class SQLiteDatabase {
             }, frames)
         // A write, so that the -wal file exists from here on and exclusive locking has taken its lock.
         try execute("BEGIN IMMEDIATE; PRAGMA user_version=1; COMMIT")
-        // Closing writes nothing: the disk may have failed.
+        // Closing writes nothing and removes nothing: the disk may have failed, and the -wal file's name stays durable.
         try guarded(.database) { cs_sqlite_no_checkpoint_on_close(UnsafeMutableRawPointer(connection)) }
-        // The -wal file stays when the database is closed: its name is durable once and for all.
-        var keep: Int32 = 1
-        try guarded(.database) { sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep) }
     }
 
     // MARK: Statements

@@ -143,6 +143,7 @@ private func objectRow(
             #expect(index.database.walBytes == 0, "the tables of a new index are in its file")
             try index.apply((0..<500).map { .putRow(testKey($0), value) })
         }
+        #expect(try disk.folder.names() == ["index", "index-wal"])
         let other = try DiskFolder(path: disk.folder.path, health: DiskHealth { _ in })
         do {
             let file = try other.open("index", .existing, .read)
