@@ -41,8 +41,7 @@ extension Store {
             record.victims.append(group.tail.removeLast())
         }
         if group.row.decided > name { group.row.decided = max(name, group.row.applied) }
-        group.lastName = group.tail.last?.name ?? max(name, group.row.applied)
-        group.lastName = min(group.lastName, name)
+        group.lastName = group.tail.last?.name ?? min(group.lastName, name)
         group.appendedThrough = min(group.appendedThrough, group.lastName)
         group.lastAppendedNotice = min(group.lastAppendedNotice, group.lastName)
         group.stableThrough = min(group.stableThrough, group.lastName)
@@ -50,7 +49,7 @@ extension Store {
         enqueue(record)
     }
 
-    /// Replaces the group's opaque state, at most 48 KiB; notice `durable`. In order with the group's entries.
+    /// Replaces the group's opaque state, at most 40 KiB; notice `durable`. In order with the group's entries.
     public func writeState(_ pg: PGID, _ bytes: [UInt8], token: StoreToken) {
         guard phase == .running else { return }
         precondition(bytes.count <= StoreLimits.groupState, "a group's state is within StoreLimits.groupState")
@@ -127,6 +126,7 @@ extension Store {
         pumpSync()
         pumpCheckpoint()
         pumpPurge()
+        pumpClose()
         trimCache()
         growIfNeeded()
     }
@@ -170,7 +170,7 @@ extension Store {
     /// Decides where the record's content goes: fresh neighbouring slots for its large parts, the slot that is there or a
     /// fresh one for each small part. Every slot is named in the record (store.md, Allocation). False without free slots.
     private func place(_ record: LogRecord) -> Bool {
-        guard let shape = record.content, record.payload != nil else {
+        guard let shape = record.content, record.payload != nil, !record.isDead else {
             record.isPlaced = true
             return true
         }

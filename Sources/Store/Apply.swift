@@ -105,6 +105,10 @@ extension Store {
 
     /// A learner's piece replaces what is there, whatever it was.
     func applyPiece(_ piece: ObjectPiece, _ record: LogRecord) {
+        if record.isVoid {
+            release(record)
+            return
+        }
         guard let shape = record.content else { return }
         for row in record.rows { freshen(row) }
         var sum = 0
@@ -174,6 +178,8 @@ extension Store {
                     file.cut?.version = cut.version
                     markDirty(file)
                 }
+                // The index may have the cut of an unfinished checkpoint, and not that it is to be carried to all rows.
+                if phase == .recovering { startPurge(file) }
                 return
             }
         }
@@ -187,7 +193,7 @@ extension Store {
     func freshen(_ row: HotRow) {
         row.wasUsed = true
         guard let cut = row.object.file.cut else { return }
-        if row.content.truncation < cut.truncation.number || cut.kind == .removal && !row.content.words.isEmpty {
+        if row.content.truncation < cut.truncation.number || cut.kind == .removal && !row.content.isEmpty {
             clip(row, cut)
         }
     }

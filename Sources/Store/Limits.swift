@@ -5,13 +5,13 @@ public enum StoreLimits {
     /// Bytes of a record's payload; a longer one is refused as the caller's defect.
     public static let payload = 4 << 20
     /// Bytes of a placement group's opaque state; a longer one is refused as the caller's defect.
-    public static let groupState = 48 << 10
+    public static let groupState = 40 << 10
     /// Bytes of one log batch beyond which the next record begins another one.
     public static let batchBytes = 2 << 20
     /// Bytes that recovery reads of the log at a time; more than any batch (batchBytes + payload + metadata).
     public static let scanBytes = 8 << 20
     /// Void records kept per group until they are settled; with more the group counts as corrupt and learns anew.
-    public static let voidRecords = 256
+    public static let voidRecords = 128
     /// Files of a group whose cut is not purged from all rows; further cuts wait with their application.
     public static let unpurgedCuts = 512
     /// Slots of one row of the allocation map.

@@ -225,10 +225,11 @@ extension Store {
         let large = record.isLarge
         if large { group.lastLarge = batch.end }
         group.unstable.append(
-            Group.Unstable(end: batch.end, name: record.name, isLarge: large, token: record.token))
+            Group.Unstable(end: batch.end, name: record.isDead ? nil : record.name, isLarge: large, token: record.token))
         var wanted = false
         switch record.body {
         case .entry(let entry, _, _, _):
+            if record.isDead { break }
             group.appendedThrough = max(group.appendedThrough, entry.name)
             wanted = entry.durability == .stable || entry.name <= group.stableWanted
         case .state, .cut, .install, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget:

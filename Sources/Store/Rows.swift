@@ -118,7 +118,7 @@ extension Store {
         precondition(keys.count == records.count, "one record for each key")
         var cut: FileCut?
         var object: IndexRecord?
-        var woken: [(Waiter, ContentKey)] = []
+        var woken: [(waiter: Waiter, key: ContentKey, group: Group)] = []
         for (key, record) in zip(keys, records) {
             switch key {
             case .object(let id) where IndexKey.isFileObject(id):
@@ -131,7 +131,7 @@ extension Store {
                 let wanted = ContentKey(object: id, mebibyte: 0)
                 if let under = loading.removeValue(forKey: wanted) {
                     _ = file(under.group, id.file, cut)
-                    woken += under.waiters.map { ($0, wanted) }
+                    woken += under.waiters.map { ($0, wanted, under.group) }
                 }
             case .object: object = record
             case .content(let content):
@@ -144,15 +144,17 @@ extension Store {
                     hot.rows[content.mebibyte] = new
                     hot.rowCount += 1
                     cachedRows.append(new)
+                    freshen(new)
                 }
-                woken += under.waiters.map { ($0, content) }
+                woken += under.waiters.map { ($0, content, under.group) }
             }
         }
         // All rows are pinned by who waits before anyone goes on.
-        for (waiter, key) in woken {
-            if case .record(let record) = waiter { loaded(key, record) }
+        for item in woken {
+            if case .record(let record) = item.waiter { loaded(item.key, record) }
         }
-        for (waiter, _) in woken { wake(waiter) }
+        for item in woken { wake(item.waiter, item.group) }
+        if phase == .recovering { recoveryRowsArrived() }
     }
 
     private func loaded(_ key: ContentKey, _ record: LogRecord) {
@@ -164,14 +166,14 @@ extension Store {
         }
     }
 
-    private func wake(_ waiter: Waiter) {
+    private func wake(_ waiter: Waiter, _ group: Group) {
         switch waiter {
         case .record(let record): if record.missing == 0, phase != .recovering { pumpQueue(record.group) }
         case .caller(let token): notify(.readAgain(token))
         case .purge: purge.missing -= 1
-        case .recovery: break
+        case .file(let id):
+            if let state = hotFile(group, id) { startPurge(state) }
         }
-        if phase == .recovering { recoveryRowsArrived() }
     }
 
     private func file(_ group: Group, _ id: FileID, _ cut: FileCut?) -> FileState {

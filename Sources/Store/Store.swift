@@ -86,7 +86,8 @@ public final class Store {
         case record(LogRecord)
         case caller(StoreToken)
         case purge
-        case recovery
+        /// Whose cut goes on being carried to its rows after a restart.
+        case file(FileID)
     }
 
     // Slots
@@ -107,12 +108,10 @@ public final class Store {
     // Reads
     var nextTicket: UInt64 = 1
     var openReads: [ReadTicket] = []
-    var closedReads: Set<ReadTicket> = []
 
     // Log
     var log = LogState()
     var ready = Queue<LogRecord>()
-    /// Groups whose queues may have moved.
     var inFlight = Queue<Batch>()
 
     struct Batch {
@@ -128,6 +127,8 @@ public final class Store {
     var checkpoint = CheckpointState()
     var purge = PurgeState()
     var recovery: Recovery?
+    let controlGroup = Group(pg: Store.control)
+    var closeStep = CloseStep.draining
     var now = Instant(nanoseconds: 0)
     var lastAppend = Instant(nanoseconds: 0)
     var lastCheckpoint = Instant(nanoseconds: 0)
@@ -226,7 +227,12 @@ public final class Store {
         return nil
     }
     /// Bytes of log that recovery would read.
-    public var logBytes: Int { Int(log.end.rawValue &- min(log.replayFrom, log.end).rawValue) }
+    public var logBytes: Int {
+        guard let first = log.active.first, let last = log.active.last else { return 0 }
+        let head = log.replayFrom > segmentStart(first) ? Int(log.replayFrom.rawValue - segmentStart(first).rawValue) : 0
+        let tail = log.end > segmentStart(last) ? Int(log.end.rawValue - segmentStart(last).rawValue) : 0
+        return max(0, (log.active.count - 1) * configuration.segmentSize + tail - head)
+    }
     public var dirtyRowCount: Int { dirtyRows.count }
     public var cachedRowCount: Int { cachedRows.count }
     public var pendingSlotCount: Int { freed.count + freedFrozen.count + freedAwaitingReads.reduce(0) { $0 + $1.slots.count } }

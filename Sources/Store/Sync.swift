@@ -13,6 +13,11 @@ struct SyncState {
     var wanted = LogPosition.zero
     /// Slots of large records before here are to be synced.
     var dataWanted = LogPosition.zero
+    /// The data file is to be synced whatever its large records say: the checkpoint has written in place.
+    var dataForced = false
+    /// Syncs of the data file begun and ended.
+    var dataBegun = 0
+    var dataEnded = 0
 }
 
 extension Store {
@@ -21,6 +26,7 @@ extension Store {
     public func requestStable(_ pg: PGID, through name: EntryName) {
         guard phase == .running, let group = groups[pg] else { return }
         group.stableWanted = max(group.stableWanted, name)
+        if group.stableThrough >= min(name, group.lastName) { notify(.stable(pg, through: group.stableThrough)) }
         var end = LogPosition.zero
         var i = 0
         while i < group.unstable.count {
@@ -40,8 +46,10 @@ extension Store {
 
     func pumpSync() {
         guard sync.phase == .idle, phase != .failed else { return }
-        if sync.dataWanted > log.slotsSynced {
+        if sync.dataWanted > log.slotsSynced || sync.dataForced {
             sync.phase = .data
+            sync.dataForced = false
+            sync.dataBegun += 1
             let upTo = log.written
             emit(.dataSync(upTo: upTo)) { .syncData($0) }
             return
@@ -63,6 +71,7 @@ extension Store {
     public func dataSynced(_ id: EffectID) {
         guard case .dataSync(let upTo)? = take(id) else { return }
         sync.phase = .idle
+        sync.dataEnded += 1
         log.slotsSynced = max(log.slotsSynced, upTo)
         pump()
     }

@@ -1,0 +1,451 @@
+import ClusterModel
+import Wire
+
+/// Carries what is applied to the slots and the index, as of one position P, while appends and reads go on.
+///
+/// Order, each step after the one before has returned: the log is stable through P; small content is copied from the log to
+/// its slots, in object order; the data file is synced, and a mark says so; rows, the allocation map and usage are committed
+/// in transactions that are each consistent, groups and P last; the index is made durable; only then are slots that it does
+/// not name any more freed, and the log before P is recycled.
+struct CheckpointState {
+    enum Phase {
+        case idle
+        case syncingLog
+        case copying
+        case waitingForCopy
+        case syncingData
+        case committing
+        case waitingForCommit
+        case syncingRows
+    }
+    struct FrozenObject {
+        var object: HotObject
+        var version: EntryName
+        var isDeleted: Bool
+        var truncation: TruncationNumber
+    }
+    struct FrozenFile {
+        var file: FileState
+        var cut: FileCut?
+    }
+
+    var phase = Phase.idle
+    var position = LogPosition.zero
+    var replayFrom = LogPosition.zero
+    var rows: [HotRow] = []
+    var objects: [FrozenObject] = []
+    var files: [FrozenFile] = []
+    var groups: [Group] = []
+    /// The next row to copy or to commit, then the next object, then the next file.
+    var next = 0
+    var nextBlock = 0
+    var hasCopied = false
+    var dataTarget = 0
+    /// Groups whose usage changed in the transaction being built.
+    var touched: [Group] = []
+    var isRequested = false
+    /// Completed since the store was opened.
+    var completed = 0
+
+    func holds(_ file: FileState) -> Bool { files.contains { $0.file === file } }
+}
+
+extension Store {
+    /// Asks for a checkpoint as soon as none is under way.
+    public func requestCheckpoint() {
+        checkpoint.isRequested = true
+        pumpCheckpoint()
+    }
+    public var checkpointsCompleted: Int { checkpoint.completed }
+
+    var hasCheckpointWork: Bool {
+        !dirtyRows.isEmpty || !dirtyObjects.isEmpty || !dirtyFiles.isEmpty || orderedGroups.contains { $0.isDirty }
+    }
+
+    /// The reasons that time brings.
+    func considerCheckpoint() {
+        guard checkpoint.phase == .idle, hasCheckpointWork else { return }
+        if now - lastAppend >= configuration.idleCheckpointDelay
+            || now - lastCheckpoint >= configuration.checkpointInterval
+        {
+            checkpoint.isRequested = true
+        }
+    }
+
+    /// The reasons that changes bring.
+    private var isCheckpointUrgent: Bool {
+        if log.bytesSinceCheckpoint >= configuration.checkpointLogBytes { return true }
+        if dirtyRows.count * StoreLimits.rowBytes >= configuration.dirtyRowBytes { return true }
+        if overlayBlocks * StoreLimits.overlayBlockBytes >= configuration.overlayBytes { return true }
+        if freed.count >= configuration.pendingSlots { return true }
+        if !freed.isEmpty, freed.count >= allocator.freeCount / 8 + 1, growthFailed || !groupsWaitingForSlots.isEmpty {
+            return true
+        }
+        // The log is full: only a later start of recovery gives segments back.
+        return log.needsSegment && log.segmentCount >= configuration.maximumSegments && log.preparing == 0
+            && replayStart > log.replayFrom
+    }
+
+    /// Where recovery would have to begin if everything applied were in the index.
+    private var replayStart: LogPosition {
+        var position = log.written
+        for group in orderedGroups {
+            if let first = group.tail.first, first.isWritten { position = min(position, first.position) }
+            if let first = group.undurable.first { position = min(position, first.position) }
+        }
+        return position
+    }
+
+    func pumpCheckpoint() {
+        guard phase == .running || phase == .closing || phase == .beginning else { return }
+        while true {
+            switch checkpoint.phase {
+            case .idle:
+                guard phase != .beginning, checkpoint.isRequested || isCheckpointUrgent else { return }
+                freeze()
+            case .syncingLog:
+                guard log.stable >= checkpoint.position else {
+                    sync.wanted = max(sync.wanted, checkpoint.position)
+                    pumpSync()
+                    return
+                }
+                checkpoint.phase = .copying
+            case .copying:
+                // A flush goes first: its sync would wait for all pages that the copying dirties.
+                if sync.phase == .data { return }
+                if !copyBatch() { beginDataSync() }
+            case .waitingForCopy, .waitingForCommit, .syncingRows: return
+            case .syncingData:
+                guard sync.dataEnded >= checkpoint.dataTarget else {
+                    pumpSync()
+                    return
+                }
+                checkpoint.phase = .committing
+                checkpoint.next = 0
+            case .committing: commitTransaction()
+            }
+        }
+    }
+
+    private func freeze() {
+        checkpoint.isRequested = false
+        checkpoint.phase = .syncingLog
+        checkpoint.position = log.written
+        checkpoint.replayFrom = replayStart
+        checkpoint.rows = dirtyRows.sorted { $0.key < $1.key }
+        dirtyRows = []
+        for row in checkpoint.rows {
+            row.frozen = row.content
+            row.isDirty = false
+        }
+        checkpoint.objects = dirtyObjects.sorted { $0.id < $1.id }.map { object in
+            object.isDirty = false
+            object.isFrozen = true
+            return CheckpointState.FrozenObject(
+                object: object, version: object.version, isDeleted: object.isDeleted,
+                truncation: object.file.cut?.truncation.number ?? .zero)
+        }
+        dirtyObjects = []
+        checkpoint.files = dirtyFiles.map { file in
+            file.isDirty = false
+            return CheckpointState.FrozenFile(file: file, cut: file.cut)
+        }
+        dirtyFiles = []
+        checkpoint.groups = orderedGroups.filter(\.isDirty)
+        for group in checkpoint.groups {
+            group.frozen = group.row
+            group.isDirty = false
+        }
+        freedFrozen = freed
+        freed = []
+        checkpoint.next = 0
+        checkpoint.nextBlock = 0
+        checkpoint.hasCopied = false
+        log.bytesSinceCheckpoint = 0
+    }
+
+    // MARK: Content
+
+    /// The next batch of blocks that go to their slots; false if there are none.
+    private func copyBatch() -> Bool {
+        var copies: [BlockCopy] = []
+        let limit = max(1, configuration.copyBatchBytes / Geometry.blockSize)
+        while checkpoint.next < checkpoint.rows.count, copies.count < limit {
+            let row = checkpoint.rows[checkpoint.next]
+            guard let frozen = row.frozen, checkpoint.nextBlock < frozen.inLog.count else {
+                checkpoint.next += 1
+                checkpoint.nextBlock = 0
+                continue
+            }
+            let item = frozen.inLog[checkpoint.nextBlock]
+            checkpoint.nextBlock += 1
+            let block = Int(item.block)
+            let slot = SlotNumber(frozen.slot(block / Geometry.blocksPerSlot))
+            let (segment, offset) = place(item.position)
+            copies.append(
+                BlockCopy(
+                    object: row.object.id, block: row.firstBlock + block, segment: segment, offset: offset,
+                    dataOffset: slot.offset + UInt64(block % Geometry.blocksPerSlot * Geometry.blockSize),
+                    checksum: frozen.checksum(block)))
+        }
+        guard !copies.isEmpty else { return false }
+        checkpoint.hasCopied = true
+        checkpoint.phase = .waitingForCopy
+        emit(.copy(copies)) { .copyBlocks($0, copies) }
+        return true
+    }
+
+    /// `bad`: indices of the blocks whose bytes in the log did not match. They stay as they are in their slots, where reads
+    /// find them bad and take them from a replica.
+    public func copied(_ id: EffectID, bad: [Int]) {
+        guard case .copy(let copies)? = take(id) else { return }
+        for i in bad {
+            let copy = copies[i]
+            if let object = objects[copy.object] { notify(.badBlock(object.pg.pg, copy.object, block: copy.block)) }
+        }
+        checkpoint.phase = .copying
+        pump()
+    }
+
+    private func beginDataSync() {
+        let hasLarge = orderedGroups.contains { $0.lastLarge > log.slotsSynced }
+        if checkpoint.hasCopied || hasLarge {
+            checkpoint.dataTarget = sync.dataBegun + 1
+            sync.dataForced = true
+        } else {
+            checkpoint.dataTarget = 0
+        }
+        checkpoint.phase = .syncingData
+    }
+
+    // MARK: Rows
+
+    private func commitTransaction() {
+        var writes: [IndexWrite] = []
+        let rows = checkpoint.rows.count
+        let objects = rows + checkpoint.objects.count
+        let files = objects + checkpoint.files.count
+        while checkpoint.next < files, writes.count < configuration.rowsPerTransaction {
+            let i = checkpoint.next
+            checkpoint.next += 1
+            if i < rows {
+                commit(checkpoint.rows[i], &writes)
+            } else if i < objects {
+                commit(checkpoint.objects[i - rows], &writes)
+            } else {
+                commit(checkpoint.files[i - objects], &writes)
+            }
+        }
+        for (piece, value) in map.takeDirty() { writes.append(.putMap(piece: piece, value)) }
+        let isLast = checkpoint.next == files
+        if isLast {
+            for group in checkpoint.groups {
+                if var row = group.frozen {
+                    row.usage = group.durable.usage
+                    group.durable = row
+                    group.frozen = nil
+                }
+            }
+        }
+        if isLast {
+            for group in checkpoint.groups where !group.isTouched { checkpoint.touched.append(group) }
+        }
+        for group in checkpoint.touched {
+            group.isTouched = false
+            writes.append(.putGroup(group.pg, group.durable.encoded(crc: crc)))
+        }
+        checkpoint.touched = []
+        if isLast {
+            let meta = MetaRow(
+                position: checkpoint.position, replayFrom: checkpoint.replayFrom, stable: log.stable, boot: boot)
+            writes.append(.putMeta(meta.encoded(crc: crc)))
+        }
+        checkpoint.phase = .waitingForCommit
+        emit(.commit) { .commitRows($0, writes) }
+    }
+
+    private func commit(_ row: HotRow, _ writes: inout [IndexWrite]) {
+        guard let frozen = row.frozen else { return }
+        if frozen.isEmpty, row.object.isDeleted || frozen.truncation == .zero {
+            writes.append(.deleteContent(row.key))
+        } else {
+            writes.append(.putContent(row.key, frozen.encoded(crc: crc)))
+        }
+        for i in 0..<Geometry.slotsPerRow {
+            let old = RowContent.slot(i, of: row.durableWords)
+            let new = frozen.slot(i)
+            if old == new { continue }
+            if old != 0 { map.set(old, false) }
+            if new != 0 { map.set(new, true) }
+        }
+        let before = RowContent.usage(of: row.durableWords)
+        let after = RowContent.usage(of: frozen.words)
+        if before != after {
+            let group = row.object.pg
+            group.durable.add(
+                row.object.id.file.fileset, blocks: Int(after.blocks - before.blocks),
+                slots: Int(after.slots - before.slots))
+            if !group.isTouched {
+                group.isTouched = true
+                checkpoint.touched.append(group)
+            }
+        }
+        row.durableWords = frozen.words
+    }
+
+    private func commit(_ frozen: CheckpointState.FrozenObject, _ writes: inout [IndexWrite]) {
+        if frozen.isDeleted {
+            writes.append(.deleteObject(frozen.object.id))
+        } else {
+            writes.append(
+                .putObject(
+                    frozen.object.id,
+                    IndexRecord(
+                        group: frozen.object.pg.pg, version: frozen.version, truncation: frozen.truncation, value: [1])))
+        }
+    }
+
+    private func commit(_ frozen: CheckpointState.FrozenFile, _ writes: inout [IndexWrite]) {
+        guard let cut = frozen.cut else { return }
+        var value: [UInt8] = []
+        CutCoding.encode(cut, into: &value)
+        writes.append(
+            .putObject(
+                IndexKey.fileObject(frozen.file.file, in: frozen.file.pg.pg),
+                IndexRecord(
+                    group: frozen.file.pg.pg, version: cut.version, truncation: cut.truncation.number, value: value)))
+    }
+
+    public func rowsCommitted(_ id: EffectID) {
+        guard case .commit? = take(id) else { return }
+        if checkpoint.next < checkpoint.rows.count + checkpoint.objects.count + checkpoint.files.count {
+            checkpoint.phase = .committing
+        } else {
+            checkpoint.phase = .syncingRows
+            emit(.rowSync) { .syncRows($0) }
+        }
+        pump()
+    }
+
+    public func rowsSynced(_ id: EffectID) {
+        guard case .rowSync? = take(id) else { return }
+        for row in checkpoint.rows { settle(row) }
+        checkpoint.rows = []
+        let objects = checkpoint.objects
+        checkpoint.objects = []
+        let files = checkpoint.files
+        checkpoint.files = []
+        for frozen in objects {
+            frozen.object.isFrozen = false
+            dropIfIdle(frozen.object)
+        }
+        for frozen in files { dropIfIdle(frozen.file) }
+        checkpoint.groups = []
+        if !freedFrozen.isEmpty {
+            freedAwaitingReads.append((slots: freedFrozen, before: ReadTicket(nextTicket)))
+            freedFrozen = []
+        }
+        checkpoint.phase = .idle
+        checkpoint.completed += 1
+        lastCheckpoint = now
+        trimLog(to: checkpoint.replayFrom)
+        releaseRead()
+        pump()
+    }
+
+    /// What was copied is read from its slot from now on, unless it has changed since.
+    private func settle(_ row: HotRow) {
+        guard let frozen = row.frozen else { return }
+        row.frozen = nil
+        if frozen.inLog.isEmpty || row.content.inLog.isEmpty { return }
+        let before = row.content.inLog.count
+        if row.content.inLog == frozen.inLog {
+            row.content.inLog = []
+        } else {
+            var i = 0
+            row.content.inLog.removeAll { item in
+                while i < frozen.inLog.count, frozen.inLog[i].block < item.block { i += 1 }
+                return i < frozen.inLog.count && frozen.inLog[i] == item
+            }
+        }
+        overlayBlocks -= before - row.content.inLog.count
+    }
+
+    // MARK: Room
+
+    /// Grows the data file ahead of need, so that neither an append nor a checkpoint meets a full file system.
+    func growIfNeeded() {
+        guard phase == .running || phase == .beginning, !isGrowing, !growthFailed,
+            allocator.freeCount < configuration.growthSlots / 2 + 1
+        else { return }
+        let step = UInt64(configuration.growthSlots) * UInt64(Geometry.slotSize)
+        let logRest = UInt64(max(0, configuration.maximumSegments - log.segmentCount) * configuration.segmentSize)
+        let room = freeBytes > logRest ? freeBytes - logRest : 0
+        let slots = Int(min(step, room) / UInt64(Geometry.slotSize))
+        guard slots > 0 else {
+            growthFailed = true
+            return
+        }
+        isGrowing = true
+        let target = allocator.capacity + slots
+        emit(.grow(target)) { .growData($0, toSlots: target) }
+    }
+
+    public enum Growth: Sendable {
+        case grown
+        /// The file system has no room; the disk stays in use.
+        case noSpace
+    }
+
+    public func dataGrown(_ id: EffectID, _ result: Growth) {
+        guard case .grow(let target)? = take(id) else { return }
+        isGrowing = false
+        switch result {
+        case .grown:
+            let bytes = UInt64(target - allocator.capacity) * UInt64(Geometry.slotSize)
+            freeBytes = freeBytes > bytes ? freeBytes - bytes : 0
+            allocator.grow(to: target)
+            slotsBecameFree()
+        case .noSpace: growthFailed = true
+        }
+        pump()
+    }
+}
+
+/// The store's own row.
+struct MetaRow {
+    /// All records before it that were decided are in the index.
+    var position: LogPosition
+    /// Where recovery begins to read.
+    var replayFrom: LogPosition
+    /// Known to be stable when it was written.
+    var stable: LogPosition
+    var boot: BootID
+
+    private static let format: UInt8 = 1
+
+    func encoded(crc: CRC32C) -> [UInt8] {
+        var b: [UInt8] = [MetaRow.format]
+        b.put(position.rawValue)
+        b.put(replayFrom.rawValue)
+        b.put(stable.rawValue)
+        b.put(boot.rawValue)
+        b.put(crc.checksum(b))
+        return b
+    }
+
+    static func decode(_ bytes: [UInt8], crc: CRC32C) throws -> MetaRow {
+        guard bytes.count == 45, bytes[0] == format else {
+            throw LogFormatError(description: "a meta row of format \(bytes.first ?? 0)")
+        }
+        return try bytes.withUnsafeBytes { raw in
+            guard crc.checksum(UnsafeRawBufferPointer(rebasing: raw[0..<41])) == raw.loadUnaligned(fromByteOffset: 41, as: UInt32.self)
+            else { throw LogFormatError(description: "a meta row whose checksum does not hold") }
+            var r = WireReader(raw)
+            _ = try r.u8()
+            return MetaRow(
+                position: LogPosition(try r.u64()), replayFrom: LogPosition(try r.u64()),
+                stable: LogPosition(try r.u64()), boot: BootID(try r.u128()))
+        }
+    }
+}

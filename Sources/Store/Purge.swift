@@ -1,0 +1,101 @@
+import ClusterModel
+import Wire
+
+/// Carries a file's cut to all its rows, in memory and in the index, one file at a time, so that their slots become free. A
+/// row that is read meanwhile is clipped as it comes in. After a crash it begins anew.
+struct PurgeState {
+    var queue: [FileState] = []
+    var current: FileState?
+    var cursor: UInt64 = 0
+    var isScanning = false
+    /// Rows asked for that have not come.
+    var missing = 0
+    /// The current file was cut again.
+    var restarts = false
+    var isLastPage = false
+}
+
+extension Store {
+    func startPurge(_ file: FileState) {
+        let group = file.pg
+        if !group.row.unpurged.contains(file.file) { group.row.unpurged.append(file.file) }
+        group.isDirty = true
+        if file.isPurging {
+            if purge.current === file { purge.restarts = true }
+            return
+        }
+        file.isPurging = true
+        purge.queue.append(file)
+    }
+
+    func pumpPurge() {
+        guard phase == .running, !purge.isScanning, purge.missing == 0 else { return }
+        if let file = purge.current, purge.isLastPage {
+            if purge.restarts { begin(file) } else { finish(file) }
+        }
+        if purge.current == nil, !purge.queue.isEmpty { begin(purge.queue.removeFirst()) }
+        guard let file = purge.current,
+            dirtyRows.count * StoreLimits.rowBytes < configuration.dirtyRowBytes,
+            cachedRows.count * StoreLimits.rowBytes < configuration.rowCacheBytes * 2
+        else { return }
+        purge.isScanning = true
+        emit(.scanPurge) {
+            .scanRows($0, .objects(file.file, from: purge.cursor, limit: StoreLimits.objectsPerPurge))
+        }
+    }
+
+    private func begin(_ file: FileState) {
+        purge.current = file
+        purge.cursor = 0
+        purge.restarts = false
+        purge.isLastPage = false
+    }
+
+    private func finish(_ file: FileState) {
+        purge.current = nil
+        file.isPurging = false
+        file.pg.row.unpurged.removeAll { $0 == file.file }
+        file.pg.isDirty = true
+        dropIfIdle(file)
+        applyDecided(file.pg)
+    }
+
+    func purgeScanned(_ rows: [(ObjectID, IndexRecord)]) {
+        purge.isScanning = false
+        guard let file = purge.current, let cut = file.cut else { return }
+        var keys: [ContentKey] = []
+        for (id, record) in rows where record.group == file.pg.pg && !IndexKey.isFileObject(id) {
+            let first = cut.firstCutBlock(index: id.index)
+            for m in first / Geometry.blocksPerRow..<max(first / Geometry.blocksPerRow, Geometry.rowsPerObject) {
+                let key = ContentKey(object: id, mebibyte: m)
+                if let row = hotRow(key) { freshen(row) } else { keys.append(key) }
+            }
+        }
+        if rows.count < StoreLimits.objectsPerPurge || rows.last.map({ IndexKey.isFileObject($0.0) }) ?? true {
+            purge.isLastPage = true
+        } else if let last = rows.last {
+            purge.cursor = last.0.index + 1
+        }
+        purge.missing = keys.count
+        if !keys.isEmpty { request(keys, file.pg, .purge) }
+    }
+
+    /// The answer of a scan.
+    public func rowsScanned(_ id: EffectID, _ result: IndexScanResult) {
+        guard let continuation = take(id) else { return }
+        do {
+            switch (continuation, result) {
+            case (.scanOpening, .opening(let meta, let map, let groups)):
+                try recoveryOpened(meta: meta, map: map, groups: groups)
+            case (.scanPurge, .objects(let rows)): purgeScanned(rows)
+            case (.scanChanges(let token, let pg, let limit), .objects(let rows)):
+                try changesScanned(token, pg, limit, rows)
+            default: preconditionFailure("a scan is answered by what it asked for")
+            }
+        } catch {
+            failed(StoreFailure("The index of disk \(disk) cannot be read: \(error). Its replicas are elsewhere."))
+            return
+        }
+        pump()
+    }
+}
