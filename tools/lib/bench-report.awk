@@ -20,6 +20,9 @@ END { if (format == "json") json(); else table() }
 
 function keep(what, key, run, value) { figure[what, key, run] = value }
 
+# Reads have no final flush, and of some targets it is not known.
+function flushed(key) { return figure["flush", key, 1] != "-" }
+
 # The median over the runs: the middle one, or the mean of the two in the middle.
 function median(what, key,    values, i, j, held) {
   for (i = 1; i <= runs; i++) {
@@ -43,7 +46,7 @@ function table(    p, t, key, first, ratio) {
       if (t > 1) ratio = sprintf("  %.2fx", median("rate", first) / median("rate", key))
       printf "%-20s %-10s %10.0f %10.1f %9s %13.0f %13.0f%s\n", t == 1 ? title[patterns[p]] : "", targets[t], \
         median("rate", key), median("rate", key) * block[key] / 1048576, \
-        patterns[p] ~ /write/ ? sprintf("%.3f", median("flush", key)) : "-", median("server", key), median("client", key), ratio
+        flushed(key) ? sprintf("%.3f", median("flush", key)) : "-", median("server", key), median("client", key), ratio
     }
   }
   printf "\n"
@@ -66,11 +69,11 @@ function json(    p, t, key, first) {
     for (p = 1; p <= patternCount; p++) {
       key = targets[t] SUBSEP patterns[p]
       first = targets[1] SUBSEP patterns[p]
-      printf "        \"%s\": { \"operations\": %d, \"blockBytes\": %d, \"operationsPerSecond\": %.1f, \"mebibytesPerSecond\": %.2f, \"flushSeconds\": %.3f, \"serverMicrosecondsPerOperation\": %.1f, \"clientMicrosecondsPerOperation\": %.1f", \
+      printf "        \"%s\": { \"operations\": %d, \"blockBytes\": %d, \"operationsPerSecond\": %.1f, \"mebibytesPerSecond\": %.2f, \"flushSeconds\": %s, \"serverMicrosecondsPerOperation\": %.1f, \"clientMicrosecondsPerOperation\": %.1f", \
         patterns[p], operations[key], block[key], median("rate", key), median("rate", key) * block[key] / 1048576, \
-        median("flush", key), median("server", key), median("client", key)
+        flushed(key) ? sprintf("%.3f", median("flush", key)) : "null", median("server", key), median("client", key)
       if (t > 1) printf ", \"firstTargetTimesThis\": %.3f", median("rate", first) / median("rate", key)
-      printf ",\n          \"allOperationsPerSecond\": %s, \"allFlushSeconds\": %s }%s\n", series("rate", key), series("flush", key), p < patternCount ? "," : ""
+      printf ",\n          \"allOperationsPerSecond\": %s, \"allFlushSeconds\": %s }%s\n", series("rate", key), flushed(key) ? series("flush", key) : "null", p < patternCount ? "," : ""
     }
     printf "      }\n    }%s\n", t < targetCount ? "," : ""
   }

@@ -16,9 +16,14 @@ peer_packages() {
   esac
 }
 
-# peer_entry NAME: sets ENTRY to the words that let a command run as a client in the peer's namespaces (of processes it keeps
-# ours, so that its id is the one we see). It is replaced by the command, and the command ends when we do.
-peer_entry() { ENTRY=(setpriv --pdeathsig KILL nsenter --target "${PEER_PID[$1]}" --net --mount --uts --); }
+# peer_entry NAME: sets ENTRY to the words that let a command run as a client in the peer's namespaces. The command takes the
+# place of these words, and ends when we do. It stays in our process namespace, so that its id is the one we see, and gets
+# the /proc of that one (GlusterFS's client crashes where it does not find itself in /proc).
+peer_entry() {
+  # shellcheck disable=SC2016 # the inner shell's own arguments
+  ENTRY=(setpriv --pdeathsig KILL nsenter --target "${PEER_PID[$1]}" --net --mount --uts --
+    unshare --mount bash -c 'mount -t proc proc /proc && exec "$@"' client)
+}
 
 # peer_run NAME COMMAND...: a client of the peer.
 peer_run() {
@@ -65,7 +70,7 @@ peer_start() {
   esac
   wait_until 30 peer_run "$name" timeout 20 qemu-img create -q -f raw "${PEER_URL[$name]}" 1G || {
     peer_run "$name" timeout 20 qemu-img create -q -f raw "${PEER_URL[$name]}" 1G 2>&1 | tail -n 2 | sed 's/^/    | /' >&2 || true
-    tail -qn 8 "$log" "$folder"/*.log 2>/dev/null | sed 's/^/    | /' >&2
+    { tail -qn 8 "$log" "$folder"/*.log 2>/dev/null || true; } | sed 's/^/    | /' >&2
     die "$EXIT_FAILED" "$name runs but no image can be made on it" "the end of its log stands above"
   }
 }
