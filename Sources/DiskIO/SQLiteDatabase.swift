@@ -36,8 +36,8 @@ enum SQLiteCode {
 /// - Errors of input or output, a full or a corrupt file fail the disk.
 ///
 /// SQLite is called directly, through the C module that GRDB brings: what is needed here is one connection, a dozen
-/// statements and blobs that are not copied; GRDB's statements would double the cost of a row, and its commit hook
-/// does not allow transactions that it did not begin.
+/// statements and blobs that are not copied. Measured for a row of 1.2 KiB: put 3.6 µs against 5.0 by GRDB's cached
+/// statements inside one hop, get 1.7 against 2.8; and GRDB's commit hook traps on transactions that it did not begin.
 public final class SQLiteDatabase {
     public struct Options: Hashable, Sendable {
         /// Bytes of a page, a power of two from 512 to 65,536; only a new database takes it.
