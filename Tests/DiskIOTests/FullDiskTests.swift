@@ -38,8 +38,9 @@ struct FullDiskTests {
         let small = try #require(try SmallFileSystem(bytes: 1 << 20))
         let disk = try TestDisk(at: small.temporary.path)
         let file = try disk.folder.open("data", .new)
-        let error = failure { () throws(DiskError) in
-            do { try file.write([UInt8](repeating: 1, count: 2 << 20), at: 0) } catch { throw error as! DiskError }
+        let bytes = [UInt8](repeating: 1, count: 2 << 20)
+        let error = bytes.withUnsafeBytes { raw in
+            failure { () throws(DiskError) in try file.write(raw, at: 0) }
         }
         #expect(error?.isNoSpace == true)
         #expect(disk.health.hasFailed)
