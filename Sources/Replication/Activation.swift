@@ -153,6 +153,7 @@ extension PlacementGroup {
         state.promised = record.epoch
         state.boot = local.boot ?? state.boot
         state.formerBoots = []
+        state.lostPower = false
         absent = false
         emit(.report(.claimed(record.epoch)))
         if mutated(.mapReadBeforeClaim) {

@@ -60,6 +60,7 @@ extension PlacementGroup {
         if isRecorded {
             // Recorded under this boot: either nothing was lost, or the claim after a loss of power took us in.
             rebooted = false
+            state.lostPower = false
             state.boot = local.boot ?? state.boot
             state.formerBoots.removeAll { _ in record?.inSyncMember(on: local.node)?.boot == local.boot }
         }

@@ -206,6 +206,7 @@ extension PlacementGroup {
         state.voids = []
         state.boot = local.boot ?? state.boot
         state.formerBoots = []
+        state.lostPower = false
         rebooted = false
         keepState(then: .clearedLearning(attempt: attempt, epoch: epoch))
     }

@@ -191,6 +191,13 @@ extension PlacementGroup {
             reign.members[i].isInSync = inSync
             let finishing = reign.catchUps.contains { $0.node == reign.members[i].node && $0.isNeeded }
             reign.members[i].isNeeded = inSync || finishing || isPromoting(reign.members[i].node)
+            if !reign.members[i].isNeeded, reign.members[i].phase == .streaming,
+                !reign.catchUps.contains(where: { $0.node == reign.members[i].node })
+            {
+                // Removed, though connected: it has to learn.
+                reign.members[i].phase = .detached
+                reign.members[i].isComplete = false
+            }
         }
         for m in record.inSync where m.node != local.node && !reign.members.contains(where: { $0.node == m.node }) {
             reign.members.append(MemberProgress(node: m.node, isInSync: true, isNeeded: true))

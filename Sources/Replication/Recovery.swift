@@ -43,17 +43,21 @@ extension PlacementGroup {
         stable = history.name(at: min(r.stable.n, history.end.n)) ?? decided
         for void in r.voids where !state.voids.contains(void) { state.voids.append(void) }
         if state.boot != boot {
-            if r.opening == .clean {
+            if r.opening == .clean, !state.lostPower {
                 state.formerBoots.append(state.boot)
                 if state.formerBoots.count > 8 { state.formerBoots.removeFirst() }
                 state.boot = boot
                 keepState(then: .nothing)
             } else {
-                rebooted = !mutated(.membershipByNode)
+                rebooted = true
                 stable = history.end
+                state.lostPower = true
+                keepState(then: .nothing)
             }
         } else if !r.voids.isEmpty {
             keepState(then: .nothing)
         }
+        // The shell applies what is decided; a learner's rows cannot take it.
+        if !state.learning, decided != .zero { emit(.decided(through: decided)) }
     }
 }

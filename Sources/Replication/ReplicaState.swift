@@ -8,6 +8,8 @@ struct ReplicaState: Hashable, Sendable {
     var boot: BootID
     /// Boots before it, without a loss of power between: the record may still name one of them.
     var formerBoots: [BootID] = []
+    /// The machine lost power since, and what may be gone has not been settled: closing the disk in order does not heal that.
+    var lostPower = false
     var learning = false
     /// While learning: content is complete, and the same as other replicas', through this entry. It stands still.
     var completeThrough: EntryName = .zero
@@ -26,7 +28,7 @@ struct ReplicaState: Hashable, Sendable {
         w.epoch(promised)
         w.u128(boot.rawValue)
         w.list(formerBoots) { $0.u128($1.rawValue) }
-        w.u8(learning ? 1 : 0)
+        w.u8((learning ? 1 : 0) | (lostPower ? 2 : 0))
         w.name(completeThrough)
         ReplicaState.write(completeHistory, &w)
         ReplicaState.write(history, &w)
@@ -53,7 +55,9 @@ struct ReplicaState: Hashable, Sendable {
         promised = try r.epoch()
         boot = BootID(try r.u128())
         formerBoots = try r.list(atMost: 8, elementBytes: 16) { r throws(WireError) in BootID(try r.u128()) }
-        learning = try r.u8() != 0
+        let flags = try r.u8()
+        learning = flags & 1 != 0
+        lostPower = flags & 2 != 0
         completeThrough = try r.name()
         completeHistory = try ReplicaState.readHistory(&r)
         history = try ReplicaState.readHistory(&r)

@@ -30,6 +30,7 @@ enum Happening {
 enum Completion {
     case appended(EntryName)
     case stable(EntryName)
+    case synced(WorkToken)
     case state(WorkToken, [UInt8], tables: [UInt8]?, asOf: EntryName?)
     case cut(WorkToken)
     case installed(WorkToken)

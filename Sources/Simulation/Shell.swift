@@ -78,9 +78,7 @@ extension Simulator {
             nodes[n].disk.perform(.snapshot(rows: content(n, part.payload), asOf: part.asOf))
             later(n, below(3 * millisecond), .installed(token))
         case .syncAll(let token):
-            let delay = below(5 * millisecond)
-            later(n, delay, .stable(.zero))
-            later(n, delay, .installed(token))
+            later(n, below(5 * millisecond), .synced(token))
         case .report(let report):
             tell("\(nodes[n].id) \(report)")
             counts[String(String(describing: report).prefix(8)), default: 0] += 1
@@ -113,13 +111,15 @@ extension Simulator {
         case .appended(let name): withGroup(n) { $0.logAppended(through: name, at: moment) }
         case .stable(let name):
             nodes[n].disk.sync()
-            if name == .zero { return }
             nodes[n].syncing = false
             withGroup(n) { $0.logStable(through: name, at: moment) }
             if nodes[n].syncWanted {
                 nodes[n].syncWanted = false
                 startSync(n)
             }
+        case .synced(let token):
+            nodes[n].disk.sync()
+            withGroup(n) { $0.installed(token, at: moment) }
         case .state(let token, let state, let tables, let asOf):
             nodes[n].disk.keep(state: state, tables: tables, asOf: asOf)
             withGroup(n) { $0.stateWritten(token, at: moment) }
