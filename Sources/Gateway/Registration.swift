@@ -34,14 +34,17 @@ struct Registration {
 }
 
 extension GatewayMachine {
-    /// The stamp of the registration if it is as durable as asked; nil when `write` has to wait, and will be advanced.
+    /// The stamp of the registration if it is as durable as asked, without bound if no loss can take it; nil when `write`
+    /// has to wait, and will be advanced.
     func registered(_ file: FileState, _ durability: Durability, for write: WriteOperation) -> LossNumber? {
         let registration = file.registration
         switch registration.state {
         case .registered:
             let mayBeLost = !registration.isStable && registration.stamp < lossSeen
             let isTooWeak = durability == .stable && !registration.isStable
-            if !mayBeLost, !isTooWeak, !registration.isOutdated { return registration.stamp }
+            if !mayBeLost, !isTooWeak, !registration.isOutdated {
+                return registration.isStable ? LossNumber(.max) : registration.stamp
+            }
             sendRegistration(file, durability, for: write)
         case .none: sendRegistration(file, durability, for: write)
         case .registering, .settling: break

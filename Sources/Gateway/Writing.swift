@@ -161,7 +161,7 @@ final class WriteOperation: Operation {
     }
 
     private func isRegistered(_ gateway: GatewayMachine) -> Bool {
-        if registration != nil { return true }
+        // Asked anew at the end: the data's stamps may have shown a loss that took the registration.
         registration = gateway.registered(file, durability, for: self)
         return registration != nil
     }

@@ -125,7 +125,7 @@ final class World {
 
     // MARK: Changing primaries
 
-    /// Another node becomes primary, perhaps after a while without one; the gateways learn of it late.
+    /// Another node becomes primary, or the same one anew, perhaps after a while without one; the gateways learn of it late.
     func failOver(_ pg: PGID) {
         guard var record = records[pg], let old = record.primary else { return }
         record.epoch = record.epoch.next
@@ -134,7 +134,7 @@ final class World {
         let gap = UInt64(random.below(300)) * 1_000_000
         after(gap) { [self] in
             record.epoch = record.epoch.next
-            record.primary = NodeID((old.rawValue + UInt16(random.below(2))) % 3 + 1)
+            record.primary = NodeID((old.rawValue - 1 + UInt16(random.below(3))) % 3 + 1)
             records[pg] = record
             for door in gateways { after(UInt64(random.below(800)) * 1_000_000) { door.show() } }
         }

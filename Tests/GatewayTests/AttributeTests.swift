@@ -1,0 +1,183 @@
+import ClusterModel
+import Gateway
+import Testing
+import Wire
+
+struct AttributeTests {
+    private func inode(_ door: Door, _ file: FileID) -> Inode? {
+        guard case .success(.inode(let inode)) = door.ask(.attributes(file)) else { return nil }
+        return inode
+    }
+
+    @Test("A registration ends with the last write's time after a second without writes")
+    func settleAfterASecond() {
+        let scene = Scene()
+        scene.write(scene.a, 0, scene.values(8))
+        let written = scene.world.time.wall
+        #expect(scene.world.namespace.files[scene.file.inode]?.writers.count == 1)
+        scene.world.run(for: .seconds(2))
+        let file = scene.world.namespace.files[scene.file.inode]
+        #expect(file?.writers.isEmpty ?? false)
+        #expect(file.map { $0.attributes.modificationTime <= written } ?? false)
+        #expect(file.map { $0.attributes.modificationTime > $0.attributes.accessTime } ?? false)
+    }
+
+    @Test("A GETATTR settles when no write is under way, and its time stays")
+    func settleForAQuestion() {
+        let scene = Scene()
+        scene.write(scene.a, 0, scene.values(8))
+        let first = inode(scene.a, scene.file)?.attributes.modificationTime
+        #expect(scene.world.namespace.files[scene.file.inode]?.writers.isEmpty ?? false)
+        scene.world.run(for: .seconds(3))
+        #expect(inode(scene.b, scene.file)?.attributes.modificationTime == first)
+    }
+
+    @Test("A GETATTR beside a write under way shows the last answered write, and nothing is settled")
+    func questionBesideWrites() {
+        let scene = Scene()
+        let before = inode(scene.a, scene.file)?.attributes.modificationTime ?? .zero
+        scene.write(scene.a, 0, scene.values(8))
+        let answered = scene.world.time.wall
+        scene.world.run(for: .milliseconds(5))
+        let objects = Placement.group(of: ObjectID(file: scene.file, index: 0), groupCount: 8)
+        scene.world.records[objects]?.primary = nil
+        scene.world.records[objects]?.epoch = Epoch(2)
+        scene.a.show()
+        scene.a.write(scene.file, 0, scene.values(8)) { _ in }
+        let shown = inode(scene.a, scene.file)?.attributes.modificationTime ?? .zero
+        #expect(shown == answered)
+        #expect(shown > before)
+        scene.world.run(for: .seconds(3))
+        #expect(scene.world.namespace.files[scene.file.inode]?.writers.count == 1)
+    }
+
+    @Test("Times that are set after a write stay, through both gateways and after the settlement")
+    func setTimesAfterWrite() {
+        let scene = Scene()
+        let wanted = Timestamp(nanoseconds: 12_345)
+        scene.write(scene.a, 0, scene.values(8))
+        _ = scene.a.ask(.setAttributes(scene.file, AttributeChanges(modificationTime: .to(wanted)), guardTime: nil))
+        #expect(inode(scene.b, scene.file)?.attributes.modificationTime == wanted)
+        #expect(inode(scene.a, scene.file)?.attributes.modificationTime == wanted)
+        scene.world.run(for: .seconds(3))
+        #expect(inode(scene.b, scene.file)?.attributes.modificationTime == wanted)
+    }
+
+    @Test("Times set through another gateway stay until the next write, which moves them again")
+    func setTimesElsewhere() {
+        let scene = Scene()
+        let wanted = Timestamp(nanoseconds: 12_345)
+        scene.write(scene.a, 0, scene.values(8))
+        _ = scene.b.ask(.setAttributes(scene.file, AttributeChanges(modificationTime: .to(wanted)), guardTime: nil))
+        scene.world.run(for: .seconds(3))
+        #expect(inode(scene.a, scene.file)?.attributes.modificationTime == wanted)
+        scene.write(scene.a, 0, scene.values(8))
+        #expect(inode(scene.b, scene.file).map { $0.attributes.modificationTime > wanted } ?? false)
+    }
+
+    @Test("Permission of data follows the hint: others may not write, the owner may whatever the mode says")
+    func permission() {
+        let scene = Scene()
+        let stranger = Credentials(uid: 5, gid: 5)
+        var result: Result<FileAnswer, FileFailure>?
+        let id = scene.a.newID()
+        scene.a.payloads[id] = scene.values(1)
+        let handle = PayloadHandle(id: id, length: 512)
+        scene.a.begin(.write(scene.file, offset: 0, handle, zeros: [], .unstable), as: stranger, id: id) { result = $0 }
+        scene.world.run(for: .seconds(5)) { result != nil }
+        #expect(result == .failure(.namespace(.accessDenied)))
+        #expect(scene.writes.isEmpty)
+        scene.world.namespace.files[scene.file.inode]?.attributes.mode = 0
+        scene.world.run(for: .seconds(2))
+        let owner = Credentials(uid: 1000, gid: 1000)
+        #expect(scene.a.ask(.read(scene.file, offset: 0, count: 0), as: owner) == .success(.read([], .reached)))
+        #expect(
+            scene.a.ask(.read(scene.file, offset: 0, count: 0), as: stranger)
+                == .failure(.namespace(.accessDenied)))
+    }
+
+    @Test("A READ touches the access time once, by relatime's rule, and is not delayed by it")
+    func accessTime() {
+        let scene = Scene()
+        scene.write(scene.a, 0, scene.values(64))
+        scene.world.run(for: .seconds(3))
+        scene.a.log = []
+        for _ in 0..<10 { _ = scene.read(scene.a, 0, 8) }
+        scene.world.run(for: .seconds(1))
+        #expect(scene.mutations.count == 1)
+        scene.world.run(for: .seconds(3))
+        scene.a.log = []
+        _ = scene.read(scene.a, 0, 8)
+        #expect(scene.mutations.isEmpty)
+    }
+
+    @Test(
+        "A large READ beside an in-sync replica asks the primary for the version only, unless a cut may be missing there"
+    )
+    func localReads() {
+        let scene = Scene()
+        let values = scene.values(512)
+        scene.write(scene.a, 0, values)
+        for pg in scene.world.groups.keys where !pg.isMetadata {
+            scene.world.records[pg]?.primary = NodeID(3)
+            scene.world.records[pg]?.epoch = Epoch(2)
+        }
+        for door in scene.world.gateways { door.show() }
+        scene.a.log = []
+        #expect(scene.read(scene.a, 0, 256) == Array(values.prefix(256)))
+        #expect(scene.bodies { if case .readVersion = $0 { true } else { false } }.count == 2)
+        // Cut through the other gateway: beyond the cut only the primary is asked.
+        _ = scene.b.ask(.setAttributes(scene.file, AttributeChanges(size: 0), guardTime: nil))
+        scene.write(scene.b, 0, values)
+        scene.world.run(for: .seconds(2))
+        scene.a.log = []
+        #expect(scene.read(scene.a, 0, 256) == Array(values.prefix(256)))
+        #expect(scene.bodies { if case .readVersion = $0 { true } else { false } }.isEmpty)
+    }
+
+    @Test("A junction leads into its fileset and back, and names do not cross it")
+    func junctions() {
+        let scene = Scene()
+        let inner = FilesetID(2)
+        guard let name = FileName("vms") else { return }
+        scene.world.map.filesets.append(
+            Fileset(
+                id: inner, name: "vms", layout: .standard, state: .live,
+                junction: Junction(directory: Scene.root, name: name.bytes)))
+        scene.world.map.version = scene.world.map.version.next
+        let pg = PGID.metadata(inner)
+        scene.world.groups[pg] = FakeGroup(pg: pg)
+        scene.world.groups[pg]?.namespace = FakeNamespace(fileset: inner, layout: .standard)
+        if var record = scene.world.records[.metadata(World.fileset)] {
+            record.pg = pg
+            scene.world.records[pg] = record
+        }
+        scene.a.show()
+        let root = FileID(fileset: inner, inode: .root)
+        guard
+            case .success(.found(let found, directory: let directory)) = scene.a.ask(
+                .lookup(directory: Scene.root, name: name))
+        else {
+            Issue.record("the junction was not found")
+            return
+        }
+        #expect(found.attributes.file == root)
+        #expect(directory.file == Scene.root)
+        guard case .success(.found(let outer, directory: _)) = scene.a.ask(.parent(directory: root)) else {
+            Issue.record("the way back was not found")
+            return
+        }
+        #expect(outer.attributes.file == Scene.root)
+        guard let file = FileName("image") else { return }
+        #expect(
+            scene.a.ask(.rename(from: Scene.root, file, to: root, file))
+                == .success(.result(NamespaceResult(failure: .crossDevice))))
+        #expect(
+            scene.a.ask(.link(scene.file, directory: root, file))
+                == .success(.result(NamespaceResult(failure: .crossDevice))))
+        #expect(
+            scene.a.ask(.removeDirectory(directory: Scene.root, name))
+                == .success(.result(NamespaceResult(failure: .notEmpty))))
+        #expect(scene.a.ask(.attributes(FileID(fileset: FilesetID(9), inode: .root))) == .failure(.namespace(.stale)))
+    }
+}
