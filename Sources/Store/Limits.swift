@@ -24,6 +24,8 @@ public enum StoreLimits {
     public static let objectsPerPurge = 64
     /// Changes in one page for a learner.
     public static let changesPerPage = 512
+    /// Rows read for callers that stay in memory until as many others were.
+    static let keptForCallers = 64
     /// Bytes that a row counts for in memory, without its overlay.
     static let rowBytes = 1_700
     /// Bytes that a block of the overlay counts for.

@@ -186,7 +186,12 @@ extension Store {
     public func segmentPrepared(_ id: EffectID) {
         guard case .segment(let number)? = take(id) else { return }
         log.preparing -= 1
-        // Renames may be done beside the making of a new one: the order of completion is not the order of numbers.
+        // Renames may be done beside the making of a new one: the order of completion is not the order of numbers. One that
+        // the log has passed gets a later number, for positions only rise.
+        if let last = log.active.last, number < last {
+            prepare(.recycled(number))
+            return
+        }
         let at = log.prepared.firstIndex { number < $0 } ?? log.prepared.count
         log.prepared.insert(number, at: at)
         pump()

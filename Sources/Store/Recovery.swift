@@ -10,8 +10,8 @@ import Wire
 final class Recovery {
     enum Phase {
         case opening
+        case heads
         case chain
-        case candidates
         case tail
         case checking
         case loading
@@ -26,7 +26,12 @@ final class Recovery {
     var windowStart = 0
     /// Where the next batch should begin.
     var end = LogPosition.zero
-    var candidates: [SegmentNumber] = []
+    /// What the next batch says of the end of the one before it.
+    var previousEnd = LogPosition.zero
+    var heads: [SegmentNumber] = []
+    var headLength = 64 << 10
+    /// Where each segment's first batch goes on from.
+    var branches: [LogPosition: SegmentNumber] = [:]
     var tailSegments: [SegmentNumber] = []
     var tailFrom = 0
     var knownStable = LogPosition.zero
@@ -85,13 +90,53 @@ extension Store {
         recovery.knownStable = recovery.meta?.stable ?? .zero
         recovery.end = recovery.meta?.replayFrom ?? .zero
         log.replayFrom = recovery.end
+        recovery.previousEnd = recovery.end
+        recovery.heads = recovery.facts.segments
+        recovery.phase = .heads
+        readHead()
+    }
+
+    /// The first batch of every segment, for where it goes on from.
+    private func readHead() {
+        guard let recovery else { return }
+        guard let segment = recovery.heads.first else {
+            beginChain()
+            return
+        }
+        let length = min(recovery.headLength, configuration.segmentSize)
+        emit(.recoveryRead) { .readLog($0, segment, offset: 0, length: length) }
+    }
+
+    private func takeHead(_ bytes: UnsafeRawBufferPointer) {
+        guard let recovery, let segment = recovery.heads.first else { return }
+        let decoded = BatchHeader.decode(
+            bytes, position: segmentStart(segment), segmentSize: configuration.segmentSize, disk: disk, crc: crc)
+        switch decoded {
+        case .needs(let count) where bytes.count < configuration.segmentSize && count <= StoreLimits.scanBytes:
+            recovery.headLength = count
+        case .valid(let header):
+            recovery.branches[header.previousEnd] = segment
+            recovery.headLength = 64 << 10
+            recovery.heads.removeFirst()
+        case .needs, .invalid:
+            recovery.headLength = 64 << 10
+            recovery.heads.removeFirst()
+        }
+        readHead()
+    }
+
+    private func beginChain() {
+        guard let recovery else { return }
+        recovery.phase = .chain
         let (segment, offset) = place(recovery.end)
-        if recovery.end > .zero, recovery.facts.segments.contains(segment) {
-            recovery.phase = .chain
+        if let branch = recovery.branches[recovery.end] {
+            recovery.segment = branch
+            readWindow(0)
+        } else if recovery.end > .zero, recovery.facts.segments.contains(segment) {
             recovery.segment = segment
             readWindow(offset)
         } else {
-            findNextSegment()
+            beginTail()
         }
     }
 
@@ -107,8 +152,8 @@ extension Store {
         guard case .recoveryRead? = take(id), let recovery else { return }
         do {
             switch recovery.phase {
+            case .heads: takeHead(bytes)
             case .chain: try scanChain(bytes)
-            case .candidates: try tryCandidate(bytes)
             case .tail: scanTail(bytes)
             case .opening, .checking, .loading: break
             }
@@ -122,16 +167,32 @@ extension Store {
 
     // MARK: The chain
 
+    /// Batch after batch; into another segment where one goes on from here. A segment that goes on from a batch's beginning
+    /// tells that an earlier recovery took that batch for torn, whatever it looks like now.
     private func scanChain(_ bytes: UnsafeRawBufferPointer) throws {
         guard let recovery, let segment = recovery.segment else { return }
         var at = 0
-        while at < bytes.count {
+        while true {
             let position = segmentStart(segment) + (recovery.windowStart + at)
+            if let branch = recovery.branches[position], branch > segment {
+                recovery.previousEnd = position
+                recovery.segment = branch
+                readWindow(0)
+                return
+            }
+            if at == bytes.count {
+                if recovery.windowStart + at < configuration.segmentSize {
+                    readWindow(recovery.windowStart + at)
+                } else {
+                    beginTail()
+                }
+                return
+            }
             let rest = UnsafeRawBufferPointer(rebasing: bytes[at...])
             let decoded = BatchHeader.decode(
                 rest, position: position, segmentSize: configuration.segmentSize, disk: disk, crc: crc)
             switch decoded {
-            case .valid(let header) where header.previousEnd == recovery.end || recovery.used.isEmpty:
+            case .valid(let header) where header.previousEnd == recovery.previousEnd || recovery.used.isEmpty:
                 if header.length > rest.count {
                     readWindow(recovery.windowStart + at)
                     return
@@ -142,56 +203,10 @@ extension Store {
                 readWindow(recovery.windowStart + at)
                 return
             case .valid, .needs, .invalid:
-                findNextSegment()
+                beginTail()
                 return
             }
         }
-        if recovery.windowStart + at < configuration.segmentSize {
-            readWindow(recovery.windowStart + at)
-        } else {
-            findNextSegment()
-        }
-    }
-
-    private func findNextSegment() {
-        guard let recovery else { return }
-        let current = recovery.segment ?? SegmentNumber(0)
-        recovery.phase = .candidates
-        recovery.candidates = recovery.facts.segments.filter { $0 > current }
-        nextCandidate()
-    }
-
-    private func nextCandidate() {
-        guard let recovery else { return }
-        guard !recovery.candidates.isEmpty else {
-            beginTail()
-            return
-        }
-        let candidate = recovery.candidates[0]
-        let length = min(configuration.segmentSize, StoreLimits.scanBytes)
-        emit(.recoveryRead) { .readLog($0, candidate, offset: 0, length: length) }
-    }
-
-    private func tryCandidate(_ bytes: UnsafeRawBufferPointer) throws {
-        guard let recovery else { return }
-        let candidate = recovery.candidates.removeFirst()
-        let decoded = BatchHeader.decode(
-            bytes, position: segmentStart(candidate), segmentSize: configuration.segmentSize, disk: disk, crc: crc)
-        if case .valid(let header) = decoded, header.previousEnd == recovery.end {
-            recovery.phase = .chain
-            recovery.segment = candidate
-            recovery.windowStart = 0
-            recovery.end = segmentStart(candidate)
-            // The chain is checked by the scan, whose first batch begins a segment here.
-            try scanFromStart(bytes, previousEnd: header.previousEnd)
-            return
-        }
-        nextCandidate()
-    }
-
-    private func scanFromStart(_ bytes: UnsafeRawBufferPointer, previousEnd: LogPosition) throws {
-        recovery?.end = previousEnd
-        try scanChain(bytes)
     }
 
     /// Takes a batch's records; `bytes` begins with it and has all of it.
@@ -236,6 +251,7 @@ extension Store {
         if isDoubtful { recovery.doubtful.append((header.position, isOpaque)) }
         recovery.slotsSynced = max(recovery.slotsSynced, header.slotsSynced)
         recovery.end = header.position + header.length
+        recovery.previousEnd = recovery.end
     }
 
     private func controlOrGroup(_ pg: PGID) -> Group { pg == Store.control ? controlGroup : group(pg) }

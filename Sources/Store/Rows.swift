@@ -152,9 +152,28 @@ extension Store {
         // All rows are pinned by who waits before anyone goes on.
         for item in woken {
             if case .record(let record) = item.waiter { loaded(item.key, record) }
+            if case .caller = item.waiter { keepForCaller(item.key, item.group) }
         }
         for item in woken { wake(item.waiter, item.group) }
         if phase == .recovering { recoveryRowsArrived() }
+    }
+
+    /// What was read for a caller stays until some other rows were, so that the call finds it.
+    private func keepForCaller(_ key: ContentKey, _ group: Group) {
+        if IndexKey.isFileObject(key.object) {
+            guard let file = hotFile(group, key.object.file) else { return }
+            file.pins += 1
+            keptFiles.append(file)
+            if keptFiles.count > StoreLimits.keptForCallers {
+                let old = keptFiles.removeFirst()
+                old.pins -= 1
+                dropIfIdle(old)
+            }
+        } else if let row = hotRow(key) {
+            row.pins += 1
+            keptRows.append(row)
+            if keptRows.count > StoreLimits.keptForCallers { keptRows.removeFirst().pins -= 1 }
+        }
     }
 
     private func loaded(_ key: ContentKey, _ record: LogRecord) {

@@ -68,6 +68,8 @@ public final class Store {
     var cachedRows: [HotRow] = []
     var clockHand = 0
     var loading: [ContentKey: Loading] = [:]
+    var keptRows = Queue<HotRow>()
+    var keptFiles = Queue<FileState>()
     var dirtyRows: [HotRow] = []
     var dirtyObjects: [HotObject] = []
     var dirtyFiles: [FileState] = []
@@ -233,6 +235,8 @@ public final class Store {
         let tail = log.end > segmentStart(last) ? Int(log.end.rawValue - segmentStart(last).rawValue) : 0
         return max(0, (log.active.count - 1) * configuration.segmentSize + tail - head)
     }
+    /// Slots that are given, pending ones included.
+    public var takenSlots: Int { allocator.takenCount }
     public var dirtyRowCount: Int { dirtyRows.count }
     public var cachedRowCount: Int { cachedRows.count }
     public var pendingSlotCount: Int { freed.count + freedFrozen.count + freedAwaitingReads.reduce(0) { $0 + $1.slots.count } }
