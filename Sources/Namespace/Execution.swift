@@ -15,7 +15,8 @@ extension NamespaceMachine {
                 return try setAttributes(of: inode, changes, guardTime: guardTime, caller, rows)
             case .link(let inode, let directory, let name): return try link(inode, in: directory, name, caller, rows)
             case .remove(let directory, let name): return try remove(in: directory, name, caller, rows)
-            case .removeDirectory(let directory, let name): return try removeDirectory(in: directory, name, caller, rows)
+            case .removeDirectory(let directory, let name):
+                return try removeDirectory(in: directory, name, caller, rows)
             case .rename(let from, let name, let to, let newName):
                 return try rename(from: from, name, to: to, newName, caller, rows)
             case .raiseLimit(let inode, let limit): return try raiseLimit(of: inode, to: limit, rows)
@@ -86,6 +87,11 @@ extension NamespaceMachine {
         return Inode(attributes: row.attributes(of: file, moving: now), hint: row.hint)
     }
 
+    /// The inode as it is stored, for operations that gateways do on their own account and show to no one.
+    func exact(_ inode: InodeNumber, _ row: InodeRow) -> Inode {
+        Inode(attributes: attributes(inode, row), hint: row.hint)
+    }
+
     mutating func store(_ inode: InodeNumber, _ row: InodeRow) { inodes.set(inode, row, version: version) }
 
     mutating func existing(_ inode: InodeNumber, _ rows: some NamespaceRowReader) throws -> InodeRow {
@@ -125,7 +131,9 @@ extension NamespaceMachine {
 
     /// In a sticky directory only the owner of the file or of the directory removes or renames (S_ISVTX, POSIX).
     func checkSticky(_ directory: InodeRow, _ file: InodeRow, _ caller: Credentials) throws {
-        if directory.mode & FileMode.sticky != 0, !caller.isSuperuser, caller.uid != file.uid, caller.uid != directory.uid {
+        if directory.mode & FileMode.sticky != 0, !caller.isSuperuser, caller.uid != file.uid,
+            caller.uid != directory.uid
+        {
             throw NamespaceFailure.notPermitted
         }
     }

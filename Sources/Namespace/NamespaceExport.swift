@@ -33,11 +33,11 @@ public struct NamespaceExport: Sendable {
     public let scope: ExportScope
     private var position: ChangePosition
     private var reply: UInt64 = 0
-    private var extra: Queue<RowKey>
+    private var extra: Queue<NamespaceKey>
 
     /// `fork`: the n of the last entry that both have, 0 for a learner that has nothing. `changedByLearner`: the keys that
     /// the learner itself changed after it (`changedKeys`).
-    public init(after fork: UInt64, changedByLearner: [RowKey], rows: some NamespaceRowReader) throws {
+    public init(after fork: UInt64, changedByLearner: [NamespaceKey], rows: some NamespaceRowReader) throws {
         let horizon = try rows.tombstoneHorizon()
         extra = Queue()
         if fork == 0 || fork < horizon {
@@ -50,13 +50,15 @@ public struct NamespaceExport: Sendable {
         }
     }
 
-    /// The next piece: at most `NamespaceLimits.exportPiece` bytes and one row or reply more.
-    public mutating func next(_ machine: NamespaceMachine, rows: some NamespaceRowReader) throws -> ExportPiece {
+    /// The next piece: at most `limit` bytes (1 … `NamespaceLimits.exportPiece`) and one row or reply more.
+    public mutating func next(
+        _ machine: NamespaceMachine, rows: some NamespaceRowReader, limit: Int = NamespaceLimits.exportPiece
+    ) throws -> ExportPiece {
         var piece = ExportPiece()
         var bytes = 0
-        func isFull() -> Bool { bytes >= NamespaceLimits.exportPiece }
+        func isFull() -> Bool { bytes >= limit }
         while !isFull(), let key = extra.popFirst() {
-            let row = try rows.rows(from: key, below: RowKey(bytes: key.bytes + [0]), limit: 1).first
+            let row = try rows.rows(from: key, below: NamespaceKey(bytes: key.bytes + [0]), limit: 1).first
             // What the primary does not have is deleted; its version is of no weight here.
             piece.rows.append(ChangedRow(key: key, version: row?.version ?? machine.applied.n, value: row?.value))
             bytes += key.bytes.count + (row?.value.count ?? 0)
@@ -87,7 +89,7 @@ public struct NamespaceExport: Sendable {
     /// At most `limit`; nil when there are more, or when tombstones are gone: then the learner asks for everything.
     public static func changedKeys(
         after n: UInt64, limit: Int, rows: some NamespaceRowReader
-    ) throws -> [RowKey]? {
+    ) throws -> [NamespaceKey]? {
         guard try rows.tombstoneHorizon() <= n else { return nil }
         let changes = try rows.changes(after: .after(version: n), limit: limit + 1)
         return changes.count > limit ? nil : changes.map(\.key)
@@ -145,7 +147,7 @@ extension ExportPiece {
         let most = NamespaceLimits.exportPiece
         rows = try r.list(atMost: most, elementBytes: 13) { r throws(WireError) in
             ChangedRow(
-                key: RowKey(bytes: try r.blob(atMost: RowKey.maximumLength)), version: try r.u64(),
+                key: NamespaceKey(bytes: try r.blob(atMost: NamespaceKey.maximumLength)), version: try r.u64(),
                 value: try r.optional { r throws(WireError) in try r.blob(atMost: 1 << 16) })
         }
         replies = try r.list(atMost: most, elementBytes: 12) { r throws(WireError) in

@@ -78,7 +78,8 @@ public struct NamespaceMachine {
                 let row = try ReplyRow(reply.bytes)
                 // An export may have brought replies that left the windows meanwhile: they go with the next entry.
                 windows.keep(
-                    reply.n, time: row.time, session: row.session, number: row.number, call: row.call, dropped: &dropped)
+                    reply.n, time: row.time, session: row.session, number: row.number, call: row.call, dropped: &dropped
+                )
             }
             n = last.n
         }
@@ -103,7 +104,9 @@ public struct NamespaceMachine {
 
     /// The encoded result of a request that was executed; a duplicate need not be logged. `belowWindow` is answered `nil`
     /// here and told by `isBelowWindow`.
-    public func keptResult(_ session: SessionID, _ request: RequestNumber, rows: some NamespaceRowReader) throws -> [UInt8]? {
+    public func keptResult(_ session: SessionID, _ request: RequestNumber, rows: some NamespaceRowReader) throws
+        -> [UInt8]?
+    {
         guard case .kept(let n) = windows.find(session, request) else { return nil }
         return try reply(n, rows)
     }
@@ -177,7 +180,9 @@ public struct NamespaceMachine {
         return true
     }
 
-    private mutating func keep(_ outcome: NamespaceOutcome, of change: NamespaceChange, _ rows: some NamespaceRows) throws {
+    private mutating func keep(_ outcome: NamespaceOutcome, of change: NamespaceChange, _ rows: some NamespaceRows)
+        throws
+    {
         let hasNumber = change.session != .none && change.request != .none
         guard hasNumber || change.call != nil else { return }
         if outcome.origin == .kept, windows.find(change.session, change.request) != .new { return }

@@ -2,17 +2,17 @@ import ClusterModel
 import Wire
 
 /// A row's table and primary key, in an order of bytes that is the order of the key: numbers are big-endian.
-public struct RowKey: Hashable, Comparable, Sendable {
+public struct NamespaceKey: Hashable, Comparable, Sendable {
     public let bytes: [UInt8]
 
     /// A key as it was stored or received.
     public init(bytes: [UInt8]) { self.bytes = bytes }
 
-    public static func < (a: RowKey, b: RowKey) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
+    public static func < (a: NamespaceKey, b: NamespaceKey) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
 
     /// Before every key, and after every key.
-    public static let least = RowKey(bytes: [])
-    public static let greatest = RowKey(bytes: [0xFF])
+    public static let least = NamespaceKey(bytes: [])
+    public static let greatest = NamespaceKey(bytes: [0xFF])
 
     /// The greatest length of a key: an entry's with a name of 255 bytes.
     public static let maximumLength = 1 + 8 + FileName.maximumLength
@@ -20,10 +20,10 @@ public struct RowKey: Hashable, Comparable, Sendable {
 
 /// A live row. `version` is the n of the entry that last changed it.
 public struct NamespaceRow: Hashable, Sendable {
-    public var key: RowKey
+    public var key: NamespaceKey
     public var version: UInt64
     public var value: [UInt8]
-    public init(key: RowKey, version: UInt64, value: [UInt8]) {
+    public init(key: NamespaceKey, version: UInt64, value: [UInt8]) {
         self.key = key
         self.version = version
         self.value = value
@@ -32,11 +32,11 @@ public struct NamespaceRow: Hashable, Sendable {
 
 /// A row as it is now, or the tombstone that it left.
 public struct ChangedRow: Hashable, Sendable {
-    public var key: RowKey
+    public var key: NamespaceKey
     public var version: UInt64
     /// Nil when the row was deleted.
     public var value: [UInt8]?
-    public init(key: RowKey, version: UInt64, value: [UInt8]?) {
+    public init(key: NamespaceKey, version: UInt64, value: [UInt8]?) {
         self.key = key
         self.version = version
         self.value = value
@@ -46,8 +46,8 @@ public struct ChangedRow: Hashable, Sendable {
 /// A place in the order of changes: by version, then by key.
 public struct ChangePosition: Hashable, Comparable, Sendable {
     public var version: UInt64
-    public var key: RowKey
-    public init(version: UInt64, key: RowKey) {
+    public var key: NamespaceKey
+    public init(version: UInt64, key: NamespaceKey) {
         self.version = version
         self.key = key
     }
@@ -73,9 +73,9 @@ public struct KeptReply: Hashable, Sendable {
 /// What a fileset's namespace is stored in, for reading: rows by key, replies by n, and one record of state.
 /// An error means that the disk below failed: its use ends (store.md, rule 4).
 public protocol NamespaceRowReader: AnyObject {
-    func value(of key: RowKey) throws -> [UInt8]?
+    func value(of key: NamespaceKey) throws -> [UInt8]?
     /// Live rows with `lower` ≤ key < `upper`, ascending, at most `limit`.
-    func rows(from lower: RowKey, below upper: RowKey, limit: Int) throws -> [NamespaceRow]
+    func rows(from lower: NamespaceKey, below upper: NamespaceKey, limit: Int) throws -> [NamespaceRow]
     /// Rows changed and tombstones left behind `position`, ascending by version and key, at most `limit`. A tombstone of a
     /// key that is live again is not given.
     func changes(after position: ChangePosition, limit: Int) throws -> [ChangedRow]
@@ -92,9 +92,9 @@ public protocol NamespaceRowReader: AnyObject {
 /// production. Changes are seen at once by the one who makes them, and become one with `commit`; what was not committed is
 /// gone after a crash.
 public protocol NamespaceRows: NamespaceRowReader {
-    func put(_ key: RowKey, _ value: [UInt8], version: UInt64) throws
+    func put(_ key: NamespaceKey, _ value: [UInt8], version: UInt64) throws
     /// Deletes the row, if it is there, and leaves a tombstone in any case.
-    func delete(_ key: RowKey, version: UInt64) throws
+    func delete(_ key: NamespaceKey, version: UInt64) throws
     func putReply(_ n: UInt64, _ bytes: [UInt8]) throws
     func deleteReply(_ n: UInt64) throws
     func deleteAllReplies() throws

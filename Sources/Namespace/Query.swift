@@ -106,7 +106,7 @@ extension NamespaceMachine {
     ) throws -> [RangeDeletion] {
         guard after.rawValue < UInt64.max else { return [] }
         let most = min(max(limit, 1), NamespaceLimits.listedEntries)
-        let start = RowKey.deletion(InodeNumber(after.rawValue + 1), .zero)
+        let start = NamespaceKey.deletion(InodeNumber(after.rawValue + 1), .zero)
         var page = try rows.rows(from: start, below: .endOfDeletions, limit: most + 1)
         if page.count > most, let next = page.popLast() {
             let cut = next.key.number(0)

@@ -4,9 +4,9 @@ import ClusterModel
 /// survives `crash`; the rest does not.
 public final class RowArrays: NamespaceRows {
     private struct Content {
-        var rows = SortedRows<RowKey, Stored>()
+        var rows = SortedRows<NamespaceKey, Stored>()
         var byVersion = SortedRows<ChangePosition, Void>()
-        var tombstones = SortedRows<RowKey, UInt64>()
+        var tombstones = SortedRows<NamespaceKey, UInt64>()
         var tombstonesByVersion = SortedRows<ChangePosition, Void>()
         var replies = SortedRows<UInt64, [UInt8]>()
         var state: [UInt8]?
@@ -31,9 +31,9 @@ public final class RowArrays: NamespaceRows {
     public var replyCount: Int { content.replies.count }
     public var tombstoneCount: Int { content.tombstones.count }
 
-    public func value(of key: RowKey) -> [UInt8]? { content.rows[key]?.value }
+    public func value(of key: NamespaceKey) -> [UInt8]? { content.rows[key]?.value }
 
-    public func rows(from lower: RowKey, below upper: RowKey, limit: Int) -> [NamespaceRow] {
+    public func rows(from lower: NamespaceKey, below upper: NamespaceKey, limit: Int) -> [NamespaceRow] {
         var result: [NamespaceRow] = []
         content.rows.forEach(from: lower) { key, stored in
             guard key < upper, result.count < limit else { return .end }
@@ -77,14 +77,14 @@ public final class RowArrays: NamespaceRows {
 
     public func state() -> [UInt8]? { content.state }
 
-    public func put(_ key: RowKey, _ value: [UInt8], version: UInt64) {
+    public func put(_ key: NamespaceKey, _ value: [UInt8], version: UInt64) {
         if let old = content.rows.updateValue(Stored(version: version, value: value), forKey: key) {
             content.byVersion.removeValue(forKey: ChangePosition(version: old.version, key: key))
         }
         content.byVersion.updateValue((), forKey: ChangePosition(version: version, key: key))
     }
 
-    public func delete(_ key: RowKey, version: UInt64) {
+    public func delete(_ key: NamespaceKey, version: UInt64) {
         if let old = content.rows.removeValue(forKey: key) {
             content.byVersion.removeValue(forKey: ChangePosition(version: old.version, key: key))
         }

@@ -9,7 +9,7 @@ public struct RowDigest: Hashable, Sendable {
     /// Live rows with `lower` ≤ key < `upper`, with their versions; neither replies nor tombstones, which replicas may
     /// drop at different times.
     public init(
-        _ rows: some NamespaceRowReader, from lower: RowKey = .least, below upper: RowKey = .greatest
+        _ rows: some NamespaceRowReader, from lower: NamespaceKey = .least, below upper: NamespaceKey = .greatest
     ) throws {
         value = 0
         count = 0
@@ -22,7 +22,7 @@ public struct RowDigest: Hashable, Sendable {
             }
             count += UInt64(page.count)
             guard page.count == 1024, let last = page.last else { return }
-            next = RowKey(bytes: last.key.bytes + [0])
+            next = NamespaceKey(bytes: last.key.bytes + [0])
         }
     }
 }

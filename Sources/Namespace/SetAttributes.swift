@@ -96,6 +96,6 @@ extension NamespaceMachine {
             row.accessTime = now
             store(inode, row)
         }
-        return NamespaceResult(inode: shown(inode, &row))
+        return NamespaceResult(inode: exact(inode, row))
     }
 }

@@ -13,7 +13,7 @@ extension NamespaceMachine {
             row.limit = limit
             store(inode, row)
         }
-        return NamespaceResult(inode: shown(inode, &row))
+        return NamespaceResult(inode: exact(inode, row))
     }
 
     mutating func extend(
@@ -27,7 +27,7 @@ extension NamespaceMachine {
             row.modify(at: now)
             store(inode, row)
         }
-        return NamespaceResult(inode: shown(inode, &row))
+        return NamespaceResult(inode: exact(inode, row))
     }
 
     /// From now on the times move for others. A registration that a SETATTR has overruled counts again. A write by anyone
@@ -50,7 +50,7 @@ extension NamespaceMachine {
             row.change(at: now)
         }
         store(inode, row)
-        return NamespaceResult(inode: shown(inode, &row))
+        return NamespaceResult(inode: exact(inode, row))
     }
 
     mutating func settle(
@@ -59,7 +59,7 @@ extension NamespaceMachine {
         var row = try regular(inode, rows)
         // The gateway's clock may be ahead of the log's.
         try endRegistration(of: session, inode, &row, modified: min(modified, now), rows)
-        return NamespaceResult(inode: shown(inode, &row))
+        return NamespaceResult(inode: exact(inode, row))
     }
 
     private mutating func endRegistration(
@@ -84,7 +84,7 @@ extension NamespaceMachine {
 
     /// The session is gone: its last writes count as of now, its request window is over.
     mutating func settleAll(of session: SessionID, _ rows: some NamespaceRows) throws -> NamespaceResult {
-        let end = RowKey.writer(SessionID(session.rawValue &+ 1), InodeNumber(0))
+        let end = NamespaceKey.writer(SessionID(session.rawValue &+ 1), InodeNumber(0))
         while true {
             let page = try rows.rows(from: .writer(session, InodeNumber(0)), below: end, limit: 1024)
             if page.isEmpty { break }

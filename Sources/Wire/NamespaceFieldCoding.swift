@@ -30,7 +30,9 @@ extension Credentials {
     public init(from r: inout WireReader) throws(WireError) {
         let uid = try r.u32()
         let gid = try r.u32()
-        let groups = try r.list(atMost: NamespaceWireLimits.groups, elementBytes: 4) { r throws(WireError) in try r.u32() }
+        let groups = try r.list(atMost: NamespaceWireLimits.groups, elementBytes: 4) { r throws(WireError) in
+            try r.u32()
+        }
         self.init(uid: uid, gid: gid, groups: groups)
     }
 }

@@ -20,7 +20,8 @@ extension NamespaceQuestion {
 
     public init(from r: inout WireReader) throws(WireError) {
         self.init(
-            credentials: try Credentials(from: &r), session: SessionID(try r.u64()), query: try NamespaceQuery(from: &r))
+            credentials: try Credentials(from: &r), session: SessionID(try r.u64()), query: try NamespaceQuery(from: &r)
+        )
     }
 }
 

@@ -101,7 +101,8 @@ private struct ReferenceRun {
         case 12:
             let uid: UInt32? = pick([nil, nil, 1000, 1001])
             let gid: UInt32? = pick([100, 200, 1000])
-            operation = .setAttributes(inode: node.number, changes: AttributeChanges(uid: uid, gid: gid), guardTime: nil)
+            operation = .setAttributes(
+                inode: node.number, changes: AttributeChanges(uid: uid, gid: gid), guardTime: nil)
             expected = tree.setOwner(node, uid: uid, gid: gid, caller)
         default:
             let size = UInt64(random.below(5)) * 1_000_000
@@ -117,7 +118,8 @@ private struct ReferenceRun {
         let nodes = tree.allNodes
         for (directory, parent) in tree.directories {
             let entries = try fileset.list(directory.number, page: 3)
-            #expect(entries.sorted { $0.name < $1.name }.map(\.name) == directory.sortedChildren.map(\.0), "seed \(seed)")
+            #expect(
+                entries.sorted { $0.name < $1.name }.map(\.name) == directory.sortedChildren.map(\.0), "seed \(seed)")
             guard case .found(let up, _) = try fileset.ask(.parent(directory: directory.number)) else {
                 Issue.record("seed \(seed): no parent of \(directory.number)")
                 continue
@@ -139,8 +141,9 @@ private struct ReferenceRun {
             #expect(attributes.linkCount == tree.linkCount(node), "seed \(seed): \(node.number)")
             if node.kind == .regular { #expect(attributes.size == node.size) }
             for caller in [alice, bob, carol] {
-                guard case .access(let rights, _) = try fileset.ask(
-                    .access(inode: node.number, rights: AccessRights(rawValue: 0x3F)), as: caller)
+                guard
+                    case .access(let rights, _) = try fileset.ask(
+                        .access(inode: node.number, rights: AccessRights(rawValue: 0x3F)), as: caller)
                 else { continue }
                 #expect(rights.contains(.read) == tree.may(4, node, caller))
             }

@@ -36,7 +36,9 @@ final class ReferenceTree {
         var found: [(Node, Node)] = [(root, root)]
         var i = 0
         while i < found.count {
-            for (_, child) in found[i].0.sortedChildren where child.kind == .directory { found.append((child, found[i].0)) }
+            for (_, child) in found[i].0.sortedChildren where child.kind == .directory {
+                found.append((child, found[i].0))
+            }
             i += 1
         }
         return found

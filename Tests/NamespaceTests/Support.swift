@@ -85,8 +85,9 @@ struct TestFileset {
         var all: [DirectoryEntry] = []
         while true {
             let cookie = all.last?.cookie ?? 0
-            guard case .entries(let entries, _, let end) = try ask(
-                .list(directory: directory, cookie: cookie, limit: page, detail: .namesAndInodes))
+            guard
+                case .entries(let entries, _, let end) = try ask(
+                    .list(directory: directory, cookie: cookie, limit: page, detail: .namesAndInodes))
             else { throw NamespaceFailure.stale }
             all += entries
             if end == .reached { return all }
@@ -110,6 +111,6 @@ struct TestFileset {
 
     /// Rows of a table, by its first byte.
     func count(table: UInt8) -> Int {
-        rows.rows(from: RowKey(bytes: [table]), below: RowKey(bytes: [table + 1]), limit: Int.max).count
+        rows.rows(from: NamespaceKey(bytes: [table]), below: NamespaceKey(bytes: [table + 1]), limit: Int.max).count
     }
 }

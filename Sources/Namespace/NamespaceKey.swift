@@ -16,7 +16,7 @@ enum RowTable: UInt8 {
     case deletion = 6
 }
 
-extension RowKey {
+extension NamespaceKey {
     private init(_ table: RowTable, _ numbers: UInt64..., name: [UInt8] = []) {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(1 + 8 * numbers.count + name.count)
@@ -26,22 +26,24 @@ extension RowKey {
         self.init(bytes: bytes)
     }
 
-    static func inode(_ inode: InodeNumber) -> RowKey { RowKey(.inode, inode.rawValue) }
-    static func entry(_ directory: InodeNumber, _ name: FileName) -> RowKey {
-        RowKey(.entry, directory.rawValue, name: name.bytes)
+    static func inode(_ inode: InodeNumber) -> NamespaceKey { NamespaceKey(.inode, inode.rawValue) }
+    static func entry(_ directory: InodeNumber, _ name: FileName) -> NamespaceKey {
+        NamespaceKey(.entry, directory.rawValue, name: name.bytes)
     }
-    static func cookie(_ directory: InodeNumber, _ cookie: UInt64) -> RowKey {
-        RowKey(.cookie, directory.rawValue, cookie)
+    static func cookie(_ directory: InodeNumber, _ cookie: UInt64) -> NamespaceKey {
+        NamespaceKey(.cookie, directory.rawValue, cookie)
     }
     /// Behind all cookies of the directory.
-    static func endOfCookies(_ directory: InodeNumber) -> RowKey { RowKey(.cookie, directory.rawValue &+ 1) }
-    static func writer(_ session: SessionID, _ inode: InodeNumber) -> RowKey {
-        RowKey(.writer, session.rawValue, inode.rawValue)
+    static func endOfCookies(_ directory: InodeNumber) -> NamespaceKey {
+        NamespaceKey(.cookie, directory.rawValue &+ 1)
     }
-    static func deletion(_ inode: InodeNumber, _ number: TruncationNumber) -> RowKey {
-        RowKey(.deletion, inode.rawValue, number.rawValue)
+    static func writer(_ session: SessionID, _ inode: InodeNumber) -> NamespaceKey {
+        NamespaceKey(.writer, session.rawValue, inode.rawValue)
     }
-    static let endOfDeletions = RowKey(bytes: [RowTable.deletion.rawValue + 1])
+    static func deletion(_ inode: InodeNumber, _ number: TruncationNumber) -> NamespaceKey {
+        NamespaceKey(.deletion, inode.rawValue, number.rawValue)
+    }
+    static let endOfDeletions = NamespaceKey(bytes: [RowTable.deletion.rawValue + 1])
 
     /// The number at `index` (0, 1) of a key that was made of numbers only.
     func number(_ index: Int) -> UInt64 {
