@@ -170,6 +170,7 @@ extension PlacementGroup {
         guard role == .primary, number == reign.number, !reign.promised else { return }
         reign.promised = true
         reign.first = history.end.n + 1
+        _ = askOwnSync()
         refreshMembers()
         name(.empty, nil, .unstable)
         considerServing()

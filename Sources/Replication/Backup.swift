@@ -121,12 +121,23 @@ extension PlacementGroup {
         case .behind: following?.phase = .waitingToLearn
         }
         following?.stableTold = stable
+        if case .sameLog = f.standing, let name = askOwnSync() { following?.stableWanted = name }
         send(
             .attached(
                 Attached(
                     attempt: f.attempt, standing: f.standing, member: local, stable: stable, voids: state.voids,
                     room: room)), to: f.primary, epoch: f.epoch)
         noteDecided()
+    }
+
+    /// Undecided entries that were to be stable may have been appended by another process, or for another primary: their sync
+    /// is asked for (again). The last of them, if it is not stable.
+    func askOwnSync() -> EntryName? {
+        var k = tail.count - 1
+        while k >= 0, tail[k].entry.durability != .stable { k -= 1 }
+        guard k >= 0, tail[k].entry.name.n > stable.n else { return nil }
+        emit(.sync(through: tail[k].entry.name))
+        return tail[k].entry.name
     }
 
     /// Removes undecided entries behind `name` from memory.

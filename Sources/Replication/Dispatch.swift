@@ -148,6 +148,20 @@ extension PlacementGroup {
 
     // MARK: What is waited for
 
+    /// The replica's progress in one line, for people.
+    public var progress: String {
+        var text = "log \(history.end) appended \(appended.n) stable \(stable.n) decided \(decided.n)"
+        for m in reign.members where role == .primary {
+            text += "; \(m.node) \(m.phase) appended \(m.appended) stable \(m.stable)"
+            if !m.isComplete { text += " incomplete" }
+            if !m.isNeeded { text += " not needed" }
+        }
+        for c in reign.catchUps where role == .primary {
+            text += "; \(c.node) catches up, \(c.stage), \(c.next) of \(c.keys.count) keys"
+        }
+        return text
+    }
+
     /// The first thing in the way of serving, by name; nil when there is none, or when another node is primary and followed.
     public var waiting: WaitReason? {
         guard let record else { return .record }

@@ -68,6 +68,13 @@ extension PlacementGroup {
         else { return }
         let bytes = f.learner.tables
         following?.learner.tables = []
+        // Both have what is in the log through the fork, and nobody will send it again: it is decided, so it is applied
+        // before the log is forgotten.
+        let shared = min(f.learner.fork.n, s.after.n)
+        if shared > decided.n, !pg.isMetadata, let name = history.name(at: shared), theirs.contains(name) {
+            announced = name
+            noteDecided()
+        }
         while !tail.isEmpty { drop(tail.removeLast().entry.payload) }
         history = theirs
         decided = s.after

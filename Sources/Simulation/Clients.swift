@@ -143,6 +143,9 @@ extension Simulator {
         let request = PGRequest(
             pg: record.pg, session: sessions[s].id, number: work.number, ended: RequestNumber(ended),
             epoch: clients[c].known.epoch, mapVersion: clients[c].mapVersion, body: work.body)
+        if clients[c].attemptsOfWork > 5, clients[c].attemptsOfWork < 12 {
+            tell("client \(c) tries \(work.body) \(work.number) of \(sessions[s].id) at \(primary) again")
+        }
         agenda.add(
             .request(client: c, attempt: clients[c].attempt, node: n, request, work.content),
             at: clock + 20_000 + below(chance(3) ? 2 * second : 300_000))
@@ -219,6 +222,7 @@ extension Simulator {
     }
 
     private func refused(_ c: Int, _ refusal: PGRefusal) {
+        if clients[c].attemptsOfWork > 5, clients[c].attemptsOfWork < 12 { tell("client \(c) is refused: \(refusal)") }
         switch refusal {
         case .newerEpoch(let newer): clients[c].known = newer
         case .notPrimary(let known?) where known.epoch > clients[c].known.epoch: clients[c].known = known

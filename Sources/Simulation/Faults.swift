@@ -38,6 +38,7 @@ extension Simulator {
                             request: LostRequest(session: entry.session, request: entry.request)))
                 }
             }
+            if !voids.isEmpty { tell("\(nodes[n].id) finds void \(voids.map(\.entry))") }
             recovered = RecoveredReplica(
                 state: state, tables: image.tables, entries: entries, decided: image.decided,
                 stable: entries.last?.name ?? image.trimmedThrough, voids: voids,
@@ -82,6 +83,7 @@ extension Simulator {
             kill(n, restartAfter: delay)
         }
         tell("\(nodes[n].id) loses power")
+        tell("\(nodes[n].id) had \(nodes[n].disk.present.log.last?.entry.name.description ?? "-")")
         nodes[n].disk.lostPower(&random, voids: scenario.payloadVoids)
         nodes[n].boot += 1
     }
@@ -193,11 +195,6 @@ extension Simulator {
         healing = true
         for n in nodes.indices {
             nodes[n].awayFromCoordinatorUntil = 0
-            if nodes[n].pausedUntil != nil {
-                nodes[n].pausedUntil = clock
-                agenda.add(.thaw(node: n), at: clock)
-                agenda.add(.tick(node: n, life: nodes[n].life), at: clock + millisecond)
-            }
             if !nodes[n].alive { start(n) }
         }
         mendLinks()

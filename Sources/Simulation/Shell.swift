@@ -55,6 +55,7 @@ extension Simulator {
         case .listChanges(let name, let token):
             let image = nodes[n].disk.present
             let changed = workObjects.filter { image.visible($0).version.n > name.n || image.visible($0).version > name }
+            tell("\(nodes[n].id) lists changes after \(name): \(changed)")
             later(n, below(2 * millisecond), .changes(token, changed))
         case .readPiece(let object, let blocks, let token): readPiece(n, object, blocks, token)
         case .installPiece(let piece, let token):
@@ -226,6 +227,7 @@ extension Simulator {
     }
 
     func connect(_ a: Int, _ b: Int, after delay: UInt64) {
+        tell("\(nodes[a].id) and \(nodes[b].id) connect")
         for (from, to) in [(a, b), (b, a)] {
             links[from][to].connection += 1
             links[from][to].isUp = true
@@ -235,6 +237,7 @@ extension Simulator {
     }
 
     func disconnect(_ a: Int, _ b: Int) {
+        if links[a][b].isUp { tell("\(nodes[a].id) and \(nodes[b].id) are cut off") }
         for (from, to) in [(a, b), (b, a)] where links[from][to].isUp {
             links[from][to].isUp = false
             agenda.add(.disconnected(to, from: from), at: clock + below(20 * millisecond))

@@ -291,6 +291,7 @@ public final class Simulator {
             text += "; \(n.id) \(n.alive ? "up" : "down")"
             if let g = n.group {
                 text += " \(g.role)\(g.isServing ? " serving" : "")\(g.isLearning ? " learning" : "") decided \(g.decided)"
+                text += " (\(g.progress))"
                 if let w = g.waiting { text += " waits for \(w)" }
             }
         }
