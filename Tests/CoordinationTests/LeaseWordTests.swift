@@ -105,4 +105,28 @@ import Testing
         #expect(ProcessStatus(stat: "12 (cut) T 1 2") == nil)
         #expect(ProcessStatus(stat: "") == nil)
     }
+
+    @Test("a process with a lease that has not run out is not judged; run-out ones are revoked first")
+    func holderWithLease() throws {
+        let folder = try TestFolder()
+        let file = try LeaseFile.make(path: folder.path + "/leases", id: LeaseFileID(1), boot: BootID(2))
+        let now = Instant(milliseconds: 10_000)
+        func set(_ index: Int, process: Int32, _ word: LeaseWord) {
+            file.claim(index, process: ProcessWord(process: process, started: 5))
+            _ = file.exchange(index, expected: file.word(index), desired: word)
+        }
+        func ended(_ process: Int32, started: UInt64 = 5) -> [LeaseNumber]? {
+            StoppedHolderWatch.endedLeases(of: process, started: started, in: file, now: now)
+        }
+        set(0, process: 100, LeaseWord(number: LeaseNumber(1), expiry: 9_000))
+        set(1, process: 100, .revoked(LeaseNumber(2)))
+        set(2, process: 200, LeaseWord(number: LeaseNumber(3), expiry: 9_000))
+        set(3, process: 200, LeaseWord(number: LeaseNumber(4), expiry: 11_000))
+        #expect(ended(100) == [LeaseNumber(1), LeaseNumber(2)])
+        #expect(file.word(0) == .revoked(LeaseNumber(1)))
+        #expect(ended(200) == nil)
+        #expect(file.word(3) == LeaseWord(number: LeaseNumber(4), expiry: 11_000))
+        #expect(ended(200, started: 6) == [], "another process with this id")
+        #expect(ended(300) == [])
+    }
 }
