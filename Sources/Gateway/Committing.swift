@@ -73,6 +73,7 @@ final class CommitOperation: Operation {
         remaining = groups.count
         if case .registered = file.registration.state { registrationStamp = file.registration.stamp }
         size = (inode.attributes.size, hint.truncation.number)
+        gateway.commits.append(self)
         gateway.sendFlushes(of: self)
     }
 
@@ -95,6 +96,7 @@ final class CommitOperation: Operation {
                 file.stableSize = size
             }
         }
+        gateway.commits.removeAll { $0 === self }
         gateway.finish(self, .success(.committed(stamp)))
     }
 }
@@ -163,9 +165,8 @@ extension GatewayMachine {
 
     /// A record of `pg` is newer: commits that wait for it ask its primary.
     func reconsiderFlushes(_ pg: PGID) {
-        for place in 0..<operations.places {
-            guard let commit = operations.at(place) as? CommitOperation, commit.remaining > 0 else { continue }
-            if commit.groups.contains(where: { $0.pg == pg && !$0.isDone }) { sendFlushes(of: commit) }
+        for commit in commits where commit.groups.contains(where: { $0.pg == pg && !$0.isDone }) {
+            sendFlushes(of: commit)
         }
     }
 }

@@ -42,7 +42,8 @@ public enum GatewayEffect: Hashable, Sendable {
     case drop(PayloadHandle)
     /// Read map and records anew.
     case refresh(atLeast: MapVersion)
-    /// A placement group said that this session has ended; all its operations failed, and nothing is sent under it again.
+    /// This session has ended, as the shell or a placement group said; all its operations failed, and nothing is sent
+    /// under it again.
     case sessionEnded(SessionID)
 }
 

@@ -32,6 +32,8 @@ public final class GatewayMachine {
     var laneIndex: [PGID: Int] = [:]
     var calls = SlotTable<PGCall>()
     var flushes = SlotTable<FlushMessage>()
+    /// Commits whose groups are known and not all flushed.
+    var commits: [CommitOperation] = []
     var operations = SlotTable<Operation>()
     /// Begun while there was no session; started when there is one.
     var unstarted: [Unstarted] = []

@@ -50,17 +50,19 @@ extension GatewayMachine {
         timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll)
         heldCount = 0
         heldBytes = 0
+        let ended = session
         session = nil
         for place in 0..<operations.places {
             if let operation = operations.at(place) { finish(operation, .failure(.unavailable)) }
         }
+        commits.removeAll()
+        if let ended { effects.append(.sessionEnded(ended)) }
     }
 
     /// A placement group says that the session has left the map.
     func sessionRefused(_ version: MapVersion) {
-        guard let ended = session else { return }
+        guard session != nil else { return }
         endSession()
-        effects.append(.sessionEnded(ended))
         effects.append(.refresh(atLeast: version))
     }
 

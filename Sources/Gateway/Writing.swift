@@ -74,7 +74,7 @@ final class WriteOperation: Operation {
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
         if failure == nil { failure = sendParts(gateway) }
-        if outstanding > 0 { return }
+        if outstanding > 0 || (isAsking && failure == nil) { return }
         if let failure { return finish(.failure(failure), gateway) }
         guard parts.allSatisfy(\.isDone), isUnderWay || payload.length == 0 else { return }
         if payload.length == 0 { return finish(.success(.written(count: 0, gateway.lossSeen)), gateway) }

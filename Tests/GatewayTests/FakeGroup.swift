@@ -31,6 +31,7 @@ struct FakeGroup {
     /// Requests that were executed, by kind: so that a test can count.
     var executed = 0
     var raised = 0
+    var extended = 0
 
     init(pg: PGID) { self.pg = pg }
 
@@ -109,6 +110,7 @@ struct FakeGroup {
                 preconditionFailure("a change without its operation")
             }
             if case .raiseLimit = operation { raised += 1 }
+            if case .extend = operation { extended += 1 }
             guard let result = namespace?.apply(operation, now) else { return (.refused(.invalid), .none) }
             n += 1
             return (.mutated(stamp: loss), .result(result))
