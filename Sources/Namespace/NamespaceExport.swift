@@ -96,7 +96,8 @@ public struct NamespaceExport: Sendable {
     }
 }
 
-/// Takes an export in, in one transaction: nothing of it is there before the last piece, and all of it after.
+/// Takes an export in, in one transaction: nothing of it is there before the last piece, and all of it after. Until then the
+/// learner's old machine is not used on these rows: a commit of its own would end the transaction halfway.
 public struct NamespaceInstall: Sendable {
     /// Begins: drops what the pieces will replace.
     public init(_ scope: ExportScope, rows: some NamespaceRows) throws {

@@ -49,7 +49,7 @@ public struct NamespaceOutcome: Hashable, Sendable {
 /// - the result and the rows depend on the log alone: on no clock, row order, hash or batch boundary;
 /// - an entry that is in the rows is not applied again; the entry's effects and its name get into the rows together;
 /// - a failed operation changes nothing but the windows of replies;
-/// - between batches nothing is held back: the rows are the state.
+/// - after `commit` nothing is held back: the rows are the state, and another machine may be made from them.
 public struct NamespaceMachine {
     public internal(set) var state: FilesetState
     var windows = ReplyWindows()
@@ -102,8 +102,8 @@ public struct NamespaceMachine {
         return InodeNumber(base + NamespaceLimits.reservationStep)
     }
 
-    /// The encoded result of a request that was executed; a duplicate need not be logged. `belowWindow` is answered `nil`
-    /// here and told by `isBelowWindow`.
+    /// The encoded result of a request that was executed: a duplicate need not be logged. Nil for one that was not, or
+    /// whose result has left the window (`isBelowWindow`).
     public func keptResult(_ session: SessionID, _ request: RequestNumber, rows: some NamespaceRowReader) throws
         -> [UInt8]?
     {
@@ -122,7 +122,8 @@ public struct NamespaceMachine {
         windows.find(session, request) == .below
     }
 
-    /// Applies the next entry of the log. Nil when it is in the rows already (a replay).
+    /// Applies the next entry of the log. Nil when it is in the rows already (a replay). After an error, one of the rows'
+    /// or a `NamespaceFault`, the machine is not used again: what it holds may be half an entry.
     public mutating func apply(_ change: NamespaceChange, rows: some NamespaceRows) throws -> NamespaceOutcome? {
         guard try advance(to: change.name) else { return nil }
         guard change.entry.semantics == FilesetState.semantics else {

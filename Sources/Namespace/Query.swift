@@ -12,8 +12,8 @@ public struct NamespaceReply: Hashable, Sendable {
 }
 
 extension NamespaceMachine {
-    /// Answers from the state after the last entry applied. `now` comes from `NamespaceClock.answer`. Called between
-    /// batches.
+    /// Answers from the state after the last entry applied, committed or not. `now` comes from `NamespaceClock.answer`.
+    /// An error is one of the rows' or a `NamespaceFault`: the replica stops.
     public mutating func answer(
         _ question: NamespaceQuestion, at now: Timestamp, rows: some NamespaceRowReader
     ) throws -> NamespaceReply {

@@ -130,4 +130,29 @@ import Wire
         #expect(after.changeCounter > before.changeCounter)
         #expect(try fileset.attributes(file).changeTime == fileset.clock)
     }
+
+    @Test("a query within a batch sees the entries before it")
+    func withinBatch() throws {
+        var fileset = try TestFileset()
+        func apply(_ operation: NamespaceOperation) throws {
+            let change = fileset.next(operation)
+            #expect(try fileset.machine.apply(change, rows: fileset.rows)?.result.failure == nil)
+        }
+        try apply(.create(directory: .root, name: name("d"), file: .directory, attributes: AttributeChanges()))
+        try apply(
+            .create(
+                directory: InodeNumber(2), name: name("f"), file: .regular(.guarded), attributes: AttributeChanges()))
+        try apply(.setAttributes(inode: InodeNumber(3), changes: AttributeChanges(size: 7), guardTime: nil))
+        let entries = try fileset.list(InodeNumber(2))
+        #expect(entries.map(\.details?.attributes.size) == [7])
+        #expect(try fileset.attributes(.root).linkCount == 3)
+        try apply(.rename(from: InodeNumber(2), name: name("f"), to: .root, newName: name("g")))
+        #expect(try fileset.list(InodeNumber(2)).isEmpty)
+        let before = try fileset.list(.root)
+        try fileset.machine.commit(rows: fileset.rows)
+        #expect(try fileset.list(.root) == before)
+        fileset.rows.crash()
+        fileset.machine = try NamespaceMachine(fileset: .root, rows: fileset.rows)
+        #expect(try fileset.list(.root) == before)
+    }
 }

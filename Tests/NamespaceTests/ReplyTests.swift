@@ -64,6 +64,24 @@ import Wire
         #expect(fileset.rows.replyCount == 256)
     }
 
+    @Test("a call is kept though its request has left the session's window, and a request though its call expired")
+    func independent() throws {
+        var fileset = try TestFileset()
+        fileset.clock = time(3000)
+        for i in 1...300 {
+            let change = fileset.next(
+                .recordUsage(bytes: UInt64(i)), session: 3, request: UInt64(i), call: identity(1, UInt64(i)))
+            fileset.clock = time(3000)
+            _ = try fileset.machine.apply(change, rows: fileset.rows)
+        }
+        #expect(fileset.rows.replyCount == 300)
+        #expect(try fileset.machine.keptResult(identity(1, 1), at: time(3001), rows: fileset.rows) != nil)
+        fileset.clock = time(4000)
+        for _ in 0..<5 { try fileset.run(.recordUsage(bytes: 1)) }
+        #expect(fileset.rows.replyCount == 256)
+        #expect(try fileset.machine.keptResult(SessionID(3), RequestNumber(300), rows: fileset.rows) != nil)
+    }
+
     @Test("numbers may arrive out of order within the window")
     func order() throws {
         var fileset = try TestFileset()

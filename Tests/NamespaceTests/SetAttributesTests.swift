@@ -115,8 +115,11 @@ import Wire
         #expect(try fileset.ask(.pendingDeletions(after: InodeNumber(0), limit: 10)) == .deletions([expected]))
 
         // A size from before the cut changes nothing.
-        try fileset.run(.extend(inode: file, size: 40 << 20, truncation: .zero))
+        #expect(try fileset.run(.extend(inode: file, size: 1000, truncation: .zero)).failure == nil)
+        #expect(try fileset.run(.extend(inode: file, size: 40 << 20, truncation: .zero)).failure == nil)
         #expect(try fileset.attributes(file).size == 5)
+        try fileset.run(.extend(inode: file, size: 1000, truncation: TruncationNumber(1)))
+        #expect(try fileset.attributes(file).size == 1000)
         try fileset.run(.finishRangeDeletion(inode: file, truncation: TruncationNumber(1)))
         #expect(try fileset.ask(.pendingDeletions(after: InodeNumber(0), limit: 10)) == .deletions([]))
     }
