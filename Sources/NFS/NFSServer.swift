@@ -63,6 +63,9 @@ public final class NFSServer {
     private var listener: (any Channel)?
     private var ticking: RepeatedTask?
     private var portmapper: PortmapService?
+    private var sharedLoopback: (any Channel)?
+    private var isSharingLoopback = false
+    private var isStopped = false
 
     /// - Parameters:
     ///   - configuration: what is served, and where.
@@ -88,6 +91,11 @@ public final class NFSServer {
     public func start() -> EventLoopFuture<Void> {
         loop.assertInEventLoop()
         let bound = NIOLoopBound(self, eventLoop: loop)
+        return listen(on: configuration.address, port: configuration.port).map { channel in bound.value.didBind(channel)
+        }
+    }
+
+    private func listen(on address: String, port: Int) -> EventLoopFuture<any Channel> {
         let gateway = NIOLoopBound(self.gateway, eventLoop: loop)
         return ServerBootstrap(group: loop)
             .serverChannelOption(.backlog, value: 1024)
@@ -104,15 +112,38 @@ public final class NFSServer {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard let address = ClientAddress(channel.remoteAddress) else { throw ChannelError.unknownLocalAddress }
+                    guard let address = ClientAddress(channel.remoteAddress) else {
+                        throw ChannelError.unknownLocalAddress
+                    }
                     let connection = NFSConnection(gateway: gateway.value, address: address)
                     try channel.pipeline.syncOperations.addHandler(connection)
                     guard gateway.value.joined(connection) else { throw ChannelError.ioOnClosedChannel }
                 }
             }
-            .bind(host: configuration.address, port: configuration.port)
+            .bind(host: address, port: port)
             .hop(to: loop)
-            .map { channel in bound.value.didBind(channel) }
+    }
+
+    /// Of gateways on several loopback addresses, one listens on 127.0.0.1 too: rpcbind tells clients the first address
+    /// of the interface that their question came by, and some (showmount) then connect there. All gateways answer alike.
+    private func shareLoopback() {
+        guard sharedLoopback == nil, !isSharingLoopback, !isStopped, let port,
+            let own = ClientAddress(configuration.address), let first = ClientAddress("127.0.0.1"),
+            let loopback = ClientNetwork("127.0.0.0/8"), loopback.contains(own), own != first
+        else { return }
+        isSharingLoopback = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        listen(on: "\(first)", port: port).whenComplete { result in
+            let server = bound.value
+            server.isSharingLoopback = false
+            // A failure means that another gateway has it; the next check tries again.
+            guard case .success(let channel) = result else { return }
+            if server.isStopped {
+                channel.close(promise: nil)
+            } else {
+                server.sharedLoopback = channel
+            }
+        }
     }
 
     private func didBind(_ channel: any Channel) {
@@ -123,7 +154,8 @@ public final class NFSServer {
         portmapper = PortmapService(
             mode: configuration.portmap, address: configuration.address, port: port ?? configuration.port, loop: loop,
             logger: logger)
-        portmapper?.start()
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        portmapper?.start { bound.value.shareLoopback() }
     }
 
     /// The port that is listened on; nil before `start` has succeeded.
@@ -149,8 +181,11 @@ public final class NFSServer {
     /// Stops listening, closes all connections, and takes the registrations back if this is the machine's last gateway.
     public func stop() -> EventLoopFuture<Void> {
         loop.assertInEventLoop()
+        isStopped = true
         ticking?.cancel()
         ticking = nil
+        sharedLoopback?.close(promise: nil)
+        sharedLoopback = nil
         gateway.closeConnections(because: "the server stops")
         let portmapper = self.portmapper
         self.portmapper = nil

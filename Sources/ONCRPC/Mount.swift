@@ -65,7 +65,9 @@ public enum Mount {
         /// Reads a `mountres3`.
         public init(from reader: inout XDRReader) throws(XDRError) {
             let code = try reader.uint32()
-            guard let status = Status(rawValue: code) else { throw XDRError("a mount status \(code) that is not defined") }
+            guard let status = Status(rawValue: code) else {
+                throw XDRError("a mount status \(code) that is not defined")
+            }
             guard status == .ok else {
                 self = .failed(status)
                 return

@@ -279,7 +279,9 @@ extension NFS3 {
         /// Reads a `mknoddata3`.
         public init(from reader: inout XDRReader) throws(XDRError) {
             let code = try reader.uint32()
-            guard let type = FileType(rawValue: code) else { throw XDRError("a file type \(code) where 1 to 7 are defined") }
+            guard let type = FileType(rawValue: code) else {
+                throw XDRError("a file type \(code) where 1 to 7 are defined")
+            }
             switch type {
             case .characterDevice:
                 self = .characterDevice(try SetAttributes(from: &reader), try DeviceNumber(from: &reader))

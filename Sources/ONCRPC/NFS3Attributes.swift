@@ -52,7 +52,9 @@ extension NFS3 {
         /// Reads a `fattr3`.
         public init(from reader: inout XDRReader) throws(XDRError) {
             let code = try reader.uint32()
-            guard let type = FileType(rawValue: code) else { throw XDRError("a file type \(code) where 1 to 7 are defined") }
+            guard let type = FileType(rawValue: code) else {
+                throw XDRError("a file type \(code) where 1 to 7 are defined")
+            }
             self.type = type
             mode = try reader.uint32()
             linkCount = try reader.uint32()

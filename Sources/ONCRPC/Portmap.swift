@@ -191,7 +191,9 @@ public enum Rpcbind {
             guard parts.count == 6 else { return nil }
             var numbers: [UInt32] = []
             for part in parts {
-                guard part.allSatisfy({ (0x30...0x39).contains($0) }), let n = UInt8(Substring(part)) else { return nil }
+                guard part.allSatisfy({ (0x30...0x39).contains($0) }), let n = UInt8(Substring(part)) else {
+                    return nil
+                }
                 numbers.append(UInt32(n))
             }
             host = numbers[0] << 24 | numbers[1] << 16 | numbers[2] << 8 | numbers[3]

@@ -32,7 +32,8 @@ import Wire
             as: NFS3.ReaddirplusResult.self)
     }
 
-    @Test("READDIR tells . and .. and every name once, in answers never greater than asked", arguments: [150, 512, 4096])
+    @Test(
+        "READDIR tells . and .. and every name once, in answers never greater than asked", arguments: [150, 512, 4096])
     func wholeListing(count: UInt32) throws {
         try session { (gateway, client, root) throws in
             let names = (0..<60).map { "file-\($0)" + String(repeating: "x", count: $0 % 7) }
@@ -107,7 +108,8 @@ import Wire
                     parts.files.create(
                         .init(credentials: .superuser),
                         in: try #require(parts.files.nodes[MemoryFilesystem.root]?.entries.first?.file), name: name,
-                        file: .regular(.unchecked), attributes: AttributeChanges()) { _ in }
+                        file: .regular(.unchecked), attributes: AttributeChanges()
+                    ) { _ in }
                 }
             }
             let whole = try #require(try readdirplus(client, root, from: 0, names: 1 << 20, count: 1 << 20).success)

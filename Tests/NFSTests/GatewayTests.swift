@@ -25,7 +25,8 @@ import Wire
             _ = try client.nfs(
                 .mkdir,
                 NFS3.MkdirArguments(
-                    place: NFS3.NameArguments(directory: root, name: Array("sub".utf8)), attributes: NFS3.SetAttributes()),
+                    place: NFS3.NameArguments(directory: root, name: Array("sub".utf8)),
+                    attributes: NFS3.SetAttributes()),
                 as: NFS3.CreateResult.self)
             let sub = try client.mounted("/images/sub")
             #expect(try client.lookup(root, "sub").success?.file == sub)
@@ -142,7 +143,8 @@ import Wire
                         directory: root, cookie: 0, verifier: NFS3.Verifier(0), directoryCount: 4096, maximumCount: 8192
                     ).encode(into: &w)
                 }
-            }) { try $0.uint32() }
+            }
+        ) { try $0.uint32() }
         return try #require(NFS3.Status(rawValue: code))
     }
 
@@ -384,10 +386,12 @@ import Wire
 
     // MARK: Bad input
 
-    @Test("A malformed record ends its connection with a log line and harms no other", arguments: [
-        [0xff, 0xff, 0xff, 0xff] as [UInt8], [0x80, 0, 0, 4, 1, 2, 3, 4], [0x80, 0, 0, 0],
-        Array("GET / HTTP/1.1\r\n\r\n".utf8), [0x80, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2],
-    ])
+    @Test(
+        "A malformed record ends its connection with a log line and harms no other",
+        arguments: [
+            [0xff, 0xff, 0xff, 0xff] as [UInt8], [0x80, 0, 0, 4, 1, 2, 3, 4], [0x80, 0, 0, 0],
+            Array("GET / HTTP/1.1\r\n\r\n".utf8), [0x80, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2],
+        ])
     func malformed(bytes: [UInt8]) throws {
         try session { (gateway, client, root) throws in
             let bad = try RawClient(port: gateway.port)
@@ -402,9 +406,12 @@ import Wire
     func rejects() throws {
         try session { (_, client, root) throws in
             let xid = TransactionID(42)
-            func reply(_ program: UInt32, _ version: UInt32, _ procedure: UInt32, _ body: [UInt8] = []) throws -> RPCReply {
+            func reply(_ program: UInt32, _ version: UInt32, _ procedure: UInt32, _ body: [UInt8] = []) throws
+                -> RPCReply
+            {
                 try client.header(
-                    client.message(RPCProgram(number: program, version: version), procedure, xid: 42) { $0.fixed(body) })
+                    client.message(RPCProgram(number: program, version: version), procedure, xid: 42) { $0.fixed(body) }
+                )
             }
             #expect(try reply(100_004, 1, 0) == .accepted(xid, .programUnavailable))
             #expect(try reply(100_003, 4, 0) == .accepted(xid, .programMismatch(low: 3, high: 3)))

@@ -68,7 +68,8 @@ final class TestGateway: Sendable {
                     address: address, port: port, handleKey: TestGateway.key, portmap: portmap),
                 filesystem: files, exports: [TestGateway.export(images)], lossNumbers: lossNumbers,
                 logger: Logger(label: "test", factory: { _ in CapturingLog(lines: logs) }))
-            return NIOLoopBound((Parts(server: server, files: files, lossNumbers: lossNumbers), images), eventLoop: loop)
+            return NIOLoopBound(
+                (Parts(server: server, files: files, lossNumbers: lossNumbers), images), eventLoop: loop)
         }.wait()
         let (parts, images) = try loop.submit { (NIOLoopBound(made.value.0, eventLoop: loop), made.value.1) }.wait()
         self.parts = parts

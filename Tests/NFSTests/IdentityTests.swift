@@ -87,7 +87,8 @@ private func sipKey() -> (UInt64, UInt64) { (0x0706_0504_0302_0100, 0x0f0e_0d0c_
 @Suite struct ExportTableTests {
     private func export(_ id: UInt32, _ path: String, _ clients: [String] = ["0.0.0.0/0"]) -> Export {
         Export(
-            id: ExportID(id), path: path, root: FileID(fileset: .root, inode: InodeNumber(UInt64(id))), clients: clients,
+            id: ExportID(id), path: path, root: FileID(fileset: .root, inode: InodeNumber(UInt64(id))),
+            clients: clients,
             squash: .root)
     }
 
@@ -120,7 +121,9 @@ private func sipKey() -> (UInt64, UInt64) { (0x0706_0504_0302_0100, 0x0f0e_0d0c_
 
     @Test("A client is admitted by any of the blocks, and by none that cannot be read")
     func clients() throws {
-        let table = ExportTable([export(1, "/a", ["10.1.0.0/16", "192.168.1.7", "fd00::/8", "10.0.0.0/33", "nonsense"])])
+        let table = ExportTable([
+            export(1, "/a", ["10.1.0.0/16", "192.168.1.7", "fd00::/8", "10.0.0.0/33", "nonsense"])
+        ])
         let entry = try #require(table[ExportID(1)])
         #expect(table.unreadable == ["/a: 10.0.0.0/33", "/a: nonsense"])
         for (address, expected) in [
@@ -151,7 +154,9 @@ private func sipKey() -> (UInt64, UInt64) { (0x0706_0504_0302_0100, 0x0f0e_0d0c_
 }
 
 @Suite struct CallerTests {
-    private func caller(_ uid: UInt32, _ gid: UInt32, _ groups: [UInt32], name: String = "host", stamp: UInt32 = 0) -> Caller {
+    private func caller(_ uid: UInt32, _ gid: UInt32, _ groups: [UInt32], name: String = "host", stamp: UInt32 = 0)
+        -> Caller
+    {
         Caller(
             address: ClientAddress(v4: 0x0a00_0001),
             credential: .sys(AuthSys(stamp: stamp, machineName: Array(name.utf8), uid: uid, gid: gid, groups: groups)))

@@ -69,7 +69,8 @@ final class MemoryFilesystem: VirtualFilesystem {
     private func fresh(_ kind: FileKind, mode: UInt16, file: FileID) -> FileAttributes {
         let now = tick()
         return FileAttributes(
-            kind: kind, mode: mode, linkCount: kind == .directory ? 2 : 1, uid: 0, gid: 0, size: kind == .directory ? 4096 : 0,
+            kind: kind, mode: mode, linkCount: kind == .directory ? 2 : 1, uid: 0, gid: 0,
+            size: kind == .directory ? 4096 : 0,
             used: 0, device: DeviceNumber(major: 0, minor: 0), file: file, generation: file.inode.rawValue &* 7919,
             accessTime: now, modificationTime: now, changeTime: now, changeCounter: 1)
     }
@@ -127,8 +128,11 @@ final class MemoryFilesystem: VirtualFilesystem {
         run("lookup", context) {
             done(
                 self.node(directory, directory: true).flatMap { parent in
-                    guard self.permits(parent, context.credentials, 1) else { return .failure(.namespace(.accessDenied)) }
-                    guard let entry = parent.entries.first(where: { $0.name == name }), let node = self.nodes[entry.file]
+                    guard self.permits(parent, context.credentials, 1) else {
+                        return .failure(.namespace(.accessDenied))
+                    }
+                    guard let entry = parent.entries.first(where: { $0.name == name }),
+                        let node = self.nodes[entry.file]
                     else { return .failure(.namespace(.notFound)) }
                     return .success(LookupResult(inode: self.inode(node), directory: parent.attributes))
                 })
@@ -204,7 +208,8 @@ final class MemoryFilesystem: VirtualFilesystem {
     }
 
     func access(
-        _ context: CallContext, to file: FileID, rights: AccessRights, done: @escaping Reply<(AccessRights, FileAttributes)>
+        _ context: CallContext, to file: FileID, rights: AccessRights,
+        done: @escaping Reply<(AccessRights, FileAttributes)>
     ) {
         run("access", context) {
             done(
@@ -228,7 +233,8 @@ final class MemoryFilesystem: VirtualFilesystem {
         }
     }
 
-    func read(_ context: CallContext, from file: FileID, offset: UInt64, count: Int, done: @escaping Reply<ReadResult>) {
+    func read(_ context: CallContext, from file: FileID, offset: UInt64, count: Int, done: @escaping Reply<ReadResult>)
+    {
         run("read", context) {
             done(
                 self.node(file).flatMap { node in
@@ -280,7 +286,9 @@ final class MemoryFilesystem: VirtualFilesystem {
         }
     }
 
-    func commit(_ context: CallContext, file: FileID, offset: UInt64, count: UInt64, done: @escaping Reply<CommitResult>) {
+    func commit(
+        _ context: CallContext, file: FileID, offset: UInt64, count: UInt64, done: @escaping Reply<CommitResult>
+    ) {
         run("commit", context) { done(self.node(file).map { _ in CommitResult(stamp: self.commitStamp) }) }
     }
 
@@ -336,10 +344,13 @@ final class MemoryFilesystem: VirtualFilesystem {
         }
     }
 
-    private func takeOut(_ directory: FileID, _ name: FileName, isDirectory: Bool) -> Result<NamespaceResult, VFSFailure> {
+    private func takeOut(_ directory: FileID, _ name: FileName, isDirectory: Bool) -> Result<
+        NamespaceResult, VFSFailure
+    > {
         node(directory, directory: true).map { parent in
             let same = DirectoryChange(before: parent.attributes, after: parent.attributes)
-            guard let i = parent.entries.firstIndex(where: { $0.name == name }), let node = nodes[parent.entries[i].file]
+            guard let i = parent.entries.firstIndex(where: { $0.name == name }),
+                let node = nodes[parent.entries[i].file]
             else { return NamespaceResult(failure: .notFound, directory: same) }
             if isDirectory != (node.attributes.kind == .directory) {
                 return NamespaceResult(failure: isDirectory ? .notDirectory : .isDirectory, directory: same)
@@ -370,7 +381,8 @@ final class MemoryFilesystem: VirtualFilesystem {
                 self.node(newDirectory, directory: true).map { to in
                     guard let i = from.entries.firstIndex(where: { $0.name == name }) else {
                         return NamespaceResult(
-                            failure: .notFound, directory: DirectoryChange(before: from.attributes, after: from.attributes))
+                            failure: .notFound,
+                            directory: DirectoryChange(before: from.attributes, after: from.attributes))
                     }
                     let file = from.entries[i].file
                     let first = self.change(from) { _ = $0.entries.remove(at: i) }
@@ -387,7 +399,8 @@ final class MemoryFilesystem: VirtualFilesystem {
     }
 
     func link(
-        _ context: CallContext, file: FileID, in directory: FileID, name: FileName, done: @escaping Reply<NamespaceResult>
+        _ context: CallContext, file: FileID, in directory: FileID, name: FileName,
+        done: @escaping Reply<NamespaceResult>
     ) {
         mutate("link", context, done: done) {
             self.node(file).flatMap { node in

@@ -12,7 +12,9 @@ private func ask<T>(
     let reply = try #require(try raw(program: 100_000, version: version, procedure, over: transport, arguments))
     return try reply.withUnsafeBytes { memory in
         var reader = XDRReader(memory)
-        guard case .accepted(_, .success) = try RPCReply.decode(&reader) else { throw ClientFailure(description: "rejected") }
+        guard case .accepted(_, .success) = try RPCReply.decode(&reader) else {
+            throw ClientFailure(description: "rejected")
+        }
         let value = try results(&reader)
         #expect(reader.remaining == 0)
         return value
@@ -83,7 +85,9 @@ private func header(_ bytes: [UInt8]?) throws -> RPCReply {
     func addressList() throws {
         let question = Rpcbind.Registration(
             program: RPCProgram(number: 100_000, version: 2), netID: "", address: "", owner: "")
-        let entries = try ask(version: 4, 11, { question.encode(into: &$0) }) { try XDRList<Rpcbind.AddressEntry>(from: &$0) }
+        let entries = try ask(version: 4, 11, { question.encode(into: &$0) }) {
+            try XDRList<Rpcbind.AddressEntry>(from: &$0)
+        }
         #expect(entries.elements.map(\.netID).sorted() == ["tcp", "udp"])
     }
 

@@ -23,7 +23,9 @@ import Wire
     @Test("NULL of NFS and of both versions of MOUNT answers nothing")
     func null() throws {
         try session { (_, client, _) throws in
-            for program in [RPCProgram.nfs3, .mount1, .mount3] { try client.call(program, 0, { _ in }) { #expect($0.remaining == 0) } }
+            for program in [RPCProgram.nfs3, .mount1, .mount3] {
+                try client.call(program, 0, { _ in }) { #expect($0.remaining == 0) }
+            }
         }
     }
 
@@ -88,7 +90,8 @@ import Wire
                 let images = try #require(parts.files.nodes.values.first { $0.entries.contains { $0.name == d } })
                 parts.files.rename(
                     CallContext(credentials: .superuser), from: images.attributes.file, name: d,
-                    to: MemoryFilesystem.root, newName: e) { _ in }
+                    to: MemoryFilesystem.root, newName: e
+                ) { _ in }
             }
             #expect(try client.lookup(directory, "..").status == .access)
         }
@@ -192,7 +195,8 @@ import Wire
             #expect(try client.create(root, "..").status == .exists)
             #expect(try client.create(root, String(repeating: "n", count: 256)).status == .nameTooLong)
             let created = try #require(try client.create(root, "b").success)
-            #expect(created.directory.before != nil && created.directory.after != nil && created.attributes?.mode == 0o644)
+            #expect(
+                created.directory.before != nil && created.directory.after != nil && created.attributes?.mode == 0o644)
         }
     }
 

@@ -14,11 +14,15 @@ final class RawClient {
     private var nextXID: UInt32
     var credential: RPCCredential
 
-    static func sys(_ name: String, uid: UInt32 = 0, gid: UInt32 = 0, groups: [UInt32] = [], stamp: UInt32 = 0) -> RPCCredential {
+    static func sys(_ name: String, uid: UInt32 = 0, gid: UInt32 = 0, groups: [UInt32] = [], stamp: UInt32 = 0)
+        -> RPCCredential
+    {
         .sys(AuthSys(stamp: stamp, machineName: Array(name.utf8), uid: uid, gid: gid, groups: groups))
     }
 
-    init(port: Int, address: String = "127.0.0.1", credential: RPCCredential = RawClient.sys("host"), xid: UInt32 = 1) throws {
+    init(port: Int, address: String = "127.0.0.1", credential: RPCCredential = RawClient.sys("host"), xid: UInt32 = 1)
+        throws
+    {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         nextXID = xid
         self.credential = credential
@@ -55,7 +59,8 @@ final class RawClient {
         while got < count {
             let n = bytes[got...].withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
             guard n > 0 else {
-                throw ClientFailure(description: n == 0 ? "closed by the server" : "recv: \(String(cString: strerror(errno)))")
+                throw ClientFailure(
+                    description: n == 0 ? "closed by the server" : "recv: \(String(cString: strerror(errno)))")
             }
             got += n
         }
@@ -122,7 +127,9 @@ final class RawClient {
         }
     }
 
-    func nfs<R: XDRCodable>(_ procedure: NFS3.Procedure, _ arguments: some XDRCodable, xid: UInt32? = nil, as: R.Type) throws -> R {
+    func nfs<R: XDRCodable>(_ procedure: NFS3.Procedure, _ arguments: some XDRCodable, xid: UInt32? = nil, as: R.Type)
+        throws -> R
+    {
         try call(.nfs3, procedure.rawValue, xid: xid, { arguments.encode(into: &$0) }) { try R(from: &$0) }
     }
 
@@ -137,14 +144,17 @@ final class RawClient {
         return handle
     }
 
-    func getattr(_ file: NFS3.FileHandle) throws -> NFS3.GetattrResult { try nfs(.getattr, file, as: NFS3.GetattrResult.self) }
+    func getattr(_ file: NFS3.FileHandle) throws -> NFS3.GetattrResult {
+        try nfs(.getattr, file, as: NFS3.GetattrResult.self)
+    }
 
     func lookup(_ directory: NFS3.FileHandle, _ name: String) throws -> NFS3.LookupResult {
         try nfs(.lookup, NFS3.NameArguments(directory: directory, name: Array(name.utf8)), as: NFS3.LookupResult.self)
     }
 
     func create(
-        _ directory: NFS3.FileHandle, _ name: String, _ mode: NFS3.CreateMode = .unchecked(NFS3.SetAttributes(mode: 0o644)),
+        _ directory: NFS3.FileHandle, _ name: String,
+        _ mode: NFS3.CreateMode = .unchecked(NFS3.SetAttributes(mode: 0o644)),
         xid: UInt32? = nil
     ) throws -> NFS3.CreateResult {
         try nfs(
@@ -179,7 +189,8 @@ final class RawClient {
     }
 
     func read(_ file: NFS3.FileHandle, at offset: UInt64 = 0, count: UInt32) throws -> (NFS3.ReadResult, [UInt8]) {
-        try call(.nfs3, 6, { NFS3.RangeArguments(file: file, offset: offset, count: count).encode(into: &$0) }) { reader in
+        try call(.nfs3, 6, { NFS3.RangeArguments(file: file, offset: offset, count: count).encode(into: &$0) }) {
+            reader in
             let result = try NFS3.ReadResult(from: &reader)
             guard case .ok(let head) = result else { return (result, []) }
             let place = try reader.fixedRange(Int(head.dataCount))

@@ -16,7 +16,9 @@ struct TestRandom: RandomNumberGenerator {
     mutating func u32() -> UInt32 { UInt32(truncatingIfNeeded: next()) }
     mutating func flag() -> Bool { next() & 1 == 1 }
     mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) } }
-    mutating func text(_ count: Int) -> String { String((0..<count).map { _ in Character(Unicode.Scalar(UInt8(97 + below(26)))) }) }
+    mutating func text(_ count: Int) -> String {
+        String((0..<count).map { _ in Character(Unicode.Scalar(UInt8(97 + below(26)))) })
+    }
 }
 
 /// The independent oracle: libtirpc's XDR over a piece of memory.
@@ -38,11 +40,29 @@ final class Tirpc {
     }
     var bytes: [UInt8] { [UInt8](UnsafeRawBufferPointer(start: memory, count: Int(ctirpc_getpos(stream)))) }
 
-    func with(_ body: (UnsafeMutablePointer<XDR>) -> Bool) { precondition(body(stream), "libtirpc encodes within its memory") }
-    func u32(_ value: UInt32) { with { var v = value; return ctirpc_uint32($0, &v) } }
-    func u64(_ value: UInt64) { with { var v = value; return ctirpc_uint64($0, &v) } }
-    func bool(_ value: Bool) { with { var v: Int32 = value ? 1 : 0; return ctirpc_bool($0, &v) } }
-    func fixed(_ value: [UInt8]) { with { var v = value; return ctirpc_fixed($0, &v, UInt32(value.count)) } }
+    func with(_ body: (UnsafeMutablePointer<XDR>) -> Bool) {
+        precondition(body(stream), "libtirpc encodes within its memory")
+    }
+    func u32(_ value: UInt32) {
+        with {
+            var v = value; return ctirpc_uint32($0, &v)
+        }
+    }
+    func u64(_ value: UInt64) {
+        with {
+            var v = value; return ctirpc_uint64($0, &v)
+        }
+    }
+    func bool(_ value: Bool) {
+        with {
+            var v: Int32 = value ? 1 : 0; return ctirpc_bool($0, &v)
+        }
+    }
+    func fixed(_ value: [UInt8]) {
+        with {
+            var v = value; return ctirpc_fixed($0, &v, UInt32(value.count))
+        }
+    }
     func opaque(_ value: [UInt8]) {
         with { x in
             var v = value.isEmpty ? [0] : value

@@ -51,8 +51,11 @@ private struct FuzzedCall: XDRCodable {
             stamp: random.u32(), machineName: random.bytes(random.below(30)), uid: random.u32(), gid: random.u32(),
             groups: (0..<random.below(17)).map { _ in random.u32() })
         var writer = XDRWriter()
-        RPCCall(xid: TransactionID(random.u32()), program: .nfs3, procedure: 1, credential: random.flag() ? .sys(sys) : .none)
-            .encode(into: &writer)
+        RPCCall(
+            xid: TransactionID(random.u32()), program: .nfs3, procedure: 1,
+            credential: random.flag() ? .sys(sys) : .none
+        )
+        .encode(into: &writer)
         bytes = writer.bytes
     }
     init(from reader: inout XDRReader) throws(XDRError) {
@@ -111,17 +114,22 @@ private struct FuzzedWrite: XDRCodable {
 @Suite(.serialized) struct FuzzTests {
     static let forms = WireForm.all + rpcForms
 
-    @Test("The corpus can be written anew", .enabled(if: ProcessInfo.processInfo.environment["STAVE_REWRITE_CORPUS"] != nil))
+    @Test(
+        "The corpus can be written anew",
+        .enabled(if: ProcessInfo.processInfo.environment["STAVE_REWRITE_CORPUS"] != nil))
     func rewriteCorpus() throws {
         try FileManager.default.createDirectory(at: Corpus.folder, withIntermediateDirectories: true)
         for form in FuzzTests.forms {
             var random = TestRandom(seed: 42)
             let lines = (0..<6).map { _ in hex(form.sample(&random).ours) }.filter { !$0.isEmpty }
-            try (lines.joined(separator: "\n") + "\n").write(to: Corpus.file(form.name), atomically: true, encoding: .utf8)
+            try (lines.joined(separator: "\n") + "\n").write(
+                to: Corpus.file(form.name), atomically: true, encoding: .utf8)
         }
     }
 
-    @Test("No mutation of the corpus crashes a decoder, takes much memory, or is read as what it is not", arguments: forms)
+    @Test(
+        "No mutation of the corpus crashes a decoder, takes much memory, or is read as what it is not", arguments: forms
+    )
     func mutations(form: WireForm) throws {
         let inputs = try Corpus.inputs(form.name)
         #expect(!inputs.isEmpty)

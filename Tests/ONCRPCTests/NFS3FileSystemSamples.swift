@@ -62,7 +62,8 @@ extension WireForm {
                 $0.result(
                     {
                         NFS3.FileSystemUsage(
-                            attributes: $0.post(), totalBytes: $0.next(), freeBytes: $0.next(), availableBytes: $0.next(),
+                            attributes: $0.post(), totalBytes: $0.next(), freeBytes: $0.next(),
+                            availableBytes: $0.next(),
                             totalFiles: $0.next(), freeFiles: $0.next(), availableFiles: $0.next(),
                             invariantSeconds: $0.u32())
                     }, { NFS3.PostAttributes($0.post()) })

@@ -226,7 +226,10 @@ extension WireForm {
             }),
         WireForm(
             "READDIR3args",
-            { NFS3.ReaddirArguments(directory: $0.handle(), cookie: $0.next(), verifier: $0.verifier(), count: $0.u32()) },
+            {
+                NFS3.ReaddirArguments(
+                    directory: $0.handle(), cookie: $0.next(), verifier: $0.verifier(), count: $0.u32())
+            },
             oracle: { v, x in
                 x.handle(v.directory)
                 x.u64(v.cookie)

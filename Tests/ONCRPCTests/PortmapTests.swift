@@ -7,7 +7,8 @@ import Testing
     func mapping(seed: Int) throws {
         var random = TestRandom(seed: UInt64(seed))
         let mapping = Portmap.Mapping(
-            program: RPCProgram(number: random.u32(), version: random.u32()), transport: random.u32(), port: random.u32())
+            program: RPCProgram(number: random.u32(), version: random.u32()), transport: random.u32(),
+            port: random.u32())
         let oracle = Tirpc()
         var parms = pmap(
             pm_prog: UInt(mapping.program.number), pm_vers: UInt(mapping.program.version),
@@ -68,7 +69,9 @@ import Testing
         let address = Rpcbind.UniversalAddress(host: 0x7f00_000b, port: 2049)
         #expect(address.text == "127.0.0.11.8.1")
         #expect(Rpcbind.UniversalAddress("127.0.0.11.8.1") == address)
-        for text in ["", "127.0.0.11.8", "127.0.0.11.8.1.1", "127.0.0.256.8.1", "127.0.0.+1.8.1", "a.0.0.1.8.1", "127..0.1.8.1"] {
+        for text in [
+            "", "127.0.0.11.8", "127.0.0.11.8.1.1", "127.0.0.256.8.1", "127.0.0.+1.8.1", "a.0.0.1.8.1", "127..0.1.8.1",
+        ] {
             #expect(Rpcbind.UniversalAddress(text) == nil, "\(text)")
         }
     }

@@ -71,7 +71,8 @@ private let someone = AuthSys(stamp: 3, machineName: Array("host".utf8), uid: 10
         var bytes = encodedCall(call(.none))
         bytes[11] = 3
         #expect(
-            try reading(bytes) { try RPCCall.decode(&$0) } == .rejected(TransactionID(7), .rpcMismatch(low: 2, high: 2)))
+            try reading(bytes) { try RPCCall.decode(&$0) } == .rejected(TransactionID(7), .rpcMismatch(low: 2, high: 2))
+        )
     }
 
     @Test("A reply in place of a call is refused")
@@ -83,7 +84,9 @@ private let someone = AuthSys(stamp: 3, machineName: Array("host".utf8), uid: 10
 
     @Test(
         "A flavor that is not taken is answered by its kind of AUTH_ERROR",
-        arguments: [(UInt8(2), RPCAuthFailure.rejectedCredential), (3, .badCredential), (6, .tooWeak), (77, .badCredential)])
+        arguments: [
+            (UInt8(2), RPCAuthFailure.rejectedCredential), (3, .badCredential), (6, .tooWeak), (77, .badCredential),
+        ])
     func flavors(flavor: UInt8, failure: RPCAuthFailure) throws {
         var bytes = encodedCall(call(.none))
         bytes[27] = flavor

@@ -57,7 +57,8 @@ struct ClientNetwork: Hashable, Sendable {
         let width = address.isV4 ? 32 : 128
         var length = width
         if parts.count == 2 {
-            guard parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let n = Int(parts[1]), (0...width).contains(n)
+            guard parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let n = Int(parts[1]),
+                (0...width).contains(n)
             else { return nil }
             length = n
         }

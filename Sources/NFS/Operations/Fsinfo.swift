@@ -16,7 +16,8 @@ func fsinfoOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError
                 call.answer(
                     NFS3.FsinfoResult.ok(
                         NFS3.FileSystemInfo(
-                            attributes: NFS3.Attributes(inode.attributes), readMaximum: transfer, readPreferred: transfer,
+                            attributes: NFS3.Attributes(inode.attributes), readMaximum: transfer,
+                            readPreferred: transfer,
                             readMultiple: block, writeMaximum: transfer, writePreferred: transfer, writeMultiple: block,
                             directoryPreferred: UInt32(NFSLimits.directoryBytes), fileMaximum: Geometry.maximumFileSize,
                             timeDelta: NFS3.Time(seconds: 0, nanoseconds: 1),

@@ -27,7 +27,11 @@ struct DirectoryRoom {
     }
 
     /// The entries that are worth asking for, at least one.
-    var limit: Int { min(max(bytes / (NFS3.DirectoryEntry.encodedBytes(nameCount: 1) + entryRest), 1), NFSLimits.directoryEntries - taken) }
+    var limit: Int {
+        min(
+            max(bytes / (NFS3.DirectoryEntry.encodedBytes(nameCount: 1) + entryRest), 1),
+            NFSLimits.directoryEntries - taken)
+    }
 
     /// Takes an entry's place; false when it does not fit.
     mutating func take(nameCount: Int) -> Bool {

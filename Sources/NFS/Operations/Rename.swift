@@ -20,7 +20,8 @@ func renameOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError
                     // Within one directory there is one change, which both sides tell.
                     let first = NFS3.CacheData(result.directory)
                     let second = result.secondDirectory.map { NFS3.CacheData($0) }
-                    let both = NFS3.Renamed(from: first, to: second ?? (from.file == to.file ? first : NFS3.CacheData()))
+                    let both = NFS3.Renamed(
+                        from: first, to: second ?? (from.file == to.file ? first : NFS3.CacheData()))
                     if let failure = result.failure {
                         call.answer(NFS3.RenameResult.failed(NFS3.Status(failure), both))
                     } else {

@@ -89,7 +89,8 @@ final class PortmapDatagramHandler: ChannelInboundHandler {
             })
         else { return }
         let out = context.channel.allocator.buffer(bytes: reply)
-        context.write(wrapOutboundOut(AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: out)), promise: nil)
+        context.write(
+            wrapOutboundOut(AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: out)), promise: nil)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) { context.flush() }

@@ -34,7 +34,8 @@ struct PortmapResponder: Sendable {
         let own: [Registration] = (2...4).reversed().flatMap { (version: UInt32) in
             [Portmap.TransportProtocol.tcp, .udp].map {
                 Registration(
-                    program: RPCProgram(number: RPCProgram.portmapNumber, version: version), port: ownPort, transport: $0)
+                    program: RPCProgram(number: RPCProgram.portmapNumber, version: version), port: ownPort,
+                    transport: $0)
             }
         }
         registrations =
@@ -153,7 +154,8 @@ struct PortmapResponder: Sendable {
         let candidates = registrations.filter {
             $0.program.number == asked.program.number && netID($0.transport) == wanted
         }
-        let match = candidates.first { $0.program.version == asked.program.version } ?? (exactly ? nil : candidates.first)
+        let match =
+            candidates.first { $0.program.version == asked.program.version } ?? (exactly ? nil : candidates.first)
         return match.map { text($0.port) } ?? ""
     }
 

@@ -27,6 +27,7 @@ final class PortmapService {
     private var isChecking = false
     private var isStopped = false
     private var lastComplaint: String?
+    private var registered: () -> Void = {}
 
     init(mode: NFSServerConfiguration.Portmapper, address: String, port: Int, loop: any EventLoop, logger: Logger) {
         self.mode = mode
@@ -46,7 +47,9 @@ final class PortmapService {
         }
     }
 
-    func start() {
+    /// - Parameter registered: called after every look that finds the gateway registered with an rpcbind.
+    func start(_ registered: @escaping () -> Void) {
+        self.registered = registered
         switch mode {
         case .none: return
         case .builtIn, .automatic: break
@@ -58,7 +61,8 @@ final class PortmapService {
         threads.start()
         check()
         let bound = NIOLoopBound(self, eventLoop: loop)
-        checking = loop.scheduleRepeatedTask(initialDelay: .seconds(10), delay: .seconds(10)) { _ in bound.value.check() }
+        checking = loop.scheduleRepeatedTask(initialDelay: .seconds(10), delay: .seconds(10)) { _ in bound.value.check()
+        }
     }
 
     func stop() -> EventLoopFuture<Void> {
@@ -154,7 +158,8 @@ final class PortmapService {
                 return
             }
             means = .builtIn(stream: stream, datagram: datagram)
-            logger.info("the built-in portmapper answers", metadata: ["address": "\(address)", "port": "\(builtInPort ?? 0)"])
+            logger.info(
+                "the built-in portmapper answers", metadata: ["address": "\(address)", "port": "\(builtInPort ?? 0)"])
         case .failure(let error):
             if isStopped { return }
             switch mode {
@@ -174,10 +179,12 @@ final class PortmapService {
             service.isChecking = false
             let lock = (try? result.get()) ?? nil
             if service.isStopped {
+                if let lock { registrar.release(lock) }
                 return
             }
             guard let lock else {
-                return service.complain("\(registrar.runDirectory) cannot be written, so nothing is registered with rpcbind")
+                return service.complain(
+                    "\(registrar.runDirectory) cannot be written, so nothing is registered with rpcbind")
             }
             service.means = .rpcbind(lock: lock)
             service.isChecking = true
@@ -193,10 +200,14 @@ final class PortmapService {
             service.isChecking = false
             if service.isStopped { return }
             switch result {
-            case .success(.registered): service.lastComplaint = nil
+            case .success(.registered):
+                service.lastComplaint = nil
+                service.registered()
             case .success(.registeredNow):
                 service.lastComplaint = nil
-                service.logger.info("NFS and MOUNT are registered with rpcbind", metadata: ["port": "\(registrar.port)"])
+                service.registered()
+                service.logger.info(
+                    "NFS and MOUNT are registered with rpcbind", metadata: ["port": "\(registrar.port)"])
             case .success(.refused), .failure:
                 service.complain(
                     """

@@ -31,7 +31,7 @@ struct RpcbindRegistrar: Sendable {
     /// - Parameter host: IPv4, the first byte in the highest place: where rpcbind is asked.
     func ensure(host: UInt32) -> Outcome {
         let missing = PortmapResponder.services.filter {
-            ctirpc_port(host.bigEndian, $0.number, $0.version) != port
+            registeredPort(of: $0, host: host) != port
         }
         if missing.isEmpty { return .registered }
         for program in missing {
@@ -40,6 +40,11 @@ struct RpcbindRegistrar: Sendable {
             guard ctirpc_register(program.number, program.version, "tcp", port) else { return .refused }
         }
         return .registeredNow
+    }
+
+    /// The port that the portmapper at this address names, 0 for none.
+    func registeredPort(of program: RPCProgram, host: UInt32) -> UInt16 {
+        ctirpc_port(host.bigEndian, program.number, program.version)
     }
 
     /// Takes all registrations back.
@@ -63,9 +68,12 @@ struct RpcbindRegistrar: Sendable {
 
     /// Gives the lock up, and the registrations if nobody else has it.
     func leave(_ descriptor: Int32) {
-        if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { withdraw() }
+        if isLast(descriptor) { withdraw() }
         close(descriptor)
     }
+
+    /// Whether no other gateway of the machine holds the lock; he who asks no longer shares it.
+    func isLast(_ descriptor: Int32) -> Bool { flock(descriptor, LOCK_EX | LOCK_NB) == 0 }
 
     /// Gives the lock up and nothing else, since no rpcbind is there to unregister from.
     func release(_ descriptor: Int32) { close(descriptor) }

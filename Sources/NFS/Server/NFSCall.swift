@@ -74,8 +74,9 @@ final class NFSCall {
             other.record.withUnsafeReadableBytes { b in
                 switch header.credential {
                 case .none: a[start...].isSame(as: b[start...])
-                case .sys: a[start..<32].isSame(as: b[start..<32])
-                    && a[36...].isSame(as: b[36...])
+                case .sys:
+                    a[start..<32].isSame(as: b[start..<32])
+                        && a[36...].isSame(as: b[36...])
                 }
             }
         }
@@ -180,7 +181,8 @@ final class NFSCall {
         let none = NFS3.CacheData()
         switch procedure {
         case .null: return nil
-        case .getattr: return gateway.answer(xid, .success, NFS3.GetattrResult.failed(.jukebox, NFS3.Nothing()), data: nil)
+        case .getattr:
+            return gateway.answer(xid, .success, NFS3.GetattrResult.failed(.jukebox, NFS3.Nothing()), data: nil)
         case .lookup, .access, .readlink, .read, .readdir, .readdirplus, .fsstat, .fsinfo, .pathconf:
             return gateway.answer(
                 xid, .success, NFS3.LookupResult.failed(.jukebox, NFS3.PostAttributes()), data: nil)
@@ -191,7 +193,8 @@ final class NFSCall {
                 xid, .success, NFS3.RenameResult.failed(.jukebox, NFS3.Renamed(from: none, to: none)), data: nil)
         case .link:
             return gateway.answer(
-                xid, .success, NFS3.LinkResult.failed(.jukebox, NFS3.Linked(attributes: nil, directory: none)), data: nil)
+                xid, .success, NFS3.LinkResult.failed(.jukebox, NFS3.Linked(attributes: nil, directory: none)),
+                data: nil)
         }
     }
 
@@ -217,7 +220,9 @@ extension Slice where Base == UnsafeRawBufferPointer {
     fileprivate func isSame(as other: Slice<UnsafeRawBufferPointer>) -> Bool {
         let a = UnsafeRawBufferPointer(rebasing: self)
         let b = UnsafeRawBufferPointer(rebasing: other)
-        guard a.count == b.count, let start = a.baseAddress, let otherStart = b.baseAddress else { return a.count == b.count }
+        guard a.count == b.count, let start = a.baseAddress, let otherStart = b.baseAddress else {
+            return a.count == b.count
+        }
         return memcmp(start, otherStart, a.count) == 0
     }
 }

@@ -65,7 +65,8 @@ final class NFSGateway {
     func joined(_ connection: NFSConnection) -> Bool {
         if connections.count >= NFSLimits.connections {
             guard let idle = connections.values.filter(\.isIdle).min(by: { $0.lastActive < $1.lastActive }) else {
-                complain(about: connection.address, "all \(NFSLimits.connections) connections are busy; one more is refused")
+                complain(
+                    about: connection.address, "all \(NFSLimits.connections) connections are busy; one more is refused")
                 return false
             }
             idle.close(because: "idle while another client needs the place")
@@ -162,7 +163,9 @@ final class NFSGateway {
     }
 
     /// Makes a reply; `result` is used with a success only.
-    func answer(_ xid: TransactionID, _ acceptance: RPCAcceptance, _ result: some XDRCodable, data: ByteBuffer?) -> Answer {
+    func answer(_ xid: TransactionID, _ acceptance: RPCAcceptance, _ result: some XDRCodable, data: ByteBuffer?)
+        -> Answer
+    {
         writer.reset()
         writer.uint32(0)
         RPCReply.accepted(xid, acceptance).encode(into: &writer)

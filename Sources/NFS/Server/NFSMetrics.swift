@@ -20,7 +20,9 @@ final class NFSMetrics {
         self.gateway = gateway
         let dimensions = [("gateway", gateway)]
         latencies = Dispatch.nfs3.operations.map { operation in
-            operation.map { Metrics.Timer(label: "nfs_call_seconds", dimensions: dimensions + [("procedure", $0.name)]) }
+            operation.map {
+                Metrics.Timer(label: "nfs_call_seconds", dimensions: dimensions + [("procedure", $0.name)])
+            }
         }
         mountLatency = Metrics.Timer(label: "nfs_mount_call_seconds", dimensions: dimensions)
         readBytes = Counter(label: "nfs_read_bytes", dimensions: dimensions)

@@ -31,7 +31,8 @@ struct Operation: Sendable {
     let handler: @Sendable (NFSCall, inout XDRReader) throws(XDRError) -> Void
 
     init(
-        _ name: String, _ procedure: UInt32, answerBound: Int, permission: Permission, repetition: Repetition = .harmless,
+        _ name: String, _ procedure: UInt32, answerBound: Int, permission: Permission,
+        repetition: Repetition = .harmless,
         handler: @escaping @Sendable (NFSCall, inout XDRReader) throws(XDRError) -> Void
     ) {
         self.name = name
@@ -73,23 +74,30 @@ enum Dispatch {
         [
             Operation("NULL", 0, answerBound: 64, permission: .none, handler: nullOperation),
             Operation("GETATTR", 1, answerBound: 256, permission: .read, handler: getattrOperation),
-            Operation("SETATTR", 2, answerBound: 256, permission: .write, repetition: .onceOnly, handler: setattrOperation),
+            Operation(
+                "SETATTR", 2, answerBound: 256, permission: .write, repetition: .onceOnly, handler: setattrOperation),
             Operation("LOOKUP", 3, answerBound: 512, permission: .read, handler: lookupOperation),
             Operation("ACCESS", 4, answerBound: 256, permission: .read, handler: accessOperation),
             Operation("READLINK", 5, answerBound: 5120, permission: .read, handler: readlinkOperation),
             Operation("READ", 6, answerBound: 256, permission: .read, handler: readOperation),
             Operation("WRITE", 7, answerBound: 256, permission: .write, handler: writeOperation),
-            Operation("CREATE", 8, answerBound: 512, permission: .write, repetition: .onceOnly, handler: createOperation),
+            Operation(
+                "CREATE", 8, answerBound: 512, permission: .write, repetition: .onceOnly, handler: createOperation),
             Operation("MKDIR", 9, answerBound: 512, permission: .write, repetition: .onceOnly, handler: mkdirOperation),
             Operation(
                 "SYMLINK", 10, answerBound: 512, permission: .write, repetition: .onceOnly, handler: symlinkOperation),
-            Operation("MKNOD", 11, answerBound: 512, permission: .write, repetition: .onceOnly, handler: mknodOperation),
-            Operation("REMOVE", 12, answerBound: 256, permission: .write, repetition: .onceOnly, handler: removeOperation),
-            Operation("RMDIR", 13, answerBound: 256, permission: .write, repetition: .onceOnly, handler: rmdirOperation),
-            Operation("RENAME", 14, answerBound: 512, permission: .write, repetition: .onceOnly, handler: renameOperation),
+            Operation(
+                "MKNOD", 11, answerBound: 512, permission: .write, repetition: .onceOnly, handler: mknodOperation),
+            Operation(
+                "REMOVE", 12, answerBound: 256, permission: .write, repetition: .onceOnly, handler: removeOperation),
+            Operation(
+                "RMDIR", 13, answerBound: 256, permission: .write, repetition: .onceOnly, handler: rmdirOperation),
+            Operation(
+                "RENAME", 14, answerBound: 512, permission: .write, repetition: .onceOnly, handler: renameOperation),
             Operation("LINK", 15, answerBound: 512, permission: .write, repetition: .onceOnly, handler: linkOperation),
             Operation(
-                "READDIR", 16, answerBound: NFSLimits.directoryBytes + 256, permission: .read, handler: readdirOperation),
+                "READDIR", 16, answerBound: NFSLimits.directoryBytes + 256, permission: .read, handler: readdirOperation
+            ),
             Operation(
                 "READDIRPLUS", 17, answerBound: NFSLimits.directoryBytes + 256, permission: .read,
                 handler: readdirplusOperation),

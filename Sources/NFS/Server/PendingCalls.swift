@@ -47,8 +47,9 @@ struct PendingCalls {
             let away = self.key(call, xid: nil)
             if let same = running[away]?.first(where: { $0.isRepeated(by: call, xid: .any) }) { return .joins(same) }
             kept.removeAll { $0.until < now }
-            if let i = kept.firstIndex(where: { $0.call.caller.address == call.caller.address
-                && $0.call.isRepeated(by: call, xid: .any)
+            if let i = kept.firstIndex(where: {
+                $0.call.caller.address == call.caller.address
+                    && $0.call.isRepeated(by: call, xid: .any)
             }) {
                 return .answered(kept.remove(at: i).answer)
             }
@@ -84,7 +85,8 @@ struct PendingCalls {
 
     private func key(_ call: NFSCall, xid: UInt32?) -> Key {
         Key(
-            address: call.caller.address, program: call.header.program.number, procedure: call.header.procedure, xid: xid)
+            address: call.caller.address, program: call.header.program.number, procedure: call.header.procedure,
+            xid: xid)
     }
 
     private mutating func remove(_ call: NFSCall, from key: Key) {
