@@ -6,6 +6,7 @@ public struct FilesetState: Hashable, Sendable {
     /// The meaning of operations that this code gives them.
     public static let semantics: UInt32 = 1
 
+    /// Whose state it is.
     public var fileset: FilesetID
     /// The last entry that is in the rows.
     public var applied = EntryName.zero
@@ -24,6 +25,7 @@ public struct FilesetState: Hashable, Sendable {
 
     private static let format: UInt8 = 1
 
+    /// The form of the record of state, and of the last piece of an export.
     public func encoded() -> [UInt8] {
         var w = WireWriter(capacity: 128)
         w.u8(FilesetState.format)
@@ -40,6 +42,7 @@ public struct FilesetState: Hashable, Sendable {
         return w.bytes
     }
 
+    /// Throws `NamespaceFault.damagedRow` for anything that `encoded` does not give.
     public init(_ bytes: [UInt8]) throws {
         self = try decodeRow(bytes) { r throws(WireError) in try FilesetState(from: &r) }
     }

@@ -131,6 +131,7 @@ public struct NamespaceInstall: Sendable {
 }
 
 extension ExportPiece {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.list(rows) { w, row in
             w.blob(row.key.bytes)
@@ -144,6 +145,7 @@ extension ExportPiece {
         w.optional(state) { w, s in w.blob(s) }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         let most = NamespaceLimits.exportPiece
         rows = try r.list(atMost: most, elementBytes: 13) { r throws(WireError) in

@@ -6,8 +6,10 @@ public struct NamespaceChange: Sendable {
     public var name: EntryName
     /// Fixed by the primary (`NamespaceClock`).
     public var time: Timestamp
+    /// Who sent it and under which number; `.none` for the primary's own operations, whose results are not kept.
     public var session: SessionID
     public var request: RequestNumber
+    /// Of a non-idempotent NFS call.
     public var call: CallIdentity?
     public var entry: NamespaceEntry
 

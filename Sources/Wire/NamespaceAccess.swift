@@ -8,7 +8,9 @@ public enum AccessBit: UInt16, Hashable, Sendable {
 }
 
 extension Credentials {
+    /// uid 0, that is after squashing.
     public var isSuperuser: Bool { uid == 0 }
+    /// By the primary group or a supplementary one.
     public func isMember(of group: UInt32) -> Bool { gid == group || groups.contains(group) }
 }
 

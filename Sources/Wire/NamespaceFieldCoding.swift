@@ -21,12 +21,14 @@ extension WireReader {
 }
 
 extension Credentials {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.u32(uid)
         w.u32(gid)
         w.list(groups) { w, g in w.u32(g) }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         let uid = try r.u32()
         let gid = try r.u32()
@@ -38,8 +40,10 @@ extension Credentials {
 }
 
 extension FileName {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) { w.blob(bytes) }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         guard let name = FileName(try r.blob(atMost: FileName.maximumLength)) else {
             throw WireError("a name that is empty, \".\", \"..\", or has a NUL or a slash in it")
@@ -63,6 +67,7 @@ extension Timestamp {
 }
 
 extension FileAttributes {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.u8(kind.rawValue)
         w.u16(mode)
@@ -80,6 +85,7 @@ extension FileAttributes {
         w.u64(changeCounter)
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         let kind = try r.raw(FileKind.self, "file kind")
         self.init(
@@ -101,23 +107,27 @@ extension WireReader {
 }
 
 extension FileHint {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.layout(layout)
         w.u64(limit)
         w.truncation(truncation)
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         self.init(layout: try r.layout(), limit: try r.u64(), truncation: try r.truncation())
     }
 }
 
 extension Inode {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         attributes.encode(into: &w)
         w.optional(hint) { w, h in h.encode(into: &w) }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         let attributes = try FileAttributes(from: &r)
         let hint = try r.optional { r throws(WireError) in try FileHint(from: &r) }

@@ -23,12 +23,14 @@ private enum OperationCode: UInt8 {
 }
 
 extension NamespaceEntry {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.u32(semantics)
         credentials.encode(into: &w)
         operation.encode(into: &w)
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         self.init(
             semantics: try r.u32(), credentials: try Credentials(from: &r), operation: try NamespaceOperation(from: &r))
@@ -36,6 +38,7 @@ extension NamespaceEntry {
 }
 
 extension NamespaceOperation {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         func code(_ c: OperationCode) { w.u8(c.rawValue) }
         func inode(_ i: InodeNumber) { w.u64(i.rawValue) }
@@ -119,6 +122,7 @@ extension NamespaceOperation {
         }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         switch try r.raw(OperationCode.self, "namespace operation") {
         case .create:
@@ -194,6 +198,7 @@ extension TimeChange {
 }
 
 extension AttributeChanges {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.optional(mode) { w, v in w.u16(v) }
         w.optional(uid) { w, v in w.u32(v) }
@@ -203,6 +208,7 @@ extension AttributeChanges {
         w.optional(modificationTime) { w, v in v.encode(into: &w) }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         self.init()
         mode = try r.optional { r throws(WireError) in try WireReader.mode(try r.u16()) }
@@ -227,6 +233,7 @@ private enum NewFileCode: UInt8 {
 }
 
 extension NewFile {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         switch self {
         case .regular(.unchecked): w.u8(NewFileCode.unchecked.rawValue)
@@ -247,6 +254,7 @@ extension NewFile {
         }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         switch try r.raw(NewFileCode.self, "kind of a new file") {
         case .unchecked: self = .regular(.unchecked)

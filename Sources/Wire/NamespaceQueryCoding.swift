@@ -12,12 +12,14 @@ private enum QueryCode: UInt8 {
 }
 
 extension NamespaceQuestion {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         credentials.encode(into: &w)
         w.u64(session.rawValue)
         query.encode(into: &w)
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         self.init(
             credentials: try Credentials(from: &r), session: SessionID(try r.u64()), query: try NamespaceQuery(from: &r)
@@ -26,6 +28,7 @@ extension NamespaceQuestion {
 }
 
 extension NamespaceQuery {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         func code(_ c: QueryCode) { w.u8(c.rawValue) }
         switch self {
@@ -60,6 +63,7 @@ extension NamespaceQuery {
         }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         switch try r.raw(QueryCode.self, "namespace query") {
         case .lookup: self = .lookup(directory: try InodeNumber(from: &r), name: try FileName(from: &r))
@@ -100,6 +104,7 @@ private enum AnswerCode: UInt8 {
 }
 
 extension NamespaceAnswer {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         func code(_ c: AnswerCode) { w.u8(c.rawValue) }
         switch self {
@@ -136,6 +141,7 @@ extension NamespaceAnswer {
         }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         switch try r.raw(AnswerCode.self, "namespace answer") {
         case .failed: self = .failed(try r.raw(NamespaceFailure.self, "failure of the namespace"))

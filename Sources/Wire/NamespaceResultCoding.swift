@@ -12,6 +12,7 @@ extension DirectoryChange {
 }
 
 extension NamespaceResult {
+    /// Appends the wire form.
     public func encode(into w: inout WireWriter) {
         w.u8(failure?.rawValue ?? 0)
         w.optional(inode) { w, i in i.encode(into: &w) }
@@ -20,6 +21,7 @@ extension NamespaceResult {
         w.optional(deletion) { w, d in w.rangeDeletion(d) }
     }
 
+    /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
         self.init()
         let code = try r.u8()
