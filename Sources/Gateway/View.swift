@@ -6,12 +6,13 @@ extension GatewayMachine {
         let first = map == nil
         if map.map({ view.map.version >= $0.version }) ?? true { map = view.map }
         sawStamp(view.map.lossNumber)
-        for record in view.data { if let record { adopt(record) } }
-        for record in view.metadata { if let record { adopt(record) } }
+        // Before the records: nothing more goes out under a session that is over.
         if view.session != session {
             if session != nil { endSession() }
             session = view.session
         }
+        for record in view.data { if let record { adopt(record) } }
+        for record in view.metadata { if let record { adopt(record) } }
         if first { timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll) }
         startUnstarted()
     }

@@ -33,6 +33,7 @@ final class Story {
     var failures: [String] = []
     var writeID: UInt64 = 0
     var serial = 0
+    var sessionEnds = 0
     /// Operations that may be removed files: their failures are expected.
     var removed: Set<FileID> = []
 
@@ -51,6 +52,14 @@ final class Story {
             world.run(for: .milliseconds(UInt64(world.random.below(30))))
         }
         world.faults = .none
+        world.run(for: .seconds(1))
+        // A node with a gateway looks after what dead sessions left.
+        let metadata = PGID.metadata(World.fileset)
+        if var record = world.records[metadata] {
+            record.primary = NodeID(1)
+            record.epoch = record.epoch.next
+            world.records[metadata] = record
+        }
         for door in world.gateways { door.show() }
         if !world.run(for: .seconds(60), until: { busy == 0 }) {
             return "\(busy) operations hang: \(world.gateways.map { $0.machine.waits() })"
@@ -95,6 +104,9 @@ final class Story {
         case 84..<88: create()
         case 88..<91: remove(door, file)
         case 91..<94: rename(door, file)
+        case 94 where step % 2 == 0:
+            sessionEnds += 1
+            world.endSession(door)
         default: world.failOver(world.map.placementGroups[world.random.below(world.map.placementGroups.count)])
         }
     }
@@ -103,10 +115,16 @@ final class Story {
         busy -= 1
         if case .failure(let failure) = result {
             if removed.contains(file), failure == .namespace(.stale) { return false }
+            // Its session ended: whether it was executed is unknown for ever.
+            if failure == .unavailable, sessionEnds > 0 { return false }
             failures.append("\(what) of \(file) failed: \(failure)")
             return false
         }
         return true
+    }
+
+    private func wasCutOff(_ result: Result<FileAnswer, FileFailure>) -> Bool {
+        if case .failure(.unavailable) = result { sessionEnds > 0 } else { false }
     }
 
     private func create() {
@@ -115,6 +133,7 @@ final class Story {
         busy += 1
         door().begin(.create(directory: root, name, .regular(.guarded), AttributeChanges())) { [self] result in
             busy -= 1
+            if wasCutOff(result) { return }
             guard case .success(.result(let created)) = result, let inode = created.inode else {
                 return failures.append("a create was executed twice or failed: \(result)")
             }
@@ -131,6 +150,7 @@ final class Story {
         busy += 1
         door.begin(.remove(directory: root, name)) { [self] result in
             busy -= 1
+            if wasCutOff(result) { return }
             guard case .success(.result(let answer)) = result, answer.failure == nil else {
                 return failures.append("a removal was executed twice or failed: \(result)")
             }
@@ -146,6 +166,8 @@ final class Story {
         files.removeAll { $0 == file }
         door.begin(.rename(from: root, name, to: root, new)) { [self] result in
             busy -= 1
+            // Nobody knows its name now.
+            if wasCutOff(result) { return }
             files.append(file)
             guard case .success(.result(let answer)) = result, answer.failure == nil else {
                 return failures.append("a rename was executed twice or failed: \(result)")
@@ -197,6 +219,7 @@ final class Story {
         let changes = AttributeChanges(size: to * UInt64(FakeGroup.unit))
         door.begin(.setAttributes(file, changes, guardTime: nil)) { [self] result in
             busy -= 1
+            if wasCutOff(result) { return }
             guard case .success(.result(let answer)) = result else {
                 return failures.append("a truncation failed: \(result)")
             }

@@ -79,6 +79,10 @@ final class World {
 
     func endSession(_ door: Door) {
         map.sessions.removeAll { $0.id == door.session }
+        // The metadata primary settles for who is gone.
+        if let session = door.session {
+            for inode in namespace.files.keys.sorted() { namespace.files[inode]?.writers[session] = nil }
+        }
         map.version = map.version.next
         door.session = nil
         door.show()
