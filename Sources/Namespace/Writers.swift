@@ -91,8 +91,11 @@ extension NamespaceMachine {
             for registration in page {
                 let inode = InodeNumber(registration.key.number(1))
                 var row = try named(inode, rows)
-                // In the registration's row alone there is no telling when it wrote: overruled ones stay as they were set.
-                let modified = row.writers.first { $0.session == session }?.overruled ?? now
+                guard let writer = row.writers.first(where: { $0.session == session }) else {
+                    throw NamespaceFault.missingRow("the registration of session \(session) in inode \(inode)")
+                }
+                // Nobody can say when it wrote last; what a SETATTR has overruled stays as it was set.
+                let modified = writer.overruled ?? now
                 try endRegistration(of: session, inode, &row, modified: modified, rows)
             }
         }
