@@ -9,20 +9,75 @@ let nio: [Target.Dependency] = [
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let sqlite: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqliteLibrary: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let yaml: Target.Dependency = .product(name: "Yams", package: "Yams")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
 // Floors, from the ground up; a target imports what stands below it only (docs/design.md).
 let package = Package(
     name: "stave",
+    products: [.executable(name: "stave", targets: ["stave"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", exact: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
+        // Floor 0: C
         .target(name: "CSupport"),
+        .systemLibrary(name: "CTirpc", pkgConfig: "libtirpc", providers: [.apt(["libtirpc-dev"])]),
+        // Floor 1: the model and the codecs
         .target(name: "ClusterModel", swiftSettings: strict),
         .target(name: "Wire", dependencies: ["ClusterModel"], swiftSettings: strict),
+        .target(name: "ONCRPC", swiftSettings: strict),
+        // Floor 2: pure machines
+        .target(name: "Replication", dependencies: ["ClusterModel", "Wire"], swiftSettings: strict),
+        .target(name: "Store", dependencies: ["ClusterModel", "Wire"], swiftSettings: strict),
+        .target(name: "Namespace", dependencies: ["ClusterModel", "Wire"], swiftSettings: strict),
+        .target(name: "Gateway", dependencies: ["ClusterModel", "Wire"], swiftSettings: strict),
+        // Floor 3: the outside world
+        .target(
+            name: "DiskIO", dependencies: ["CSupport", "ClusterModel", "Wire", "Namespace", sqliteLibrary], swiftSettings: strict),
         .target(name: "Transport", dependencies: ["Wire", "ClusterModel", log] + nio, swiftSettings: strict),
+        .target(name: "Coordination", dependencies: ["CSupport", "ClusterModel", sqlite], swiftSettings: strict),
+        // Floor 4: the object layer
+        .target(
+            name: "Storage",
+            dependencies: [
+                "Replication", "Store", "Namespace", "DiskIO", "Transport", "Coordination", "ClusterModel", "Wire", "CSupport",
+                log, metrics, deque,
+            ] + nio, swiftSettings: strict),
+        // Floor 5: files
+        .target(
+            name: "Filesystem", dependencies: ["Gateway", "Storage", "ClusterModel", "Wire", log, metrics] + nio,
+            swiftSettings: strict),
+        // Floor 6: doors
+        .target(
+            name: "NFS", dependencies: ["Filesystem", "ONCRPC", "CTirpc", "CSupport", "ClusterModel", "Wire", log, metrics] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "Admin",
+            dependencies: ["Filesystem", "Storage", "CSupport", "ClusterModel", "Wire", log, metrics, histogram] + nio,
+            swiftSettings: strict),
+        // Floor 7: a node
+        .target(
+            name: "Node",
+            dependencies: [
+                "Admin", "NFS", "Filesystem", "Storage", "Coordination", "DiskIO", "Transport", "CSupport", "ClusterModel", "Wire", log,
+                metrics, yaml,
+            ] + nio, swiftSettings: strict),
+        // Floor 8: the command line
+        .executableTarget(
+            name: "stave", dependencies: ["Node", "Admin", "CSupport", "ClusterModel", "Wire", log, metrics, arguments],
+            swiftSettings: strict),
+        .testTarget(name: "NodeTests", dependencies: ["Node", "ClusterModel"], swiftSettings: strict),
+        .testTarget(name: "AdminTests", dependencies: ["Admin", "ClusterModel", "Wire", metrics], swiftSettings: strict),
     ]
 )

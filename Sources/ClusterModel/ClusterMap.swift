@@ -127,6 +127,10 @@ public struct Fileset: Hashable, Sendable {
     public var state: State
     /// Where it is joined into the tree: the parent's directory and the name there; nil for the root fileset.
     public var junction: Junction?
+    /// Of its root directory, when that is made.
+    public var rootMode: UInt16 = 0o755
+    public var rootUID: UInt32 = 0
+    public var rootGID: UInt32 = 0
     public init(id: FilesetID, name: String, layout: Layout, state: State, junction: Junction?) {
         self.id = id
         self.name = name

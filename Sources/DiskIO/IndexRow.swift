@@ -41,6 +41,8 @@ public enum ChunkKind: Int64, Hashable, Sendable, CaseIterable {
     case allocation = 0
     /// Reference counts of a run of slots, for snapshots.
     case slotReferences = 1
+    /// Pieces of the tables that the replication protocol keeps of a group.
+    case groupTables = 2
 }
 
 /// Single values of a disk. The index's own format stands apart (`IndexSchema.Format`).

@@ -7,6 +7,10 @@ public final class IndexRows {
     public struct ChangePosition: Hashable, Sendable {
         public var version: EntryName
         public var object: ObjectID
+        public init(version: EntryName, object: ObjectID) {
+            self.version = version
+            self.object = object
+        }
     }
 
     public static let fileName = "index"

@@ -2,6 +2,7 @@ import ClusterModel
 import Coordination
 import Logging
 import NIOCore
+import Replication
 import Transport
 import Wire
 
@@ -20,6 +21,9 @@ public final class ClusterDirectory {
     /// The revision of each record and of the map, for compare-and-set.
     private var mapRevision: KeyVersion
     private var recordRevisions: [PGID: KeyVersion] = [:]
+    private var proposals: [Proposed] = []
+    /// Authenticates file handles.
+    public let handleKey: [UInt8]
     private var watch: Watch?
     private var reading = Reading.idle
     /// Called when the read under way ends; those of `later` when its successor does.
@@ -81,6 +85,10 @@ public final class ClusterDirectory {
             throw .foreign(path: "the coordination store", detail: "\(error)")
         }
         mapRevision = entry.version
+        guard let key = snapshot[ClusterKeys.handleKey]?.value, key.count == 16 else {
+            throw .foreign(path: "the coordination store", detail: "it has no key for file handles")
+        }
+        handleKey = key
         for entry in snapshot.entries { take(entry.key, entry.value, entry.revision) }
     }
 
@@ -175,75 +183,104 @@ public final class ClusterDirectory {
 
     // MARK: - Changing
 
-    /// One group's change, to be made if its record still is of `epoch`.
-    public struct Proposal {
-        public var record: PGRecord
-        /// The primary's old lease, which must have ended; `.none` if the change does not depend on it.
-        public var endedLease: LeaseNumber
-        /// Whether this change raises the cluster's loss number, in the same transaction.
-        public var loss: LossChange
-        public init(record: PGRecord, endedLease: LeaseNumber, loss: LossChange) {
-            self.record = record
-            self.endedLease = endedLease
-            self.loss = loss
+    /// The version of a group's record as last read.
+    public func version(of pg: PGID) -> RecordVersion {
+        if case .changed(let revision)? = recordRevisions[pg] { return RecordVersion(revision.rawValue) }
+        return RecordVersion(0)
+    }
+
+    /// Proposes a change of a record. What comes within 20 ms goes into one transaction; if that fails, by halves. An outcome
+    /// that the store does not tell is told as unknown: the group proposes the same again until it knows (replication.md, 6).
+    func propose(_ proposal: Proposal, done: @escaping (ProposalOutcome) -> Void) {
+        proposals.append(Proposed(proposal: proposal, done: done))
+        guard proposals.count == 1 else { return }
+        loop.assumeIsolated().scheduleTask(in: .milliseconds(20)) { [self] in
+            var batch = proposals[...]
+            proposals = []
+            while !batch.isEmpty {
+                commit(batch.prefix(ClusterDirectory.proposalsPerTransaction))
+                batch = batch.dropFirst(ClusterDirectory.proposalsPerTransaction)
+            }
         }
     }
 
-    public enum LossChange: Sendable {
-        case same
-        case raised
+    private struct Proposed {
+        var proposal: Proposal
+        var done: (ProposalOutcome) -> Void
     }
 
-    public enum ProposalOutcome {
-        /// The record as it is now stored (with the raised loss number, if it was raised).
-        case won(PGRecord)
-        /// The record that stands instead.
-        case lost(PGRecord?)
-        /// Surely not made; it may be proposed again.
-        case refused
-    }
+    /// The store takes 256 comparisons; a proposal has at most two, and the map one.
+    private static let proposalsPerTransaction = 120
 
-    /// Proposes a record whose epoch is one more than that of the record it replaces. Repeats a transaction of unknown
-    /// outcome until it is known (replication.md, 6).
-    public func propose(_ proposal: Proposal, done: @escaping (ProposalOutcome) -> Void) {
-        let pg = proposal.record.pg
-        guard let known = view.record(pg), known.epoch.next == proposal.record.epoch, let revision = recordRevisions[pg]
-        else {
-            done(.lost(view.record(pg)))
-            return
-        }
-        var record = proposal.record
-        var comparisons: [Comparison] = [.version(ClusterKeys.record(pg), revision)]
-        if proposal.endedLease != .none { comparisons.append(.leaseEnded(proposal.endedLease)) }
+    private func commit(_ batch: ArraySlice<Proposed>) {
+        // A raise names the loss number that it starts from; those that start elsewhere cannot win.
+        let present = view.map.lossNumber
+        let late = batch.filter { $0.proposal.raisesLossNumber.map { $0 != present } ?? false }
+        for one in late { lostByMap(one) }
+        let batch = batch.filter { $0.proposal.raisesLossNumber.map { $0 == present } ?? true }
+        guard !batch.isEmpty else { return }
+        var comparisons: [Comparison] = []
         var changes: [Change] = []
-        if case .raised = proposal.loss {
+        for one in batch {
+            let key = ClusterKeys.record(one.proposal.record.pg)
+            comparisons.append(.version(key, .changed(Revision(one.proposal.expected.rawValue))))
+            if let lease = one.proposal.requiresEnded, !comparisons.contains(.leaseEnded(lease)) {
+                comparisons.append(.leaseEnded(lease))
+            }
+            changes.append(.put(key, one.proposal.record.encoded()))
+        }
+        if batch.contains(where: { $0.proposal.raisesLossNumber != nil }) {
             var map = view.map
             map.version = map.version.next
             map.lossNumber = map.lossNumber.next
-            record.lossNumber = map.lossNumber
             comparisons.append(.version(ClusterKeys.map, mapRevision))
-            changes.append(.put(ClusterKeys.map, map.encoded()))
+            changes.insert(.put(ClusterKeys.map, map.encoded()), at: 0)
         }
-        changes.append(.put(ClusterKeys.record(pg), record.encoded()))
-        let transaction = Transaction(comparisons: comparisons, changes: changes)
-        commit(transaction) { outcome in
-            switch outcome {
-            case .won(let revision):
-                self.take(
-                    changes.map { change in
-                        switch change {
-                        case .put(let key, let value): (key, value, revision)
-                        case .delete(let key): (key, nil, revision)
-                        }
-                    })
-                done(.won(record))
-            case .lost(let lost):
-                let entry = lost.current.first { $0.key == ClusterKeys.record(pg) }?.entry
-                self.take(lost.current.compactMap { $0.entry.map { ($0.key, $0.value, $0.revision) } })
-                // A transaction sent again after an unknown outcome finds its own change.
-                if entry?.value == record.encoded() { done(.won(record)) } else { done(.lost(self.view.record(pg))) }
-            case .refused, .unknown: done(.refused)
-            }
+        let box = LoopBound((self, batch, changes), loop: loop)
+        coordinator.commit(Transaction(comparisons: comparisons, changes: changes), on: loop.executor) { outcome in
+            let (directory, batch, changes) = box.value
+            directory.ended(batch, changes, outcome)
+        }
+    }
+
+    private func ended(_ batch: [Proposed], _ changes: [Change], _ outcome: TransactionOutcome) {
+        switch outcome {
+        case .won(let revision):
+            for one in batch { one.done(.won(RecordVersion(revision.rawValue))) }
+            take(
+                changes.map { change in
+                    switch change {
+                    case .put(let key, let value): (key, value, revision)
+                    case .delete(let key): (key, nil, revision)
+                    }
+                })
+        case .lost(let lost):
+            take(lost.current.compactMap { $0.entry.map { ($0.key, $0.value, $0.revision) } })
+            if batch.count == 1 { return self.lost(batch[0], lost) }
+            let middle = batch.count / 2
+            commit(batch[..<middle])
+            commit(batch[middle...])
+        case .unknown: for one in batch { one.done(.unknown) }
+        case .refused: for one in batch { one.done(.refused) }
+        }
+    }
+
+    private func lost(_ one: Proposed, _ lost: LostTransaction) {
+        let key = ClusterKeys.record(one.proposal.record.pg)
+        guard let entry = lost.current.first(where: { $0.key == key })?.entry,
+            let record = try? PGRecord(decoding: entry.value)
+        else { return one.done(.refused) }
+        // A transaction that was sent again after an unknown outcome finds its own change.
+        if record == one.proposal.record { return one.done(.won(RecordVersion(entry.revision.rawValue))) }
+        one.done(.lost(record, RecordVersion(entry.revision.rawValue)))
+    }
+
+    /// The map has moved on since the proposal was made: it cannot win as it is.
+    private func lostByMap(_ one: Proposed) {
+        barrier { [self] in
+            let pg = one.proposal.record.pg
+            guard let record = view.record(pg) else { return one.done(.refused) }
+            one.done(.lost(record, version(of: pg)))
         }
     }
 

@@ -49,6 +49,36 @@ extension Store {
         enqueue(record)
     }
 
+    /// Forgets the group's log, for one that learns anew: what was not decided is dropped, what was applied stays, and the
+    /// next entry follows `name`, which may be earlier than what was here. In order with the group's other records.
+    public func restart(_ pg: PGID, after name: EntryName) {
+        guard phase == .running else { return }
+        let group = group(pg)
+        let record = LogRecord(group: group, body: .restart(after: name), payload: nil, token: nil)
+        while let last = group.tail.last {
+            last.isDead = true
+            record.victims.append(group.tail.removeLast())
+        }
+        while group.undurable.first != nil { _ = group.undurable.removeFirst() }
+        // What is still to become stable is not of the new log.
+        var unnamed = Queue<Group.Unstable>()
+        while var item = group.unstable.first {
+            _ = group.unstable.removeFirst()
+            item.name = nil
+            unnamed.append(item)
+        }
+        group.unstable = unnamed
+        group.row.decided = name
+        group.row.applied = name
+        group.lastName = name
+        group.appendedThrough = name
+        group.lastAppendedNotice = name
+        group.stableThrough = name
+        group.stableWanted = name
+        group.isDirty = true
+        enqueue(record)
+    }
+
     /// Replaces the group's opaque state, at most 40 KiB; notice `durable`. In order with the group's entries.
     public func writeState(_ pg: PGID, _ bytes: [UInt8], token: StoreToken) {
         guard phase == .running else { return }
@@ -162,7 +192,7 @@ extension Store {
                 release(record)
                 if let payload = record.payload { effects.append(.dropPayload(payload)) }
             } else {
-                ready.append(record)
+                if record.token == Store.checkpointToken { urgent.append(record) } else { ready.append(record) }
             }
         }
     }
@@ -280,9 +310,9 @@ extension Store {
         let group = record.group
         group.isDirty = true
         switch record.body {
-        case .entry, .boot, .clean: break
+        case .entry, .boot, .clean, .decided: break
         case .state(let bytes): group.row.state = bytes
-        case .cut:
+        case .cut, .restart:
             for victim in record.victims where victim.isWritten { release(victim) }
             record.victims = []
         case .install(let piece): applyPiece(piece, record)

@@ -3,7 +3,8 @@ import Wire
 
 /// Carries what is applied to the slots and the index, as of one position P, while appends and reads go on.
 ///
-/// Order, each step after the one before has returned: the log is stable through P; small content is copied from the log to
+/// Order, each step after the one before has returned: the log is stable through P, and that what was applied is decided is
+/// in it (else a replay would take it for undecided, and the old content is no longer there); small content is copied from the log to
 /// its slots, in object order; the data file is synced, and a mark says so; rows, the allocation map and usage are committed
 /// in transactions that are each consistent, groups and P last; the index is made durable; only then are slots that it does
 /// not name any more freed, and the log before P is recycled.
@@ -14,6 +15,7 @@ struct CheckpointState {
         case copying
         case waitingForCopy
         case syncingData
+        case waitingForTables
         case committing
         case waitingForCommit
         case syncingRows
@@ -30,6 +32,10 @@ struct CheckpointState {
     }
 
     var phase = Phase.idle
+    /// The protocol's tables of the groups, as of an entry that is not before what the checkpoint lets the log forget.
+    var tables: [(PGID, [UInt8])] = []
+    /// Who waits until so many checkpoints have been completed.
+    var waiters: [(target: Int, token: StoreToken)] = []
     var position = LogPosition.zero
     var replayFrom = LogPosition.zero
     var rows: [HotRow] = []
@@ -44,6 +50,8 @@ struct CheckpointState {
     /// Groups whose usage changed in the transaction being built.
     var touched: [Group] = []
     var isRequested = false
+    /// That the frozen changes are decided is stable in the log.
+    var isDecidedStable = false
     /// Completed since the store was opened.
     var completed = 0
 
@@ -104,7 +112,7 @@ extension Store {
                 guard phase != .beginning, checkpoint.isRequested || isCheckpointUrgent else { return }
                 freeze()
             case .syncingLog:
-                guard log.stable >= checkpoint.position else {
+                guard log.stable >= checkpoint.position, checkpoint.isDecidedStable else {
                     sync.wanted = max(sync.wanted, checkpoint.position)
                     pumpSync()
                     return
@@ -114,14 +122,14 @@ extension Store {
                 // A flush goes first: its sync would wait for all pages that the copying dirties.
                 if sync.phase == .data { return }
                 if !copyBatch() { beginDataSync() }
-            case .waitingForCopy, .waitingForCommit, .syncingRows: return
+            case .waitingForCopy, .waitingForTables, .waitingForCommit, .syncingRows: return
             case .syncingData:
                 guard sync.dataEnded >= checkpoint.dataTarget else {
                     pumpSync()
                     return
                 }
-                checkpoint.phase = .committing
-                checkpoint.next = 0
+                checkpoint.phase = .waitingForTables
+                notify(.tablesWanted(checkpoint.groups.map(\.pg)))
             case .committing: commitTransaction()
             }
         }
@@ -162,6 +170,28 @@ extension Store {
         checkpoint.nextBlock = 0
         checkpoint.hasCopied = false
         log.bytesSinceCheckpoint = 0
+        checkpoint.isDecidedStable = false
+        let decided = checkpoint.groups.map { ($0.pg, $0.row.decided) }
+        enqueue(LogRecord(group: controlGroup, body: .decided(decided), payload: nil, token: Store.checkpointToken))
+        flushLog()
+    }
+
+    /// The answer to `tablesWanted`: what the protocol keeps of each group beside its log, now. Groups without tables are left
+    /// out.
+    public func giveTables(_ tables: [(PGID, [UInt8])]) {
+        guard checkpoint.phase == .waitingForTables, phase != .failed else { return }
+        checkpoint.tables = tables
+        checkpoint.phase = .committing
+        checkpoint.next = 0
+        pump()
+    }
+
+    /// Everything of the group that was written before this call becomes durable with its tables; notice `durable`.
+    public func checkpointGroup(_ pg: PGID, token: StoreToken) {
+        guard phase == .running else { return }
+        group(pg).isDirty = true
+        checkpoint.waiters.append((checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2), token))
+        requestCheckpoint()
     }
 
     // MARK: Content
@@ -256,6 +286,8 @@ extension Store {
         }
         checkpoint.touched = []
         if isLast {
+            for (pg, bytes) in checkpoint.tables { writes.append(.putTables(pg, bytes)) }
+            checkpoint.tables = []
             let meta = MetaRow(
                 position: checkpoint.position, replayFrom: checkpoint.replayFrom, stable: log.stable, boot: boot)
             writes.append(.putMeta(meta.encoded(crc: crc)))
@@ -347,6 +379,8 @@ extension Store {
         }
         checkpoint.phase = .idle
         checkpoint.completed += 1
+        for waiter in checkpoint.waiters where waiter.target <= checkpoint.completed { notify(.durable(waiter.token)) }
+        checkpoint.waiters.removeAll { $0.target <= checkpoint.completed }
         lastCheckpoint = now
         trimLog(to: checkpoint.replayFrom)
         releaseRead()

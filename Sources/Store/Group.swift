@@ -25,8 +25,19 @@ final class LogRecord {
     var payloadPosition = LogPosition.zero
     /// Of its batch.
     var position = LogPosition.zero
-    /// Of a cut: what it cut off.
+    /// Of a cut or restart: what it cut off.
     var victims: [LogRecord] = []
+    /// What recovery does with an entry.
+    var replayRule = ReplayRule.byName
+
+    enum ReplayRule {
+        /// It is applied if it is decided and later than what the index holds.
+        case byName
+        /// It was decided in a log that was then restarted: applied, whatever its name.
+        case apply
+        /// The index holds it, or what replaced it.
+        case skip
+    }
 
     init(group: Group, body: RecordBody, payload: PayloadHandle?, token: StoreToken?) {
         self.group = group
@@ -48,7 +59,7 @@ final class LogRecord {
             case .empty, .zero, .restate, .namespace, .scrubMark: nil
             }
         case .install(let p): ContentShape(object: p.object, blocks: p.blocks, states: p.states)
-        case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget: nil
+        case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: nil
         }
     }
     var isLarge: Bool { content?.hasLargePart ?? false }
@@ -221,6 +232,8 @@ final class Group {
     var undurable = Queue<LogRecord>()
     /// Records in the log that are not stable, in order.
     var unstable = Queue<Unstable>()
+    /// The protocol's tables as they were when the disk was opened; for the recovery report only.
+    var tables: [UInt8]?
     /// The last entry that a stable one was asked for.
     var stableWanted = EntryName.zero
     /// The last entry's name, logged or on its way.

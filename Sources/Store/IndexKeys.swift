@@ -54,6 +54,8 @@ public enum IndexWrite: Hashable, Sendable {
     case deleteObject(ObjectID)
     case putGroup(PGID, [UInt8])
     case deleteGroup(PGID)
+    /// The protocol's tables of a group. The one value that may be longer than 64 KiB.
+    case putTables(PGID, [UInt8])
     /// A piece of the allocation map: bits of `StoreLimits.slotsPerMapPiece` slots.
     case putMap(piece: Int, [UInt8])
     /// The store's own single row.
@@ -71,7 +73,8 @@ public enum IndexScan: Hashable, Sendable {
 }
 
 public enum IndexScanResult: Sendable {
-    case opening(meta: [UInt8]?, map: [(piece: Int, value: [UInt8])], groups: [(PGID, [UInt8])])
+    case opening(
+        meta: [UInt8]?, map: [(piece: Int, value: [UInt8])], groups: [(PGID, [UInt8])], tables: [(PGID, [UInt8])])
     /// Fewer than asked for means that there are no more.
     case objects([(ObjectID, IndexRecord)])
 }

@@ -43,7 +43,7 @@ extension Store {
     /// Makes batches of all ready records, and one without records if a mark has to be written.
     func flushLog() {
         guard phase != .failed else { return }
-        while !ready.isEmpty || log.slotsSynced > log.markMade {
+        while !ready.isEmpty || !urgent.isEmpty || log.slotsSynced > log.markMade {
             guard makeBatch() else { break }
         }
     }
@@ -59,7 +59,7 @@ extension Store {
         var payloadBytes = 0
         var records: [LogRecord] = []
         var offsets: [Int] = []
-        while let record = ready.first {
+        while let record = urgent.first ?? ready.first {
             let before = metadata.count
             let bytes = logBytes(of: record)
             RecordCoding.encode(
@@ -74,7 +74,7 @@ extension Store {
                 break
             }
             precondition(roundUp(total) <= configuration.segmentSize, "a record is smaller than a log segment")
-            records.append(ready.removeFirst())
+            records.append(urgent.isEmpty ? ready.removeFirst() : urgent.removeFirst())
             offsets.append(payloadBytes)
             payloadBytes += bytes
         }
@@ -144,7 +144,9 @@ extension Store {
     }
 
     private func advanceSegment() -> Bool {
-        guard !log.prepared.isEmpty else {
+        // The last segment that the log may have is for the disk's own records.
+        let isLast = log.prepared.count == 1 && log.preparing == 0 && log.segmentCount >= configuration.maximumSegments
+        guard !log.prepared.isEmpty, !isLast || !urgent.isEmpty else {
             log.needsSegment = true
             prepareSegments()
             return false
@@ -158,9 +160,9 @@ extension Store {
 
     /// Keeps one segment ahead of need, within the log's bound.
     func prepareSegments() {
-        guard phase != .failed, log.prepared.isEmpty, log.preparing == 0,
-            log.segmentCount < configuration.maximumSegments
-        else { return }
+        // A disk that was killed many times in a row must still begin, and a full log must still end a checkpoint.
+        let limit = phase == .beginning || !urgent.isEmpty ? Int.max : configuration.maximumSegments
+        guard phase != .failed, log.prepared.isEmpty, log.preparing == 0, log.segmentCount < limit else { return }
         prepare(.new)
     }
 
@@ -237,7 +239,7 @@ extension Store {
             if record.isDead { break }
             group.appendedThrough = max(group.appendedThrough, entry.name)
             wanted = entry.durability == .stable || entry.name <= group.stableWanted
-        case .state, .cut, .install, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget:
+        case .state, .cut, .install, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart:
             // An installed piece is made stable with the promotion (replication.md, 15), not one by one.
             wanted = record.token != nil
             finish(record)

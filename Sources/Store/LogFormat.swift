@@ -103,6 +103,8 @@ enum RecordKind: UInt8 {
     case boot = 10
     case clean = 11
     case forget = 12
+    case decided = 13
+    case restart = 14
 }
 
 /// A record's content beside its group. Slots are local: replicas do not compare them.
@@ -123,6 +125,10 @@ enum RecordBody {
     case clean
     /// Tombstones up to this name are forgotten.
     case forget(through: EntryName)
+    /// What each group knew to be decided when a checkpoint began: its changes must not be taken for undecided any more.
+    case decided([(PGID, EntryName)])
+    /// A learner's log begins anew: what was there is forgotten, the next entry follows this one.
+    case restart(after: EntryName)
 
     var kind: RecordKind {
         switch self {
@@ -138,6 +144,8 @@ enum RecordBody {
         case .boot: .boot
         case .clean: .clean
         case .forget: .forget
+        case .decided: .decided
+        case .restart: .restart
         }
     }
 }
@@ -178,7 +186,7 @@ enum RecordCoding {
         case .state(let bytes):
             w.put(UInt32(bytes.count))
             w.append(contentsOf: bytes)
-        case .cut(let after): w.put(after)
+        case .cut(let after), .restart(let after): w.put(after)
         case .install(let piece):
             w.put(piece.object)
             w.put(UInt16(piece.blocks.first))
@@ -196,6 +204,12 @@ enum RecordCoding {
         case .voids(let list): VoidCoding.encode(list, into: &w)
         case .boot(let id): w.put(id.rawValue)
         case .forget(let through): w.put(through)
+        case .decided(let list):
+            w.put(UInt32(list.count))
+            for (pg, name) in list {
+                w.put(pg.rawValue)
+                w.put(name)
+            }
         }
     }
 
@@ -291,6 +305,7 @@ enum RecordCoding {
             return .entry(e, decided: decided, rule: rule, checksum: try r.u32())
         case .state: return .state(try r.blob(atMost: StoreLimits.groupState))
         case .cut: return .cut(after: try r.name())
+        case .restart: return .restart(after: try r.name())
         case .install:
             let object = try r.object()
             let blocks = BlockRange(first: Int(try r.u16()), count: Int(try r.u16()))
@@ -314,6 +329,10 @@ enum RecordCoding {
         case .boot: return .boot(BootID(try r.u128()))
         case .clean: return .clean
         case .forget: return .forget(through: try r.name())
+        case .decided:
+            var list: [(PGID, EntryName)] = []
+            for _ in 0..<Int(try r.u32()) { list.append((PGID(rawValue: try r.u32()), try r.name())) }
+            return .decided(list)
         }
     }
 

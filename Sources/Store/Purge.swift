@@ -35,8 +35,7 @@ extension Store {
         }
         if purge.current == nil, !purge.queue.isEmpty { begin(purge.queue.removeFirst()) }
         guard let file = purge.current,
-            dirtyRows.count * StoreLimits.rowBytes < configuration.dirtyRowBytes,
-            cachedRows.count * StoreLimits.rowBytes < configuration.rowCacheBytes * 2
+            dirtyRows.count * StoreLimits.rowBytes < configuration.dirtyRowBytes
         else { return }
         purge.isScanning = true
         emit(.scanPurge) {
@@ -85,7 +84,8 @@ extension Store {
         guard let continuation = take(id) else { return }
         do {
             switch (continuation, result) {
-            case (.scanOpening, .opening(let meta, let map, let groups)):
+            case (.scanOpening, .opening(let meta, let map, let groups, let tables)):
+                for (pg, bytes) in tables { group(pg).tables = bytes }
                 try recoveryOpened(meta: meta, map: map, groups: groups)
             case (.scanPurge, .objects(let rows)): purgeScanned(rows)
             case (.scanChanges(let token, let pg, let limit), .objects(let rows)):

@@ -20,6 +20,11 @@ public struct ReadPiece: Hashable, Sendable {
     public var source: ReadSource
     /// `CRC32C.block` of each block; empty for zero and absent ones.
     public var checksums: [UInt32]
+    public init(blocks: BlockRange, source: ReadSource, checksums: [UInt32]) {
+        self.blocks = blocks
+        self.source = source
+        self.checksums = checksums
+    }
 }
 
 public enum ReadSource: Hashable, Sendable {

@@ -27,6 +27,10 @@ public struct RecoveredGroup: Sendable {
     public var logEnd: EntryName
     /// Entries after the decided ones, in order: not applied.
     public var undecided: [Entry]
+    /// Decided entries that the log still holds, in order, without their payloads: request windows are made from them.
+    public var decided: [Entry]
+    /// The protocol's tables as of the last checkpoint that gave any.
+    public var tables: [UInt8]?
     /// Of a metadata group: decided entries that its database may lack, in order.
     public var reapply: [Entry]
     /// Names that the log still holds, in order, for finding the fork point; older ones are decided.

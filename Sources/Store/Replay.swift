@@ -11,6 +11,7 @@ extension Store {
     func decideRecords() {
         guard let recovery else { return }
         var entries: [PGID: [LogRecord]] = [:]
+        let position = recovery.meta?.position ?? .zero
         for record in recovery.records {
             let group = record.group
             if case .clean = record.body { recovery.closing = .clean } else { recovery.closing = .abrupt }
@@ -23,7 +24,26 @@ extension Store {
                 while let last = entries[group.pg]?.last, let n = last.name, n > after {
                     last.isDead = true
                     entries[group.pg]?.removeLast()
+                    // Slots of what was cut off before the checkpoint were freed by it, and may have been given again.
+                    if record.position >= position { recovery.dead.append(last) }
                 }
+            case .restart(let after):
+                let isCovered = record.position < position
+                for entry in entries[group.pg] ?? [] {
+                    guard let name = entry.name else { continue }
+                    if isCovered || group.pg.isMetadata {
+                        entry.replayRule = .skip
+                    } else if name > group.row.decided {
+                        entry.isDead = true
+                        recovery.dead.append(entry)
+                    } else {
+                        entry.replayRule = name > group.row.applied ? .apply : .skip
+                    }
+                }
+                entries[group.pg] = []
+                group.row.decided = after
+                group.lastName = after
+                if !isCovered { group.row.applied = after }
             case .state(let bytes): group.row.state = bytes
             case .install(let piece): group.row.decided = max(group.row.decided, piece.asOf)
             case .settle:
@@ -37,6 +57,11 @@ extension Store {
             case .corrupt: group.row.isCorrupt = true
             case .boot(let id): recovery.lastBoot = id
             case .forget(let through): group.row.tombstoneFloor = max(group.row.tombstoneFloor, through)
+            case .decided(let list):
+                for (pg, name) in list {
+                    let other = self.group(pg)
+                    other.row.decided = max(other.row.decided, name)
+                }
             case .deleteObject, .installCut, .clean: break
             }
         }
@@ -50,16 +75,19 @@ extension Store {
                 if recovery.voidNames.contains(where: { $0.0 == group.pg && $0.1 == name }) { record.isVoid = true }
             }
         }
-        let position = recovery.meta?.position ?? .zero
         for record in recovery.records {
             switch record.body {
             case .entry(let entry, _, _, _):
-                if record.isDead { recovery.dead.append(record) } else if entry.name > record.group.row.applied || record.group.pg.isMetadata {
-                    recovery.replay.append(record)
+                if record.isDead { continue }
+                switch record.replayRule {
+                case .byName:
+                    if entry.name > record.group.row.applied || record.group.pg.isMetadata { recovery.replay.append(record) }
+                case .apply: recovery.replay.append(record)
+                case .skip: break
                 }
             case .install, .deleteObject, .installCut:
                 if record.position >= position { recovery.replay.append(record) }
-            case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget: break
+            case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: break
             }
         }
         findSuspects()
@@ -76,7 +104,7 @@ extension Store {
 
     private func isDecided(_ record: LogRecord) -> Bool {
         guard let name = record.name else { return true }
-        return name <= record.group.row.decided
+        return record.replayRule == .apply || name <= record.group.row.decided
     }
 
     // MARK: Void records
@@ -235,6 +263,11 @@ extension Store {
                 finish(record)
                 continue
             }
+            if record.replayRule == .apply {
+                apply(record)
+                group.isDirty = true
+                continue
+            }
             if group.pg.isMetadata {
                 if name <= group.row.applied { continue }
                 if name <= group.row.decided { group.undurable.append(record) } else { group.tail.append(record) }
@@ -284,12 +317,20 @@ extension Store {
         log.unsynced = log.active
         // The next batch goes to a fresh segment: behind the end may lie batches that were lost with their forerunners.
         log.mustAdvance = true
+        var decided: [PGID: [Entry]] = [:]
+        for record in recovery.records where !record.isDead && record.replayRule == .byName {
+            if var entry = record.entry, entry.name <= record.group.row.decided {
+                entry.payload = nil
+                decided[record.group.pg, default: []].append(entry)
+            }
+        }
+        for group in orderedGroups { decided[group.pg]?.sort { $0.name < $1.name } }
         let report = RecoveryReport(
             lastBoot: recovery.lastBoot, closing: recovery.closing,
             groups: orderedGroups.map { group in
                 RecoveredGroup(
                     pg: group.pg, state: group.row.state, decidedThrough: group.row.decided, logEnd: group.lastName,
-                    undecided: entries(group.tail), reapply: entries(group.undurable),
+                    undecided: entries(group.tail), decided: decided[group.pg] ?? [], tables: group.tables, reapply: entries(group.undurable),
                     names: recovery.names[group.pg] ?? [], voids: group.row.voids,
                     health: group.row.isCorrupt ? .corrupt : .whole)
             })
@@ -331,6 +372,7 @@ extension Store {
 
     static let beginToken = StoreToken(.max)
     static let closeToken = StoreToken(.max - 1)
+    static let checkpointToken = StoreToken(.max - 2)
 
     /// Makes everything stable and durable, and leaves the clean mark. Nothing may be appended any more. Notice `closed`.
     public func close() {
@@ -384,6 +426,8 @@ extension Store {
                     group.stableThrough = group.lastName
                     notify(.stable(group.pg, through: group.lastName))
                 }
+            } else if item.token == Store.checkpointToken {
+                checkpoint.isDecidedStable = true
             } else if item.token == Store.closeToken, phase == .closing {
                 phase = .closed
                 notify(.closed)

@@ -26,7 +26,7 @@ extension Store {
         case .install(let p): return (rows(p.object, p.blocks), nil)
         case .deleteObject(let object): return ((0..<Geometry.rowsPerObject).map { ContentKey(object: object, mebibyte: $0) }, nil)
         case .installCut(let cut): return ([], cut.file)
-        case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget: return ([], nil)
+        case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: return ([], nil)
         }
     }
 

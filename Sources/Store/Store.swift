@@ -114,6 +114,8 @@ public final class Store {
     // Log
     var log = LogState()
     var ready = Queue<LogRecord>()
+    /// Of the disk itself: written before the others, so that a checkpoint can end a full log.
+    var urgent = Queue<LogRecord>()
     var inFlight = Queue<Batch>()
 
     struct Batch {

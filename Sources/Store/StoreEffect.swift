@@ -105,6 +105,8 @@ public enum StoreNotice: Sendable {
     case changes(StoreToken, ChangePage)
     /// The disk is clean: all stable, checkpoint durable, clean mark durable. Nothing may be appended any more.
     case closed
+    /// The checkpoint waits for the tables of these groups: `Store.giveTables`.
+    case tablesWanted([PGID])
     /// A block of the log was unreadable when a checkpoint took it to its slot; a replica has it (rule 5).
     case badBlock(PGID, ObjectID, block: Int)
     /// The use of the disk has ended (rule 4).

@@ -42,6 +42,9 @@ extension ClusterMap {
                 $0.file($1.directory)
                 $0.blob($1.name)
             }
+            w.u16(f.rootMode)
+            w.u32(f.rootUID)
+            w.u32(f.rootGID)
         }
         w.u32(lastFileset.rawValue)
         w.list(exports) { w, e in
@@ -102,7 +105,7 @@ extension ClusterMap {
             throw WireError("sessions out of order")
         }
         lastSession = try r.session()
-        filesets = try r.list(atMost: Limits.filesets, elementBytes: 15) { r throws(WireError) in
+        filesets = try r.list(atMost: Limits.filesets, elementBytes: 25) { r throws(WireError) in
             let id = FilesetID(try r.u32())
             let name = try r.string(atMost: Limits.text)
             let layout = try r.layout()
@@ -110,7 +113,11 @@ extension ClusterMap {
             let junction = try r.optional { r throws(WireError) in
                 Junction(directory: try r.file(), name: try r.blob(atMost: FileName.maximumLength))
             }
-            return Fileset(id: id, name: name, layout: layout, state: state, junction: junction)
+            var fileset = Fileset(id: id, name: name, layout: layout, state: state, junction: junction)
+            fileset.rootMode = try r.u16()
+            fileset.rootUID = try r.u32()
+            fileset.rootGID = try r.u32()
+            return fileset
         }
         lastFileset = FilesetID(try r.u32())
         exports = try r.list(atMost: Limits.exports, elementBytes: 34) { r throws(WireError) in

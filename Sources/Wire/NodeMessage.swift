@@ -57,6 +57,20 @@ public struct AdminText: Hashable, Sendable {
     public init(json: [UInt8]) { self.json = json }
 }
 
+/// What a node tells the others about itself.
+public struct NodeStanding: Hashable, Sendable {
+    /// The newest that it knows.
+    public var mapVersion: MapVersion
+    /// Bytes of its disks.
+    public var totalBytes: UInt64
+    public var freeBytes: UInt64
+    public init(mapVersion: MapVersion, totalBytes: UInt64, freeBytes: UInt64) {
+        self.mapVersion = mapVersion
+        self.totalBytes = totalBytes
+        self.freeBytes = freeBytes
+    }
+}
+
 /// Pairs an answer with its question on one connection.
 public struct ExchangeID: Hashable, Sendable {
     public let rawValue: UInt64
@@ -71,8 +85,8 @@ public enum NodeMessage: Hashable, Sendable {
     case flush(ExchangeID, SessionID, MapVersion, [FlushTarget])
     case flushed(ExchangeID, [PGResponse])
     case replica(ReplicaMessage)
-    /// Nothing but a sign of life, with the newest map version that the sender knows.
-    case alive(MapVersion)
+    /// A sign of life, twice a second.
+    case alive(NodeStanding)
     case ask(ExchangeID, AdminText)
     case tell(ExchangeID, AdminText)
 

@@ -79,8 +79,10 @@ extension NodeMessage {
             w.list(responses) { $0.pgResponse($1) }
         case .replica(let message):
             w.replicaMessage(message)
-        case .alive(let version):
-            w.u64(version.rawValue)
+        case .alive(let standing):
+            w.u64(standing.mapVersion.rawValue)
+            w.u64(standing.totalBytes)
+            w.u64(standing.freeBytes)
         case .ask(let id, let text), .tell(let id, let text):
             w.u64(id.rawValue)
             w.blob(text.json)
@@ -125,7 +127,9 @@ extension NodeMessage {
                     try r.pgResponse(PayloadSource(nil))
                 })
         case 6: self = .replica(try r.replicaMessage(source))
-        case 7: self = .alive(MapVersion(try r.u64()))
+        case 7:
+            self = .alive(
+                NodeStanding(mapVersion: MapVersion(try r.u64()), totalBytes: try r.u64(), freeBytes: try r.u64()))
         case 8: self = .ask(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         case 9: self = .tell(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         default: throw WireError("a message of unknown kind \(kind)")

@@ -84,6 +84,10 @@ int cs_inotify_unwatch(int fd, int watch);
 /* CLOCK_BOOTTIME: goes on while the machine sleeps, never steps. */
 int64_t cs_boot_time_ns(void);
 int64_t cs_boot_time_ms(void);
+/* CLOCK_REALTIME in nanoseconds: wall-clock time, which may step. */
+int64_t cs_wall_time_ns(void);
+/* Keeps freed memory of up to a few MiB in the heap: buffers of 1 MiB would else be mapped and cleared at each use. */
+void cs_keep_large_allocations(void);
 /* CPU time of the calling thread in ns. */
 int64_t cs_thread_cpu_ns(void);
 /* The kernel's random id of this boot (/proc/sys/kernel/random/boot_id), 16 bytes in the order of its text. */

@@ -1,0 +1,120 @@
+/// An error that an operator meets: a code, what happened, why, and what to do. `stave explain CODE` prints the page.
+public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible {
+    public enum Code: Int, Sendable, Hashable, CaseIterable {
+        case configuration = 1001
+        case clusterExists = 1002
+        case clusterIncomplete = 1003
+        case clusterAbsent = 1004
+        case nodeUnknown = 1005
+        case nodeFailed = 1006
+        case notHealthy = 1007
+        case nodeNotRunning = 1008
+        case noCluster = 1009
+        case portTaken = 1010
+        case diskFailed = 1011
+        case coordinationFailed = 1012
+        case notFound = 1013
+        case refused = 1014
+        case scrubDiffers = 1015
+        case preflight = 1016
+        case usage = 1017
+
+        /// "ST1003"
+        public var name: String { "ST\(rawValue)" }
+    }
+
+    public var code: Code
+    public var message: String
+
+    public init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { "\(code.name): \(message)\n  next: \(code.page.next)" }
+}
+
+extension OperatorError.Code {
+    /// What `stave explain` tells of a code.
+    public struct Page: Sendable {
+        public var title: String
+        public var cause: String
+        public var next: String
+    }
+
+    public var page: Page {
+        switch self {
+        case .configuration:
+            Page(
+                title: "The configuration file has a fault",
+                cause: "A key is unknown, missing, doubled or has a value outside its range. Nothing was started.",
+                next: "mend the line that the message names; cluster-configs/ has complete examples")
+        case .clusterExists:
+            Page(
+                title: "The cluster exists already", cause: "Its coordination store and its disks are there.",
+                next: "start it with `stave cluster up`, or remove it with `stave cluster wipe`")
+        case .clusterIncomplete:
+            Page(
+                title: "Part of the cluster exists, part is missing",
+                cause: "A disk is not mounted, a folder was moved, or an earlier creation was interrupted. A cluster is "
+                    + "never created over anything that exists, and an empty folder is never taken for a disk.",
+                next: "bring back what is missing (mount it, move it back); if nothing of it is wanted, `stave cluster wipe`")
+        case .clusterAbsent:
+            Page(
+                title: "The cluster was never created", cause: "There is neither a coordination store nor a disk of it.",
+                next: "create and start it with `stave cluster up CONFIG` (or tools/up)")
+        case .nodeUnknown:
+            Page(
+                title: "There is no such node", cause: "The configuration names no node with this id.",
+                next: "look at the ids with `stave node list`")
+        case .nodeFailed:
+            Page(
+                title: "A node ended while it was starting", cause: "The end of its log tells why.",
+                next: "read the log that the message names; `stave preflight` checks the machine")
+        case .notHealthy:
+            Page(
+                title: "The cluster did not become healthy in time",
+                cause: "Some placement group does not serve: a node is missing, or it waits for another.",
+                next: "`stave why` names what waits for what; the nodes' logs are under the data folder")
+        case .nodeNotRunning:
+            Page(
+                title: "The node does not answer", cause: "Its process is not running, is stopped, or is still starting.",
+                next: "`stave cluster up CONFIG` starts what is not running")
+        case .noCluster:
+            Page(
+                title: "No cluster was named and none was started here last",
+                cause: "Commands find the cluster that was last started with tools/up or `stave cluster up` by this user.",
+                next: "start one, or name it with --config FILE")
+        case .portTaken:
+            Page(
+                title: "A port is taken", cause: "Another server listens at the node's address.",
+                next: "find it with `ss -ltnp`, stop it, or set limits.nfsPort / limits.portmapPort in the configuration")
+        case .diskFailed:
+            Page(
+                title: "A disk cannot be used",
+                cause: "A write, a sync or its database failed, another process holds it, or it is no disk of this cluster. "
+                    + "A disk whose sync failed is never used again by the same process: the kernel tells of a failure once.",
+                next: "the message names the file and the system's error; mend it and restart the node")
+        case .coordinationFailed:
+            Page(
+                title: "The coordination store failed", cause: "The file with map and records cannot be opened or written.",
+                next: "check the path and the disk that the message names; nothing is lost by waiting")
+        case .notFound:
+            Page(title: "There is no such thing", cause: "The path or name does not exist.", next: "list with `stave fs ls` or the list command of its kind")
+        case .refused:
+            Page(
+                title: "The cluster refused the operation", cause: "The message says why.",
+                next: "change what the message names and try again")
+        case .scrubDiffers:
+            Page(
+                title: "Replicas do not agree", cause: "A copy differs from the others or does not match its checksums.",
+                next: "the report names group, object and disks; a bad disk should be replaced")
+        case .preflight:
+            Page(
+                title: "The machine is not ready", cause: "A check of `stave preflight` failed.",
+                next: "each failed check is printed with its fix")
+        case .usage:
+            Page(title: "The command's words are off", cause: "An argument is missing or wrong.", next: "see --help")
+        }
+    }
+}

@@ -1,0 +1,364 @@
+import CSupport
+import ClusterModel
+import DiskIO
+import Logging
+import NIOCore
+import Replication
+import Store
+import Transport
+import Wire
+
+/// One disk in production: its store machine with the executor of its effects, and what the replicas on it wait for. Used on
+/// its loop only.
+final class DiskHost {
+    let id: DiskID
+    let path: String
+    private let store: Store
+    private let executor: DiskExecutor
+    private let payloads: PayloadTable
+    private let threads: DiskThreads
+    private let namespaces: NamespaceHosts
+    let boot: BootID
+    private var isSettling = false
+    private let health: DiskHealth
+    private let logger: Logger
+    weak var node: StorageNode?
+
+    private var replicas: [PGID: Replica] = [:]
+    private var recovered: [RecoveredOnDisk] = []
+    private var tokens: [StoreToken: (Notice) -> Void] = [:]
+    private var lastToken: UInt64 = 0
+    private var closed: (() -> Void)?
+    private var opened: ((Result<DiskHost, StoreFailure>) -> Void)?
+    private(set) var failure: String?
+
+    /// What answers a call that has a token.
+    enum Notice {
+        case durable
+        case readAgain
+        case changes(ChangePage)
+    }
+
+    var metrics: DiskMetrics { executor.metrics }
+    var space: StoreSpace { store.space }
+    var waitingFor: String? { failure ?? store.waitingFor }
+
+    func add(_ replica: Replica) { replicas[replica.pg] = replica }
+    var ownReplicas: Dictionary<PGID, Replica>.Values { replicas.values }
+
+    // MARK: - The log
+
+    func append(_ pg: PGID, _ entry: Entry, _ durability: Durability) {
+        var checksum: UInt32 = 0
+        if let payload = entry.payload {
+            payloads.keep(payload)
+            if case .namespace = entry.body, let bytes = payloads.bytes(of: payload) {
+                checksum = bytes.withUnsafeReadableBytes { CRC32C.hardware.checksum($0) }
+            }
+        }
+        store.append(pg, entry, checksum: checksum)
+        if durability == .stable { store.requestStable(pg, through: entry.name) }
+    }
+
+    func requestStable(_ pg: PGID, through name: EntryName) { store.requestStable(pg, through: name) }
+    func decide(_ pg: PGID, through name: EntryName) { store.decide(pg, through: name) }
+    func appliedThrough(_ pg: PGID) -> EntryName { store.appliedThrough(pg) }
+
+    func cut(_ pg: PGID, after name: EntryName, done: @escaping () -> Void) {
+        store.cut(pg, after: name, token: token { _ in done() })
+    }
+
+    func restart(_ pg: PGID, after name: EntryName) { store.restart(pg, after: name) }
+
+    func writeState(_ pg: PGID, state: [UInt8], tables: [UInt8]?, done: @escaping () -> Void) {
+        // Tables become durable with the next checkpoint, and a learner's before it is complete (`syncAll`): until then its
+        // mark says that it must learn anew.
+        store.writeState(pg, state, token: token { _ in done() })
+        node?.needsCycleEnd()
+    }
+
+    /// Everything of the group that was written before this call becomes stable.
+    func syncAll(_ pg: PGID, done: @escaping () -> Void) {
+        store.checkpointGroup(pg, token: token { _ in done() })
+        node?.needsCycleEnd()
+    }
+
+    // MARK: - Reads
+
+    typealias Found = (bytes: ByteBuffer, presence: Presence)
+
+    /// Bytes of an object as applied; content older than `truncation` is seen as cut there.
+    func read(
+        _ pg: PGID, _ range: ObjectRange, _ truncation: TruncationMark,
+        done: @escaping (Result<Found, StoreFailure>) -> Void
+    ) {
+        ObjectRead(host: self, pg: pg, range: range, truncation: truncation, done: done).start()
+    }
+
+    /// Nil when rows must be read first: then `again` is called, once.
+    func plan(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, again: @escaping () -> Void) -> ReadPlan? {
+        let token = token { _ in again() }
+        guard let plan = store.read(pg, object, blocks, token: token) else { return nil }
+        tokens[token] = nil
+        return plan
+    }
+
+    func truncationNumber(_ pg: PGID, _ object: ObjectID, again: @escaping () -> Void) -> TruncationNumber? {
+        let token = token { _ in again() }
+        guard let found = store.version(pg, object, token: token) else { return nil }
+        tokens[token] = nil
+        return found.truncation
+    }
+
+    func verdict(_ plan: ReadPlan, block: Int) -> BlockVerdict { store.verdict(plan, block: block) }
+    func finished(_ plan: ReadPlan) { store.readFinished(plan.ticket) }
+    func readBlocks(_ reader: BlockReader, done: @escaping (BlockReader.Outcome) -> Void) {
+        executor.read(reader, done: done)
+    }
+    func reader(for plan: ReadPlan) -> BlockReader { executor.reader(for: plan) }
+
+    // MARK: - Catching up
+
+    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID]) -> Void) {
+        ChangeListing(host: self, pg: pg, done: done).start(after: name)
+    }
+
+    func changes(_ pg: PGID, after cursor: ChangeCursor, done: @escaping (ChangePage) -> Void) {
+        store.changes(pg, after: cursor, token: token { if case .changes(let page) = $0 { done(page) } })
+    }
+
+    func version(
+        _ pg: PGID, _ object: ObjectID, again: @escaping () -> Void
+    ) -> (version: EntryName, truncation: TruncationNumber)? {
+        let token = token { _ in again() }
+        guard let found = store.version(pg, object, token: token) else { return nil }
+        tokens[token] = nil
+        return found
+    }
+
+    func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {
+        if let payload = piece.payload { payloads.keep(payload) }
+        let states = (0..<piece.blocks.count).map { i -> BlockState in
+            let bit = UInt64(1) << UInt64(i)
+            if piece.content & bit != 0 { return .present }
+            return piece.zero & bit != 0 ? .zero : .absent
+        }
+        let content = ObjectPiece(
+            object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
+            truncation: piece.truncation.number, asOf: piece.asOf, completes: piece.position == .last ? piece.version : nil)
+        store.install(pg, content, payload: piece.payload, token: token { _ in done() })
+        node?.needsCycleEnd()
+    }
+
+    func remove(_ pg: PGID, _ object: ObjectID, done: @escaping () -> Void) {
+        store.deleteObject(pg, object, token: token { _ in done() })
+        node?.needsCycleEnd()
+    }
+
+    func cutLength(_ object: ObjectID, _ truncation: TruncationMark) -> Int? {
+        node?.layout(of: object.file.fileset)?.objectLength(index: object.index, fileSize: truncation.size)
+    }
+
+    func badBlock(_ pg: PGID, _ object: ObjectID, block: Int) { node?.badBlock(pg, object, block: block, disk: self) }
+
+    func openNamespace(_ fileset: FilesetID, done: @escaping (Result<NamespaceHost, DiskError>) -> Void) {
+        namespaces.open(fileset, done: done)
+    }
+
+    // MARK: - Life
+
+    /// Opens a disk: its files, its log; `done` comes when it takes appends.
+    static func open(
+        _ plan: DiskPlan, number: Int, namespaceThread: DiskThread, payloads: PayloadTable, loop: any EventLoop,
+        watchdog: Watchdog, logger: Logger, done: @escaping (Result<DiskHost, StoreFailure>) -> Void
+    ) {
+        let home = CompletionHome { loop.execute($0) }
+        let slot = HostSlot()
+        let owner = LoopBound((slot, done), loop: loop)
+        let health = DiskHealth { error in
+            loop.execute { owner.value.0.host?.fail("\(error)") }
+        }
+        let threads: DiskThreads
+        do throws(DiskError) {
+            threads = try DiskThreads(number: number)
+        } catch {
+            return done(.failure(StoreFailure("\(error)")))
+        }
+        watchdog.watch(threads.marks)
+        watchdog.watch(health)
+        let context = LoopBound((payloads, logger), loop: loop)
+        let admission = threads.index.submit(
+            to: home,
+            work: { () throws(DiskError) -> DiskFiles in try DiskFiles.open(plan, health: health, threads: threads) },
+            completion: { result in
+                let (slot, done) = owner.value
+                let (payloads, logger) = context.value
+                switch result {
+                case .failure(let error): done(.failure(StoreFailure("\(error)")))
+                case .success(let files):
+                    let host = DiskHost(
+                        files, plan: plan, home: home, threads: threads, namespaceThread: namespaceThread, payloads: payloads,
+                        loop: loop, health: health, logger: logger)
+                    slot.host = host
+                    host.opened = done
+                    host.store.open(files.facts)
+                    host.settle()
+                }
+            })
+        if admission != .accepted { done(.failure(StoreFailure("disk \(plan.path): its thread takes no work"))) }
+    }
+
+    /// Lets the health's observer find the host that is made after it.
+    private final class HostSlot { weak var host: DiskHost? }
+
+    private init(
+        _ files: DiskFiles, plan: DiskPlan, home: CompletionHome, threads: DiskThreads, namespaceThread: DiskThread,
+        payloads: PayloadTable, loop: any EventLoop, health: DiskHealth, logger: Logger
+    ) {
+        id = files.disk.superblock.disk
+        path = plan.path
+        boot = plan.boot
+        self.payloads = payloads
+        self.threads = threads
+        self.health = health
+        self.logger = logger
+        store = Store(configuration: .standard, crc: .hardware)
+        namespaces = NamespaceHosts(
+            folder: files.disk.namespaces, thread: namespaceThread, sync: threads.sync, home: home, loop: loop)
+        executor = DiskExecutor(
+            disk: files.disk, loop: loop, home: home, payloads: payloads, threads: threads, index: files.index,
+            indexLog: files.indexLog, segmentFiles: files.segmentFiles, segments: files.segments)
+        executor.completed = { [unowned self] in completed($0) }
+        namespaces.becameDurable = { [unowned self] fileset, name in
+            store.namespaceDurable(.metadata(fileset), through: name)
+            settle()
+        }
+        namespaces.failed = { [unowned self] in fail($0) }
+    }
+
+    private func completed(_ completion: DiskCompletion) {
+        switch completion {
+        case .logWritten(let id): store.logWritten(id)
+        case .logSynced(let id): store.logSynced(id)
+        case .dataSynced(let id): store.dataSynced(id)
+        case .segmentPrepared(let id): store.segmentPrepared(id)
+        case .slotsWritten(let id): store.slotsWritten(id)
+        case .dataGrown(let id, let growth): store.dataGrown(id, growth)
+        case .copied(let id, let bad): store.copied(id, bad: bad)
+        case .logRead(let id, let bytes): bytes.withUnsafeBytes { store.logRead(id, $0) }
+        case .blocksChecked(let id, let mismatches): store.blocksChecked(id, mismatches: mismatches)
+        case .rowsLoaded(let id, let records): store.rowsLoaded(id, records)
+        case .rowsScanned(let id, let result): store.rowsScanned(id, result)
+        case .rowsCommitted(let id): store.rowsCommitted(id)
+        case .rowsSynced(let id): store.rowsSynced(id)
+        case .failed(let reason): store.failed(StoreFailure(reason))
+        }
+        // Within `settle` (a log write completes at once) the loop there goes on.
+        if !isSettling {
+            settle()
+            node?.settle()
+        }
+    }
+
+    /// The log was read: payloads that groups will need are fetched, then the disk begins.
+    private func recoveredLog(_ report: RecoveryReport) {
+        let recovery = LogRecovery(host: self, report: report, payloads: payloads)
+        recovery.run { [self] result in
+            switch result {
+            case .success(let found):
+                recovered = found
+                store.begin()
+                settle()
+            case .failure(let failure): fail(failure.description)
+            }
+        }
+    }
+
+    /// Where an entry's payload lies; ended by `finished`.
+    func location(_ pg: PGID, _ name: EntryName) -> EntryLocation? { store.location(pg, name) }
+    func finished(_ location: EntryLocation) { store.readFinished(location.ticket) }
+    func readPayload(_ location: EntryLocation, done: @escaping (ByteBuffer?) -> Void) {
+        executor.read(location, done: done)
+    }
+
+    func takeRecovered() -> [RecoveredOnDisk] {
+        defer { recovered = [] }
+        return recovered
+    }
+
+    func tick(_ now: Instant) {
+        store.tick(now)
+        namespaces.tick(now)
+    }
+
+    func endCycle() {
+        store.endOfCycle()
+        settle()
+    }
+
+    /// Runs the store's effects until it has none.
+    func settle() {
+        guard !isSettling else { return }
+        isSettling = true
+        defer { isSettling = false }
+        while store.hasEffects {
+            for effect in store.takeEffects() {
+                if case .notify(let notice) = effect { took(notice) } else { executor.run(effect) }
+            }
+        }
+    }
+
+    /// The use of this disk ends (store.md, rule 4).
+    func fail(_ reason: String) {
+        guard failure == nil else { return }
+        store.failed(StoreFailure(reason))
+        settle()
+    }
+
+    /// Makes the disk clean and ends its threads.
+    func close(done: @escaping () -> Void) {
+        guard failure == nil else { return done() }
+        namespaces.makeDurable { [self] in
+            closed = { [self] in namespaces.close(done) }
+            store.close()
+            settle()
+        }
+    }
+
+    private func token(_ done: @escaping (Notice) -> Void) -> StoreToken {
+        lastToken += 1
+        let token = StoreToken(lastToken)
+        tokens[token] = done
+        return token
+    }
+
+    private func took(_ notice: StoreNotice) {
+        switch notice {
+        case .recovered(let report): recoveredLog(report)
+        case .ready:
+            opened?(.success(self))
+            opened = nil
+        case .appended(let pg, let through): replicas[pg]?.event { $0.logAppended(through: through, at: $1) }
+        case .stable(let pg, let through): replicas[pg]?.event { $0.logStable(through: through, at: $1) }
+        case .applied(let pg, _): replicas[pg]?.group.roomChanged(store.space.admissible)
+        case .durable(let token): tokens.removeValue(forKey: token)?(.durable)
+        case .readAgain(let token): tokens.removeValue(forKey: token)?(.readAgain)
+        case .tablesWanted(let groups):
+            store.giveTables(groups.compactMap { pg in replicas[pg].map { (pg, $0.group.checkpointTables().bytes) } })
+        case .changes(let token, let page): tokens.removeValue(forKey: token)?(.changes(page))
+        case .closed:
+            closed?()
+            closed = nil
+        case .badBlock(let pg, let object, let block): node?.badBlock(pg, object, block: block, disk: self)
+        case .failed(let reason):
+            failure = reason.description
+            health.fail(DiskError(.write, path: path, .diskFailed))
+            logger.critical("disk \(id) is out of use: \(reason)")
+            opened?(.failure(reason))
+            opened = nil
+            node?.diskFailed(self, reason.description)
+            closed?()
+            closed = nil
+        }
+    }
+}

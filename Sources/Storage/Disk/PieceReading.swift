@@ -1,0 +1,103 @@
+import ClusterModel
+import NIOCore
+import Replication
+import Store
+import Transport
+import Wire
+
+/// Reads part of an object, with what is present, zero and absent, for a learner.
+final class PieceReading {
+    private let host: DiskHost
+    private let payloads: PayloadTable
+    private let pg: PGID
+    private let object: ObjectID
+    private let blocks: BlockRange
+    private let done: (PieceContent?) -> Void
+    private var attempts = 0
+
+    init(
+        host: DiskHost, payloads: PayloadTable, pg: PGID, object: ObjectID, blocks: BlockRange,
+        done: @escaping (PieceContent?) -> Void
+    ) {
+        self.host = host
+        self.payloads = payloads
+        self.pg = pg
+        self.object = object
+        self.blocks = blocks
+        self.done = done
+    }
+
+    func start() {
+        attempts += 1
+        if host.failure != nil || attempts > StorageLimits.readAttempts { return done(nil) }
+        guard let version = host.version(pg, object, again: { self.start() }) else { return }
+        // The rest of the object tells whether there is anything behind this piece.
+        let rest = BlockRange(first: blocks.first, count: Geometry.blocksPerObject - blocks.first)
+        guard let plan = host.plan(pg, object, rest, again: { self.start() }) else { return }
+        var content: UInt64 = 0
+        var zero: UInt64 = 0
+        var checksums: [UInt32] = []
+        var wanted: [ReadPiece] = []
+        var position = ListPosition.last
+        for piece in plan.pieces {
+            for (i, block) in (piece.blocks.first..<piece.blocks.end).enumerated() {
+                if block >= blocks.end {
+                    if piece.source != .absent { position = .more }
+                    continue
+                }
+                let bit = UInt64(1) << UInt64(block - blocks.first)
+                switch piece.source {
+                case .absent: break
+                case .zero: zero |= bit
+                case .log, .data, .payload:
+                    content |= bit
+                    checksums.append(piece.checksums[i])
+                    wanted.append(ReadPiece(blocks: BlockRange(first: block, count: 1), source: piece.source.moved(byBlocks: i), checksums: [piece.checksums[i]]))
+                }
+            }
+        }
+        let found = { [payloads] (bytes: ByteBuffer?) in
+            PieceContent(
+                content: content, zero: zero, checksums: checksums, version: version.version,
+                truncation: TruncationMark(number: version.truncation, size: 0), position: position,
+                payload: bytes.map(payloads.add))
+        }
+        if wanted.isEmpty {
+            host.finished(plan)
+            return done(found(nil))
+        }
+        var present = plan
+        present.pieces = wanted
+        host.readBlocks(host.reader(for: present)) { [self] outcome in
+            switch outcome {
+            case .read(let bytes):
+                host.finished(plan)
+                done(found(bytes))
+            case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
+            case .mismatch(let block):
+                let verdict = host.verdict(plan, block: block)
+                host.finished(plan)
+                switch verdict {
+                case .readAgain: start()
+                case .bad:
+                    host.badBlock(pg, object, block: block)
+                    done(nil)
+                }
+            }
+        }
+    }
+}
+
+extension ReadSource {
+    /// The source of a later block of the same run.
+    fileprivate func moved(byBlocks count: Int) -> ReadSource {
+        let bytes = count * Geometry.blockSize
+        return switch self {
+        case .log(let segment, let offset): .log(segment, offset: offset + bytes)
+        case .data(let offset): .data(offset + UInt64(bytes))
+        case .payload(let handle, let offset): .payload(handle, offset: offset + bytes)
+        case .zero: .zero
+        case .absent: .absent
+        }
+    }
+}

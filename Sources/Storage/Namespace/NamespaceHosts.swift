@@ -1,0 +1,130 @@
+import ClusterModel
+import DiskIO
+import Logging
+import Namespace
+import NIOCore
+import Transport
+
+/// The namespaces on one disk: opens their databases on the namespace thread, and makes what they applied durable, so that
+/// the log may be trimmed (store.md, Checkpoint). Used on its loop only.
+final class NamespaceHosts {
+    private let folder: DiskFolder
+    private let thread: DiskThread
+    private let sync: SyncThread
+    private let home: CompletionHome
+    private let loop: any EventLoop
+    private var hosts: [FilesetID: NamespaceHost] = [:]
+    private var durable: [FilesetID: EntryName] = [:]
+    private var syncing: Set<FilesetID> = []
+    private var lastSync = Instant(nanoseconds: 0)
+
+    /// Everything of the fileset's rows through this entry is durable.
+    var becameDurable: ((FilesetID, EntryName) -> Void)?
+    var failed: ((String) -> Void)?
+
+    init(folder: DiskFolder, thread: DiskThread, sync: SyncThread, home: CompletionHome, loop: any EventLoop) {
+        self.folder = folder
+        self.thread = thread
+        self.sync = sync
+        self.home = home
+        self.loop = loop
+    }
+
+    /// Opens a fileset's database, or makes it if there is none.
+    func open(_ fileset: FilesetID, done: @escaping (Result<NamespaceHost, DiskError>) -> Void) {
+        if let host = hosts[fileset] { return done(.success(host)) }
+        let folder = folder
+        let thread = thread
+        let owner = LoopBound((self, done), loop: loop)
+        let admission = thread.submit(
+            to: home,
+            work: { () throws(DiskError) -> OpenNamespace in
+                let name = "m\(fileset.rawValue)"
+                let existence: DiskFile.Existence = try folder.names().contains(name) ? .existing : .new
+                do {
+                    let rows = try NamespaceDatabase(in: folder, name: name, existence)
+                    let log = try rows.database.walFile()
+                    let unit = try NamespaceUnit(fileset: fileset, rows: rows)
+                    let applied = unit.applied
+                    return OpenNamespace(unit: ThreadBound(unit, to: thread), applied: applied, log: log)
+                } catch let error as DiskError {
+                    throw error
+                } catch {
+                    throw DiskError(.database, path: folder.path + "/" + name, .malformed("\(error)"))
+                }
+            },
+            completion: { result in
+                let (hosts, done) = owner.value
+                switch result {
+                case .success(let opened): done(.success(hosts.add(fileset, opened)))
+                case .failure(let error): done(.failure(error))
+                }
+            })
+        if admission != .accepted {
+            done(.failure(DiskError(.open, path: folder.path, .limit("the namespace thread takes no work"))))
+        }
+    }
+
+    private struct OpenNamespace: Sendable {
+        var unit: ThreadBound<NamespaceUnit>
+        var applied: EntryName
+        var log: DiskFile
+    }
+
+    private func add(_ fileset: FilesetID, _ opened: OpenNamespace) -> NamespaceHost {
+        let host = NamespaceHost(
+            fileset: fileset, applied: opened.applied, thread: thread, home: home, loop: loop, unit: opened.unit,
+            writeAheadLog: opened.log)
+        hosts[fileset] = host
+        // What was found may have been committed by a process that was killed, and never synced.
+        durable[fileset] = .zero
+        return host
+    }
+
+    func tick(_ now: Instant) {
+        guard now - lastSync >= StorageLimits.namespaceSyncInterval else { return }
+        lastSync = now
+        for fileset in hosts.keys.sorted() { sync(fileset) {} }
+    }
+
+    /// Makes all that was applied so far durable.
+    func makeDurable(_ done: @escaping () -> Void) {
+        var left = hosts.count
+        if left == 0 { return done() }
+        for fileset in hosts.keys.sorted() {
+            sync(fileset) {
+                left -= 1
+                if left == 0 { done() }
+            }
+        }
+    }
+
+    private func sync(_ fileset: FilesetID, _ done: @escaping () -> Void) {
+        guard let host = hosts[fileset], host.applied > durable[fileset] ?? .zero else { return done() }
+        let through = host.applied
+        let owner = LoopBound((self, done), loop: loop)
+        let admission = sync.request(host.writeAheadLog, home: home) { result in
+            let (hosts, done) = owner.value
+            switch result {
+            case .success:
+                hosts.durable[fileset] = max(hosts.durable[fileset] ?? .zero, through)
+                hosts.becameDurable?(fileset, through)
+            case .failure(let error): hosts.failed?("\(error)")
+            }
+            done()
+        }
+        if admission != .accepted { done() }
+    }
+
+    /// Lets go of the databases, on their thread.
+    func close(_ done: @escaping () -> Void) {
+        let units = hosts.keys.sorted().compactMap { hosts[$0]?.unit }
+        hosts = [:]
+        let owner = LoopBound(done, loop: loop)
+        let admission = thread.submit(to: home) {
+            for unit in units { unit.release() }
+            return { owner.value() }
+        }
+        if admission != .accepted { done() }
+    }
+}

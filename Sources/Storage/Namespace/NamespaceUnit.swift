@@ -1,0 +1,165 @@
+import ClusterModel
+import DiskIO
+import Namespace
+import NIOCore
+import Replication
+import Wire
+
+/// Work of one fileset's namespace on the namespace thread, in order.
+enum NamespaceWork: Sendable {
+    /// A decided entry; the bytes of its operation, none for entries that are no operation.
+    case apply(Entry, ByteBuffer?)
+    /// A query, asked behind all that came before it.
+    case answer(NamespaceTicket, ByteBuffer, now: Timestamp)
+    /// The kept result of a request that was executed.
+    case result(NamespaceTicket, SessionID, RequestNumber)
+    /// The next part of an export of all rows; the first one with this number begins it.
+    case export(NamespaceTicket, number: UInt64)
+    /// The digest of all rows, as of the last entry applied.
+    case digest(NamespaceTicket)
+    /// A part of another replica's export; the first one (step 0) drops what is here.
+    case install(NamespaceTicket, ByteBuffer, step: UInt32)
+}
+
+/// A part of an export, as it travels: the horizon of tombstones, then the piece.
+struct NamespacePart: Sendable {
+    var asOf: EntryName
+    var position: ListPosition
+    var bytes: [UInt8]
+}
+
+/// Recognises an answer on the loop.
+struct NamespaceTicket: Hashable, Sendable {
+    let rawValue: UInt64
+}
+
+/// What became of a batch of work.
+struct NamespaceOutcomes: Sendable {
+    var applied = EntryName.zero
+    /// Encoded results of the entries that were applied.
+    var results: [(entry: EntryName, bytes: [UInt8])] = []
+    /// Encoded answers; nil where there is none to give.
+    var answers: [(ticket: NamespaceTicket, bytes: [UInt8]?)] = []
+    /// Parts of exports.
+    var parts: [(ticket: NamespaceTicket, part: NamespacePart)] = []
+    /// Inodes that were shown with a moving time, and which.
+    var moving: [(inodes: [InodeNumber], time: Timestamp)] = []
+    var wantedReservation: InodeNumber?
+    var usage = FilesetUsage(inodes: 0, bytes: 0)
+    /// Bytes of the database's write-ahead log.
+    var logBytes = 0
+    /// The disk's use ends (store.md, rule 4).
+    var failure: String?
+}
+
+/// One fileset's machine with its rows. Used on the namespace thread only.
+final class NamespaceUnit {
+    private var machine: NamespaceMachine
+    private let rows: NamespaceDatabase
+    /// Exports under way, few; the oldest are forgotten, their learners begin anew.
+    private var exports: [(number: UInt64, export: NamespaceExport)] = []
+    private var install: NamespaceInstall?
+
+    init(fileset: FilesetID, rows: NamespaceDatabase) throws {
+        self.rows = rows
+        machine = try NamespaceMachine(fileset: fileset, rows: rows)
+    }
+
+    var applied: EntryName { machine.applied }
+
+    /// Applies entries in one transaction and answers queries at their places; everything is committed when it returns.
+    func run(_ batch: [NamespaceWork]) -> NamespaceOutcomes {
+        var outcomes = NamespaceOutcomes()
+        do {
+            for work in batch { try run(work, &outcomes) }
+            try machine.commit(rows: rows)
+            outcomes.logBytes = rows.database.walBytes
+            if outcomes.logBytes > StorageLimits.namespaceLogBytes { _ = try rows.database.passiveCheckpoint() }
+        } catch {
+            outcomes.failure = "the namespace of \(machine.state.fileset): \(error)"
+        }
+        outcomes.applied = machine.applied
+        outcomes.wantedReservation = machine.wantedReservation
+        outcomes.usage = machine.state.usage
+        return outcomes
+    }
+
+    private func run(_ work: NamespaceWork, _ outcomes: inout NamespaceOutcomes) throws {
+        switch work {
+        case .apply(let entry, let bytes):
+            guard case .namespace = entry.body, let bytes else { return try machine.skip(entry.name) }
+            let operation = try bytes.decoded { r throws(WireError) in try NamespaceEntry(from: &r) }
+            let change = NamespaceChange(
+                name: entry.name, time: entry.time, session: entry.session, request: entry.request, call: entry.call,
+                entry: operation)
+            if let outcome = try machine.apply(change, rows: rows) {
+                outcomes.results.append((entry.name, outcome.encoded))
+            }
+        case .answer(let ticket, let bytes, let now):
+            let question = try? bytes.decoded { r throws(WireError) in try NamespaceQuestion(from: &r) }
+            guard let question else { return outcomes.answers.append((ticket, nil)) }
+            let reply = try machine.answer(question, at: now, rows: rows)
+            if !reply.moving.isEmpty { outcomes.moving.append((reply.moving, now)) }
+            outcomes.answers.append((ticket, wireBytes(reply.answer.encode)))
+        case .result(let ticket, let session, let request):
+            outcomes.answers.append((ticket, try machine.keptResult(session, request, rows: rows)))
+        case .export(let ticket, let number):
+            // What an export shows is committed: it is as of an entry that is in the rows.
+            try machine.commit(rows: rows)
+            outcomes.parts.append((ticket, try exportNext(number)))
+        case .digest(let ticket):
+            try machine.commit(rows: rows)
+            let digest = try RowDigest(rows)
+            let applied = machine.applied
+            outcomes.answers.append(
+                (
+                    ticket,
+                    wireBytes {
+                        $0.u64(applied.epoch.rawValue)
+                        $0.u64(applied.n)
+                        $0.u64(digest.value)
+                        $0.u64(digest.count)
+                    }
+                ))
+        case .install(let ticket, let bytes, let step):
+            try receive(bytes, step: step)
+            outcomes.answers.append((ticket, []))
+        }
+    }
+
+    private func exportNext(_ number: UInt64) throws -> NamespacePart {
+        if !exports.contains(where: { $0.number == number }) {
+            if exports.count >= StorageLimits.exports { exports.removeFirst() }
+            exports.append((number, try NamespaceExport(after: 0, changedByLearner: [], rows: rows)))
+        }
+        guard let i = exports.firstIndex(where: { $0.number == number }) else {
+            preconditionFailure("the export was appended above if it was not there")
+        }
+        let piece = try exports[i].export.next(machine, rows: rows)
+        var w = WireWriter(capacity: 1 << 18)
+        switch exports[i].export.scope {
+        case .everything(let horizon): w.u64(horizon)
+        case .changes: w.u64(0)
+        }
+        piece.encode(into: &w)
+        if piece.state != nil { exports.remove(at: i) }
+        return NamespacePart(asOf: machine.applied, position: piece.state == nil ? .more : .last, bytes: w.bytes)
+    }
+
+    private func receive(_ bytes: ByteBuffer, step: UInt32) throws {
+        let (horizon, piece) = try bytes.decoded { r throws(WireError) in
+            (try r.u64(), try ExportPiece(from: &r))
+        }
+        if step == 0 {
+            if install != nil { try NamespaceInstall.abandon(rows: rows) }
+            install = try NamespaceInstall(.everything(horizon: horizon), rows: rows)
+        }
+        guard var receiving = install else { throw WireError("a part of an export that never began") }
+        if let complete = try receiving.receive(piece, fileset: machine.state.fileset, rows: rows) {
+            machine = complete
+            install = nil
+        } else {
+            install = receiving
+        }
+    }
+}

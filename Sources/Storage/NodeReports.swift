@@ -1,0 +1,71 @@
+import ClusterModel
+import DiskIO
+import Replication
+import Store
+
+/// One disk of this node, for status.
+public struct DiskReport: Sendable {
+    public var id: DiskID
+    public var path: String
+    /// Why it is out of use; nil while it serves.
+    public var failure: String?
+    /// What its store waits for; nil for nothing.
+    public var waitingFor: String?
+    /// Bytes, before replication.
+    public var totalBytes: UInt64
+    public var freeBytes: UInt64
+    public var metrics: DiskMetrics
+}
+
+/// How full this node's queues are, and what its connections have carried since its start.
+public struct NodeLoad: Sendable, Hashable {
+    /// Requests of clients to groups of this node that have no answer yet.
+    public var waitingRequests: Int
+    /// Requests of this node to others that have no answer yet.
+    public var waitingExchanges: Int
+    /// Bytes of payloads held.
+    public var payloadBytes: Int
+    public var sentBytes: UInt64
+    public var receivedBytes: UInt64
+    public var sentMessages: UInt64
+    public var receivedMessages: UInt64
+    /// Entries and queries that wait for the namespace thread.
+    public var namespaceWork: Int
+}
+
+extension StorageNode {
+    /// Its disks, in the order of the configuration.
+    public var diskReports: [DiskReport] {
+        disks.map { disk in
+            DiskReport(
+                id: disk.id, path: disk.path, failure: disk.failure, waitingFor: disk.waitingFor,
+                totalBytes: disk.space.total, freeBytes: disk.space.admissible, metrics: disk.metrics)
+        }
+    }
+
+    /// The last events, oldest first.
+    public var recentEvents: [EventLog.Event] { events.events }
+
+    /// Bytes that namespaces on this node's replicas hold, by fileset: what `fileset list` shows.
+    public func usage(of fileset: FilesetID) -> (inodes: UInt64, bytes: UInt64)? {
+        guard let namespace = host(.metadata(fileset))?.namespace else { return nil }
+        return (namespace.usage.inodes, namespace.usage.bytes)
+    }
+
+    public var lease: LeaseNumber? { membership.lease?.number }
+    public var bootID: BootID { boot }
+
+    /// Changes the map by compare-and-set, and puts the records of the groups that the change creates. `change` gives nil
+    /// when nothing is to be done; it may be called several times.
+    public func changeMap(
+        _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,
+        done: @escaping (Result<ClusterMap, StorageFailure>) -> Void
+    ) {
+        directory.changeMap(change) { result in
+            switch result {
+            case .success(let map): done(.success(map))
+            case .failure(let error): done(.failure(StorageFailure("the coordination store refused the change: \(error)")))
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import ClusterModel
+import Wire
+
+/// When each connected node was last heard, and what it said of itself.
+///
+/// A stopped process keeps its connections: its silence is what tells.
+struct PeerWatch {
+    private struct Peer {
+        var node: NodeID
+        var hello: BootID
+        var lastHeard: Instant
+        var isSilent = false
+        var standing: NodeStanding?
+    }
+    private var peers: [Peer] = []
+
+    /// What changed for one node.
+    enum Change: Hashable {
+        case fellSilent(NodeID)
+        case spoke(NodeID)
+    }
+
+    mutating func connected(_ node: NodeID, boot: BootID, at now: Instant) {
+        peers.removeAll { $0.node == node }
+        peers.append(Peer(node: node, hello: boot, lastHeard: now))
+        peers.sort { $0.node < $1.node }
+    }
+
+    mutating func disconnected(_ node: NodeID) { peers.removeAll { $0.node == node } }
+
+    mutating func heard(_ node: NodeID, at now: Instant) -> Change? {
+        guard let i = peers.firstIndex(where: { $0.node == node }) else { return nil }
+        peers[i].lastHeard = now
+        guard peers[i].isSilent else { return nil }
+        peers[i].isSilent = false
+        return .spoke(node)
+    }
+
+    mutating func told(_ node: NodeID, _ standing: NodeStanding) {
+        if let i = peers.firstIndex(where: { $0.node == node }) { peers[i].standing = standing }
+    }
+
+    /// The nodes that have been silent for too long now.
+    mutating func check(at now: Instant, silence: TimeSpan) -> [Change] {
+        var changes: [Change] = []
+        for i in peers.indices where !peers[i].isSilent && now - peers[i].lastHeard >= silence {
+            peers[i].isSilent = true
+            changes.append(.fellSilent(peers[i].node))
+        }
+        return changes
+    }
+
+    var connected: [(node: NodeID, boot: BootID)] { peers.map { ($0.node, $0.hello) } }
+    func isConnected(_ node: NodeID) -> Bool { peers.contains { $0.node == node } }
+    func isHeard(_ node: NodeID) -> Bool { peers.contains { $0.node == node && !$0.isSilent } }
+    /// Ascending by node.
+    var standings: [(node: NodeID, standing: NodeStanding)] {
+        peers.compactMap { peer in peer.standing.map { (peer.node, $0) } }
+    }
+}

@@ -1,0 +1,262 @@
+import CSupport
+import ClusterModel
+import Logging
+import Namespace
+import DequeModule
+import NIOCore
+import Replication
+import Transport
+import Wire
+
+/// One replica of a placement group in production: executes its machine's effects on the disk, the namespace, the
+/// connections and the coordination store. Used on its loop only.
+final class Replica {
+    let pg: PGID
+    let group: PlacementGroup
+    let disk: DiskHost
+    /// Of a metadata group; nil until its database is open.
+    let namespace: NamespaceHost?
+    unowned let node: StorageNode
+    private let payloads: PayloadTable
+
+    /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
+    private var unapplied = Deque<Entry>()
+    /// Entries through this one are decided, but the rows cannot take them before a snapshot is in.
+    private var appliesLater = false
+    private(set) var pendingProposal: Proposal?
+    /// Set while this replica waits in the node's list of those with effects.
+    var isDirty = false
+    private var buffer: [ReplicaEffect] = []
+    private(set) var reports: [ReplicaReport] = []
+
+    init(
+        pg: PGID, group: PlacementGroup, disk: DiskHost, namespace: NamespaceHost?, node: StorageNode, payloads: PayloadTable
+    ) {
+        self.pg = pg
+        self.group = group
+        self.disk = disk
+        self.namespace = namespace
+        self.node = node
+        self.payloads = payloads
+        namespace?.appliedThrough = { [unowned self] through, results in namespaceApplied(through, results) }
+        namespace?.failed = { [unowned self] reason in disk.fail(reason) }
+        namespace?.workArrived = { [unowned node] in node.needsCycleEnd() }
+    }
+
+    /// Takes and executes effects until there are none.
+    func settle() {
+        while group.hasEffects {
+            buffer.removeAll(keepingCapacity: true)
+            group.takeEffects(into: &buffer)
+            var effects: [ReplicaEffect] = []
+            swap(&effects, &buffer)
+            for effect in effects { run(effect) }
+            swap(&effects, &buffer)
+        }
+    }
+
+    // MARK: - Effects
+
+    private func run(_ effect: ReplicaEffect) {
+        switch effect {
+        case .append(let entry, let durability): append(entry, durability)
+        case .sync(let through): disk.requestStable(pg, through: through)
+        case .cutLog(let after, let token):
+            dropUnapplied { $0.name > after }
+            disk.cut(pg, after: after) { [unowned self] in event { $0.logCut(token, at: $1) } }
+        case .restartLog(let after):
+            dropUnapplied { _ in true }
+            disk.restart(pg, after: after)
+        case .writeState(let state, let tables, let token):
+            disk.writeState(pg, state: state, tables: tables) { [unowned self] in event { $0.stateWritten(token, at: $1) } }
+        case .decided(let through): decided(through)
+        case .send(let message, let to): node.send(.replica(message), to: to)
+        case .drop(let handle): payloads.drop(handle)
+        case .answer(let token, let response, let lease): node.answer(token, response, under: lease)
+        case .read(let ticket, let range, let truncation): read(ticket, range, truncation)
+        case .query(let ticket, let payload): query(ticket, payload)
+        case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
+        case .completeEdges(let token, let merge): completeEdges(token, merge)
+        case .propose(let proposal): node.propose(proposal, for: self)
+        case .askLease(let number): node.askLease(number)
+        case .readMap(let token): node.readMap { [unowned self] map in self.event { $0.mapRead(token, map, at: $1) } }
+        case .readRecord: node.readRecord()
+        case .listChanges(let after, let token):
+            disk.listChanges(pg, after: after) { [unowned self] objects in event { $0.changesListed(token, objects, at: $1) } }
+        case .readPiece(let object, let blocks, let token): readPiece(object, blocks, token)
+        case .installPiece(let piece, let token):
+            disk.install(pg, piece) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .removeObject(let object, let token):
+            disk.remove(pg, object) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .readSnapshot(let token): readSnapshot(token)
+        case .installSnapshot(let part, let token): installSnapshot(part, token)
+        case .syncAll(let token): disk.syncAll(pg) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .report(let report): reported(report)
+        }
+    }
+
+    /// Hands an event to the machine and sees to its effects.
+    func event(_ body: (PlacementGroup, Moment) -> Void) {
+        body(group, node.moment())
+        node.touched(self)
+    }
+
+    private func append(_ entry: Entry, _ durability: Durability) {
+        if namespace != nil {
+            if let payload = entry.payload { payloads.keep(payload) }
+            unapplied.append(entry)
+        }
+        disk.append(pg, entry, durability)
+        node.needsCycleEnd()
+    }
+
+    private func decided(_ through: EntryName) {
+        disk.decide(pg, through: through)
+        guard let namespace else { return }
+        while let first = unapplied.first, first.name <= through {
+            let entry = unapplied.removeFirst()
+            namespace.apply(entry, entry.payload.flatMap(payloads.bytes))
+            if let payload = entry.payload { payloads.drop(payload) }
+        }
+    }
+
+    private func dropUnapplied(where condition: (Entry) -> Bool) {
+        while let last = unapplied.last, condition(last) {
+            unapplied.removeLast()
+            if let payload = last.payload { payloads.drop(payload) }
+        }
+    }
+
+    /// Decided entries that the disk had and the rows may lack, after a restart.
+    func reapply(_ entries: [(Entry, ByteBuffer?)]) {
+        guard let namespace else { return }
+        for (entry, bytes) in entries where entry.name > namespace.applied { namespace.apply(entry, bytes) }
+    }
+
+    /// Undecided entries of the log, after a restart.
+    func resume(_ entries: [Entry]) {
+        guard namespace != nil else { return }
+        for entry in entries {
+            if let payload = entry.payload { payloads.keep(payload) }
+            unapplied.append(entry)
+        }
+    }
+
+    private func namespaceApplied(_ through: EntryName, _ results: [(entry: EntryName, bytes: [UInt8])]) {
+        let applied = results.map { AppliedResult(entry: $0.entry, payload: payloads.add(ByteBuffer(bytes: $0.bytes))) }
+        event { $0.namespaceApplied(through: through, results: applied, at: $1) }
+        reserveInodes()
+    }
+
+    // MARK: - Reads
+
+    private func read(_ ticket: ReadTicket, _ range: ObjectRange, _ truncation: TruncationMark) {
+        disk.read(pg, range, truncation) { [unowned self] result in
+            switch result {
+            case .success(let found):
+                let handle = payloads.add(found.bytes)
+                event { $0.readCompleted(ticket, handle, presence: found.presence, at: $1) }
+            case .failure: event { $0.readFailed(ticket, at: $1) }
+            }
+        }
+    }
+
+    private func query(_ ticket: ReadTicket, _ payload: PayloadHandle) {
+        guard let namespace, let question = payloads.bytes(of: payload) else {
+            return event { $0.readFailed(ticket, at: $1) }
+        }
+        namespace.answer(question, now: node.moment().time) { [unowned self] in completed(ticket, $0) }
+    }
+
+    private func fetchResult(_ ticket: ReadTicket, _ session: SessionID, _ request: RequestNumber) {
+        guard let namespace else { return event { $0.readFailed(ticket, at: $1) } }
+        namespace.keptResult(session, request) { [unowned self] in completed(ticket, $0) }
+    }
+
+    private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]?) {
+        guard let bytes else { return event { $0.readFailed(ticket, at: $1) } }
+        let handle = payloads.add(ByteBuffer(bytes: bytes))
+        event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
+    }
+
+    /// Reads from this replica for the own gateway, once it has applied through `name`.
+    func readLocally(
+        _ range: ObjectRange, epoch: Epoch, through name: EntryName, done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
+    ) {
+        guard group.canReadLocally else { return done(nil) }
+        var known = true
+        event { group, _ in known = group.decidedReported(name, epoch: epoch) }
+        guard known, disk.appliedThrough(pg) >= name else { return done(nil) }
+        disk.read(pg, range, .none) { result in
+            switch result {
+            case .success(let found): done((found.bytes, found.presence))
+            case .failure: done(nil)
+            }
+        }
+    }
+
+    // MARK: - Edges
+
+    private func completeEdges(_ token: WorkToken, _ merge: EdgeMerge) {
+        EdgeCompletion(merge: merge, pg: pg, disk: disk, payloads: payloads).run { [unowned self] completed in
+            guard let completed else { return event { $0.edgesFailed(token, at: $1) } }
+            let handle = payloads.add(completed.bytes)
+            event { $0.edgesCompleted(token, handle, checksums: completed.checksums, at: $1) }
+        }
+    }
+
+    // MARK: - Catching up
+
+    private func readPiece(_ object: ObjectID, _ blocks: BlockRange, _ token: WorkToken) {
+        PieceReading(host: disk, payloads: payloads, pg: pg, object: object, blocks: blocks) { [unowned self] piece in
+            guard let piece else { return event { $0.pieceFailed(token, at: $1) } }
+            event { $0.pieceRead(token, piece, at: $1) }
+        }.start()
+    }
+
+    private func readSnapshot(_ token: WorkToken) {
+        guard let namespace else { return }
+        namespace.exportNext(token.rawValue) { [unowned self] part in
+            guard let part else { return }
+            let handle = payloads.add(ByteBuffer(bytes: part.bytes))
+            event { $0.snapshotRead(token, handle, asOf: part.asOf, position: part.position, at: $1) }
+        }
+    }
+
+    private func installSnapshot(_ part: SnapshotPart, _ token: WorkToken) {
+        guard let namespace, let bytes = part.payload.flatMap(payloads.bytes) else { return }
+        namespace.install(bytes, step: part.step) { [unowned self] in event { $0.installed(token, at: $1) } }
+    }
+
+    // MARK: - Coordination
+
+    func proposed(_ proposal: Proposal) { pendingProposal = proposal }
+
+    func proposalEnded(_ proposal: Proposal, _ outcome: ProposalOutcome) {
+        if pendingProposal?.token == proposal.token { pendingProposal = nil }
+        event { $0.proposalEnded(proposal.token, outcome, at: $1) }
+    }
+
+    private func reported(_ report: ReplicaReport) {
+        node.reported(report, by: pg)
+        if case .serving = report, let namespace {
+            namespace.reignBegan(at: node.moment().time)
+            node.beganServing(self)
+        }
+    }
+
+    /// Keeps inode numbers reserved ahead of need, by stable entries of the primary's own.
+    private func reserveInodes() {
+        guard group.isServing, let wanted = namespace?.wantedReservation, wanted > lastReservation else { return }
+        lastReservation = wanted
+        performOwn(.reserveInodes(through: wanted))
+    }
+    private var lastReservation = InodeNumber(0)
+
+    /// Logs an operation of the primary itself, stably; nobody waits for its result.
+    func performOwn(_ operation: NamespaceOperation) {
+        let entry = NamespaceEntry(semantics: node.view.map.semantics, credentials: .superuser, operation: operation)
+        let handle = payloads.add(ByteBuffer(bytes: wireBytes(entry.encode)))
+        event { $0.ownOperation(handle, .stable, at: $1) }
+    }
+}

@@ -1,0 +1,31 @@
+import ClusterModel
+import Replication
+
+/// How one replica stands, for status and `stave why`.
+public struct ReplicaStanding: Sendable {
+    public var pg: PGID
+    public var disk: DiskID
+    public var record: PGRecord?
+    public var role: PlacementGroup.Role
+    public var isServing: Bool
+    public var isLearning: Bool
+    public var decided: EntryName
+    public var waiting: WaitReason?
+
+    init(_ replica: Replica) {
+        pg = replica.pg
+        disk = replica.disk.id
+        record = replica.group.record
+        role = replica.group.role
+        isServing = replica.group.isServing
+        isLearning = replica.group.isLearning
+        decided = replica.group.decided
+        waiting = replica.group.waiting
+    }
+}
+
+/// Why the object layer could not start, in one sentence.
+public struct StorageFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+    init(_ description: String) { self.description = description }
+}

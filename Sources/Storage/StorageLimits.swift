@@ -1,0 +1,23 @@
+import ClusterModel
+
+/// Bounds of the object layer. Each names what happens when it is reached.
+public enum StorageLimits {
+    /// Bytes of an index's write-ahead log before it is checkpointed (store.md, Parts).
+    static let indexLogBytes = 32 << 20
+    /// Bytes of a namespace database's write-ahead log before it is checkpointed.
+    static let namespaceLogBytes = 32 << 20
+    /// Exports of one namespace under way at once; beyond it the oldest is forgotten, and its learner begins anew.
+    static let exports = 4
+    /// How often what namespaces applied is made durable, so that the log can be trimmed.
+    static let namespaceSyncInterval = TimeSpan.seconds(2)
+    /// Between two signs of life to each node.
+    static let aliveInterval = TimeSpan.milliseconds(250)
+    /// Requests of one node that wait for an answer of a placement group; beyond it a request is refused as unavailable.
+    static let waitingRequests = 65_536
+    /// Payload bytes held for requests, entries in flight and answers; beyond it requests of clients are refused as
+    /// unavailable, and their gateways send them again.
+    static let payloadBytes = 128 << 20
+    /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
+    /// made progress.
+    static let readAttempts = 64
+}

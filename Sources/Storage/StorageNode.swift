@@ -1,0 +1,609 @@
+import CSupport
+import ClusterModel
+import Coordination
+import DiskIO
+import Logging
+import NIOCore
+import Replication
+import Transport
+import Wire
+
+/// The object layer of one node: its disks with their replicas, the connections to the other nodes, the lease, and the
+/// requests of gateways, own and others'. Used on its event loop only.
+///
+/// Invariants:
+/// - effects of a machine are executed before the next event reaches it from outside;
+/// - the log of a disk is written once per cycle of the loop, after all that arrived in it was handed to the machines;
+/// - an answer leaves only while the lease it was made under is surely valid.
+public final class StorageNode {
+    public let loop: any EventLoop
+    public let localNode: NodeID
+    let boot: BootID
+    let logger: Logger
+    let payloads: PayloadTable
+    let transport: NodeTransport
+    let directory: ClusterDirectory
+    let coordinator: any Coordinator
+    public let membership: NodeMembership
+    private(set) var disks: [DiskHost] = []
+    private var replicas: [PGID: Replica] = [:]
+    /// Ascending by group, for everything that walks over all.
+    private(set) var orderedReplicas: [Replica] = []
+    private var dirty: [Replica] = []
+    private(set) var requests = RequestTable()
+    private(set) var exchanges = Exchanges()
+    private var map: MapFacts
+    private var cycle = Cycle.idle
+    private var isSettling = false
+    private var peers = PeerWatch()
+    private var lastAlive = Instant(nanoseconds: 0)
+    /// Metadata groups whose namespace is being opened.
+    private var opening: Set<PGID> = []
+    private var leasesAsked: Set<LeaseNumber> = []
+    private var ticking: RepeatedTask?
+    private(set) var events = EventLog()
+    public var viewChanged: (() -> Void)?
+    /// A metadata group of this node began to serve.
+    public var metadataServing: ((FilesetID) -> Void)?
+    /// Answers the command line.
+    public var adminQuestion: ((AdminText, @escaping (AdminText) -> Void) -> Void)?
+    /// The node cannot go on (the coordination store is gone); it has to end its process.
+    public var mustStop: ((String) -> Void)?
+    public private(set) var counters = StorageCounters()
+
+    private enum Cycle {
+        case idle
+        case scheduled
+    }
+
+    public init(
+        loop: any EventLoop, localNode: NodeID, boot: BootID, directory: ClusterDirectory, coordinator: any Coordinator,
+        hasProgress: @escaping @Sendable () -> Bool, logger: Logger
+    ) {
+        self.loop = loop
+        self.localNode = localNode
+        self.boot = boot
+        self.directory = directory
+        self.coordinator = coordinator
+        self.logger = logger
+        payloads = PayloadTable()
+        transport = NodeTransport(eventLoop: loop, localNode: localNode, payloads: payloads, logger: logger)
+        membership = NodeMembership(
+            node: localNode, coordinator: coordinator, directory: directory, loop: loop, hasProgress: hasProgress,
+            logger: logger)
+        map = MapFacts(directory.view.map)
+        directory.changed = { [unowned self] groups, change in directoryChanged(groups, change) }
+        directory.failed = { [unowned self] error in mustStop?("the coordination store failed: \(error)") }
+        membership.leaseTaken = { [unowned self] number in leaseTaken(number) }
+        membership.leaseLapsed = { [unowned self] number, reason in leaseLapsed(number, "\(reason)") }
+        membership.sessionOpened = { [unowned self] _ in viewChanged?() }
+        transport.delegate = self
+    }
+
+    // MARK: - Starting
+
+    /// Listens for other nodes and for the command line.
+    public func listen(on endpoint: NodeEndpoint) -> EventLoopFuture<Void> { transport.listen(on: endpoint) }
+    /// Keeps a connection to another node from now on.
+    public func connect(to node: NodeID, at endpoint: NodeEndpoint) { transport.connect(to: node, at: endpoint) }
+
+    /// Opens the disks one after the other, and starts.
+    public func start(_ plans: [DiskPlan], threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void) {
+        guard disks.count < plans.count else {
+            begin(done)
+            return
+        }
+        DiskHost.open(
+            plans[disks.count], number: disks.count, namespaceThread: threads.namespace, payloads: payloads, loop: loop,
+            watchdog: threads.watchdog, logger: logger
+        ) { [self] result in
+            switch result {
+            case .success(let disk):
+                disk.node = self
+                disks.append(disk)
+                start(plans, threads: threads, done: done)
+            case .failure(let failure): done(.failure(StorageFailure(failure.description)))
+            }
+        }
+    }
+
+    /// Makes the replicas that the records name, from what was found on the disks, and joins the cluster.
+    private func begin(_ done: @escaping (Result<Void, StorageFailure>) -> Void) {
+        for disk in disks {
+            for recovered in disk.takeRecovered() {
+                guard directory.view.record(recovered.pg) != nil else {
+                    logger.warning("disk \(disk.id) holds group \(recovered.pg), which the cluster does not have (any more)")
+                    continue
+                }
+                addReplica(recovered.pg, on: disk, recovered)
+            }
+        }
+        addNewReplicas()
+        membership.join()
+        let owner = LoopBound(self, loop: loop)
+        ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(20), delay: .milliseconds(20)) { _ in
+            owner.value.tick()
+        }
+        needsCycleEnd()
+        done(.success(()))
+    }
+
+    /// Replicas that records place or list here and no disk has a trace of.
+    private func addNewReplicas() {
+        let view = directory.view
+        for pg in view.map.placementGroups where replicas[pg] == nil {
+            guard let record = view.record(pg) else { continue }
+            let targets = record.placement.filter { $0.node == localNode }.map(\.disk)
+            let members = (record.inSync + record.learners).filter { $0.node == localNode }.map(\.disk)
+            guard let disk = disks.first(where: { (targets + members).contains($0.id) }) else { continue }
+            // A group that was never claimed has no content: whoever its record names holds all of it.
+            let isFresh = record.primary == nil && record.inSync.contains { $0.disk == disk.id }
+            addReplica(pg, on: disk, isFresh ? .fresh(pg) : nil)
+        }
+    }
+
+    private func addReplica(_ pg: PGID, on disk: DiskHost, _ recovered: RecoveredOnDisk?) {
+        guard let fileset = pg.fileset else { return addReplica(pg, on: disk, recovered, namespace: nil) }
+        guard opening.insert(pg).inserted else { return }
+        disk.openNamespace(fileset) { [self] result in
+            opening.remove(pg)
+            switch result {
+            case .success(let namespace): addReplica(pg, on: disk, recovered, namespace: namespace)
+            case .failure(let error): disk.fail("\(error)")
+            }
+        }
+    }
+
+    private func addReplica(_ pg: PGID, on disk: DiskHost, _ recovered: RecoveredOnDisk?, namespace: NamespaceHost?) {
+        let local = Member(node: localNode, disk: disk.id, boot: boot)
+        let group: PlacementGroup
+        do {
+            group = try PlacementGroup(pg: pg, local: local, recovered: recovered?.replica(boot: boot), at: moment())
+        } catch {
+            return disk.fail("the state of group \(pg) cannot be read: \(error)")
+        }
+        let replica = Replica(
+            pg: pg, group: group, disk: disk, namespace: namespace, node: self, payloads: payloads)
+        if let recovered {
+            replica.reapply(recovered.reapply)
+            replica.resume(recovered.undecided)
+        }
+        replicas[pg] = replica
+        let at = orderedReplicas.firstIndex { pg < $0.pg } ?? orderedReplicas.count
+        orderedReplicas.insert(replica, at: at)
+        disk.add(replica)
+        replica.event { group, now in
+            group.roomChanged(disk.space.admissible)
+            group.mapChanged(map, at: now)
+            for peer in peers.connected { group.peerConnected(PeerFacts(node: peer.node, boot: peer.boot), at: now) }
+            if let lease = membership.lease?.number { group.leaseTaken(lease, at: now) }
+            if let record = directory.view.record(pg) { group.recordRead(record, directory.version(of: pg), at: now) }
+        }
+    }
+
+    /// Every replica of this node, ascending by group.
+    public var standings: [ReplicaStanding] { orderedReplicas.map(ReplicaStanding.init) }
+    func host(_ pg: PGID) -> Replica? { replicas[pg] }
+    func layout(of fileset: FilesetID) -> Layout? { directory.view.map.fileset(fileset)?.layout }
+
+    // MARK: - Time and cycles
+
+    func moment() -> Moment {
+        Moment(now: BootClock.now(), time: Timestamp(nanoseconds: cs_wall_time_ns()))
+    }
+
+    private func tick() {
+        let now = moment()
+        for replica in orderedReplicas where replica.group.nextTick <= now.now {
+            replica.event { $0.ticked(at: $1) }
+        }
+        for disk in disks {
+            disk.tick(now.now)
+            for replica in disk.ownReplicas { replica.group.roomChanged(disk.space.admissible) }
+        }
+        watchPeers(now.now)
+        watchSessions(now.now)
+        settle()
+        for replica in orderedReplicas { replica.namespace?.flush() }
+    }
+
+    func touched(_ replica: Replica) {
+        if !replica.isDirty {
+            replica.isDirty = true
+            dirty.append(replica)
+        }
+        if !isSettling { settleSoon() }
+    }
+
+    /// Effects are executed when the event at hand has been dealt with.
+    private func settleSoon() { needsCycleEnd() }
+
+    /// Executes effects until no machine has any.
+    func settle() {
+        guard !isSettling else { return }
+        isSettling = true
+        defer { isSettling = false }
+        repeat {
+            while let replica = dirty.popLast() {
+                replica.isDirty = false
+                replica.settle()
+            }
+            for disk in disks { disk.settle() }
+        } while !dirty.isEmpty
+    }
+
+    /// The cycle's end runs after all that is ready on the loop now was read.
+    func needsCycleEnd() {
+        guard case .idle = cycle else { return }
+        cycle = .scheduled
+        loop.assumeIsolated().execute { [unowned self] in endCycle() }
+    }
+
+    private func endCycle() {
+        cycle = .idle
+        settle()
+        for disk in disks { disk.endCycle() }
+        settle()
+        for replica in orderedReplicas { replica.namespace?.flush() }
+    }
+
+    // MARK: - Requests
+
+    /// A request for a group of this node; `reply` is called once. The payload, if any, belongs to the group from now on,
+    /// that of the answer to `reply`.
+    func request(_ request: PGRequest, reply: @escaping (PGResponse) -> Void) {
+        counters.requests += 1
+        var request = request
+        guard let replica = replicas[request.pg] else {
+            if let payload = request.payload { payloads.drop(payload) }
+            let record = directory.view.record(request.pg)
+            return reply(PGResponse(pg: request.pg, epoch: record?.epoch ?? .zero, body: .refused(.notPrimary(record))))
+        }
+        if requests.count >= StorageLimits.waitingRequests || payloads.byteCount > StorageLimits.payloadBytes {
+            if let payload = request.payload { payloads.drop(payload) }
+            counters.overloaded += 1
+            return reply(PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
+        }
+        let checksums = checksums(of: request)
+        if case .mutate = request.body { request = fixed(request, replica) }
+        let token = requests.add(session: request.session, reply: reply)
+        replica.event { $0.requestArrived(token, request, checksums: checksums, at: $1) }
+    }
+
+    /// One for each block of a write of whole blocks.
+    private func checksums(of request: PGRequest) -> [UInt32] {
+        guard case .write(let range, _, _) = request.body, range.offset % Geometry.blockSize == 0,
+            range.length % Geometry.blockSize == 0, let bytes = request.payload.flatMap(payloads.bytes),
+            bytes.readableBytes == range.length
+        else { return [] }
+        return bytes.withUnsafeReadableBytes { BlockChecksums.compute(range.object, first: range.blocks.first, $0) }
+    }
+
+    /// A settlement's time is fixed when it is named, by what this primary answered (namespace.md).
+    private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest {
+        guard let namespace = replica.namespace, let payload = request.payload, let bytes = payloads.bytes(of: payload),
+            let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) }), case .settle = entry.operation
+        else { return request }
+        var changed = entry
+        changed.operation = namespace.fixed(entry.operation)
+        if changed == entry { return request }
+        var request = request
+        payloads.drop(payload)
+        request.payload = payloads.add(ByteBuffer(bytes: wireBytes(changed.encode)))
+        return request
+    }
+
+    func answer(_ token: RequestToken, _ response: PGResponse, under lease: LeaseNumber) {
+        guard let waiting = requests.take(token) else {
+            if let payload = response.payload { payloads.drop(payload) }
+            return
+        }
+        if lease != .none, membership.lease?.number != lease || !membership.isSurelyValid {
+            if let payload = response.payload { payloads.drop(payload) }
+            return waiting.reply(PGResponse(pg: response.pg, epoch: response.epoch, body: .refused(.unavailable)))
+        }
+        waiting.reply(response)
+    }
+
+    // MARK: - Peers
+
+    func send(_ message: NodeMessage, to node: NodeID) { transport.send(message, to: node) }
+
+    /// Flushes several groups of this node; one sync of each disk serves them all.
+    private func flush(
+        _ targets: [FlushTarget], _ session: SessionID, _ version: MapVersion, reply: @escaping ([PGResponse]) -> Void
+    ) {
+        var responses: [PGResponse?] = Array(repeating: nil, count: targets.count)
+        var left = targets.count
+        if left == 0 { return reply([]) }
+        for (i, target) in targets.enumerated() {
+            let request = PGRequest(
+                pg: target.pg, session: session, number: .none, ended: .none, epoch: target.epoch, mapVersion: version,
+                body: .flush)
+            self.request(request) { response in
+                responses[i] = response
+                left -= 1
+                if left == 0 { reply(responses.compactMap { $0 }) }
+            }
+        }
+    }
+
+    private func watchPeers(_ now: Instant) {
+        for change in peers.check(at: now, silence: ReplicationLimits().silence) { peerChanged(change) }
+        guard now - lastAlive >= StorageLimits.aliveInterval else { return }
+        lastAlive = now
+        let standing = NodeStanding(
+            mapVersion: directory.view.map.version, totalBytes: disks.reduce(0) { $0 + $1.space.total },
+            freeBytes: disks.reduce(0) { $0 + $1.space.admissible })
+        for peer in peers.connected { transport.send(.alive(standing), to: peer.node) }
+    }
+
+    private func peerChanged(_ change: PeerWatch.Change) {
+        switch change {
+        case .fellSilent(let node):
+            logger.warning("\(node) has fallen silent")
+            for replica in orderedReplicas { replica.event { $0.peerFellSilent(node, at: $1) } }
+        case .spoke(let node): for replica in orderedReplicas { replica.event { $0.peerSpoke(node, at: $1) } }
+        }
+    }
+
+    /// Nodes that are connected and not silent.
+    public func isHeard(_ node: NodeID) -> Bool { node == localNode || peers.isHeard(node) }
+
+    // MARK: - Disks
+
+    func badBlock(_ pg: PGID, _ object: ObjectID, block: Int, disk: DiskHost) {
+        counters.badBlocks += 1
+        note(.disk(disk.id), "block \(block) of \(object) in \(pg) does not match its checksum")
+    }
+
+    func diskFailed(_ disk: DiskHost, _ reason: String) {
+        note(.disk(disk.id), "out of use: \(reason)")
+        let lost = orderedReplicas.filter { $0.disk === disk }
+        for replica in lost { replica.event { $0.leaseLapsed(membership.lease?.number ?? .none, at: $1) } }
+        settle()
+        orderedReplicas.removeAll { $0.disk === disk }
+        for replica in lost { replicas[replica.pg] = nil }
+    }
+
+    private func note(_ subject: EventLog.Subject, _ text: String) { events.add(subject, text, at: moment().time) }
+
+    // MARK: - Lease
+
+    private func leaseTaken(_ number: LeaseNumber) {
+        for replica in orderedReplicas { replica.event { $0.leaseTaken(number, at: $1) } }
+        viewChanged?()
+    }
+
+    private func leaseLapsed(_ number: LeaseNumber, _ reason: String) {
+        note(.leaseLapsed, "\(number): \(reason)")
+        for replica in orderedReplicas { replica.event { $0.leaseLapsed(number, at: $1) } }
+        viewChanged?()
+    }
+
+    /// Finds out whether another's lease has ended; asked by many groups at once, so once at a time.
+    func askLease(_ number: LeaseNumber) {
+        guard leasesAsked.insert(number).inserted else { return }
+        let owner = LoopBound(self, loop: loop)
+        coordinator.revoke(number, on: loop.executor) { result in
+            let node = owner.value
+            node.leasesAsked.remove(number)
+            if case .success(.ended) = result {
+                for replica in node.orderedReplicas { replica.event { $0.leaseSeenEnded(number, at: $1) } }
+            }
+        }
+    }
+
+    /// Takes sessions of nodes that are gone out of the map, so that what they registered ends.
+    private func watchSessions(_ now: Instant) {
+        guard now - lastSessionWatch > .seconds(1), membership.session != nil else { return }
+        lastSessionWatch = now
+        for session in directory.view.map.sessions where session.node != localNode && !peers.isConnected(session.node) {
+            let owner = LoopBound(self, loop: loop)
+            coordinator.revoke(session.lease, on: loop.executor) { result in
+                if case .success(.ended) = result {
+                    let node = owner.value
+                    node.membership.dropSession(session) { dropped in
+                        if dropped { node.note(.sessionDropped, "\(session.id) of \(session.node)") }
+                    }
+                }
+            }
+        }
+    }
+    private var lastSessionWatch = Instant(nanoseconds: 0)
+
+    // MARK: - Coordination
+
+    private func directoryChanged(_ groups: [PGID], _ change: ClusterDirectory.MapChange) {
+        if case .newer = change {
+            map = MapFacts(directory.view.map)
+            for replica in orderedReplicas { replica.event { $0.mapChanged(map, at: $1) } }
+        }
+        for pg in groups {
+            if let replica = replicas[pg], let record = directory.view.record(pg) {
+                replica.event { $0.recordRead(record, directory.version(of: pg), at: $1) }
+            }
+        }
+        addNewReplicas()
+        viewChanged?()
+    }
+
+    func propose(_ proposal: Proposal, for replica: Replica) {
+        replica.proposed(proposal)
+        directory.propose(proposal) { replica.proposalEnded(proposal, $0) }
+    }
+
+    func readMap(_ done: @escaping (MapFacts) -> Void) {
+        directory.barrier { [unowned self] in done(MapFacts(directory.view.map)) }
+    }
+
+    func readRecord() {
+        directory.barrier { [unowned self] in
+            for replica in orderedReplicas {
+                if let record = directory.view.record(replica.pg) {
+                    replica.event { $0.recordRead(record, directory.version(of: replica.pg), at: $1) }
+                }
+            }
+        }
+    }
+
+    func reported(_ report: ReplicaReport, by pg: PGID) {
+        logger.info("\(pg): \(report)")
+        note(.group(pg), "\(report)")
+    }
+
+    func beganServing(_ replica: Replica) {
+        guard let fileset = replica.pg.fileset else { return }
+        if replica.namespace?.usage.inodes == 0, let described = directory.view.map.fileset(fileset) {
+            replica.performOwn(
+                .initialize(
+                    FilesetSetup(
+                        mode: described.rootMode, uid: described.rootUID, gid: described.rootGID, layout: described.layout)))
+        }
+        metadataServing?(fileset)
+    }
+
+    // MARK: - Stopping
+
+    /// Stops serving, makes all disks clean, and lays down the lease.
+    public func stop(done: @escaping () -> Void) {
+        ticking?.cancel()
+        transport.close()
+        membership.leave { [self] in
+            for replica in orderedReplicas { replica.event { $0.leaseLapsed(.none, at: $1) } }
+            settle()
+            var left = disks.count
+            if left == 0 { return done() }
+            for disk in disks {
+                disk.close {
+                    left -= 1
+                    if left == 0 { done() }
+                }
+            }
+        }
+    }
+}
+
+// MARK: - Connections
+
+extension StorageNode: NodeTransportDelegate {
+    public func transportHello(_ transport: NodeTransport, for purpose: Hello.Purpose) -> Hello {
+        Hello(
+            cluster: directory.view.map.cluster, node: localNode, boot: boot, lease: membership.lease?.number ?? .none,
+            mapVersion: directory.view.map.version, purpose: purpose)
+    }
+
+    public func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello) {
+        peers.connected(node, boot: hello.boot, at: moment().now)
+        let facts = PeerFacts(node: node, boot: hello.boot)
+        for replica in orderedReplicas { replica.event { $0.peerConnected(facts, at: $1) } }
+    }
+
+    public func transport(_ transport: NodeTransport, disconnected node: NodeID) {
+        peers.disconnected(node)
+        for replica in orderedReplicas { replica.event { $0.peerDisconnected(node, at: $1) } }
+        for waiter in exchanges.lost(node) { waiter(.lost) }
+    }
+
+    public func transport(_ transport: NodeTransport, received message: NodeMessage, from node: NodeID) {
+        if let change = peers.heard(node, at: BootClock.now()) { peerChanged(change) }
+        switch message {
+        case .request(let id, let request):
+            self.request(request) { [unowned self] response in
+                transport.send(.response(id, response), to: node)
+                if let payload = response.payload { payloads.drop(payload) }
+            }
+        case .response(let id, let response):
+            let bytes = response.payload.flatMap(payloads.bytes)
+            if let payload = response.payload { payloads.drop(payload) }
+            exchanges.end(id, from: node)?(.response(response, bytes))
+        case .flush(let id, let session, let version, let targets):
+            flush(targets, session, version) { transport.send(.flushed(id, $0), to: node) }
+        case .flushed(let id, let responses): exchanges.end(id, from: node)?(.flushed(responses))
+        case .replica(let message):
+            guard let replica = replicas[message.pg] else {
+                if let payload = message.payload { payloads.drop(payload) }
+                return
+            }
+            replica.event { $0.messageArrived(from: node, message, at: $1) }
+        case .alive(let standing):
+            peers.told(node, standing)
+            if standing.mapVersion > directory.view.map.version { directory.barrier {} }
+        case .hello, .ask, .tell: transport.reset(node)
+        }
+    }
+
+    public func transport(_ transport: NodeTransport, asked text: AdminText, answer: @escaping (AdminText) -> Void) {
+        guard let adminQuestion else { return answer(AdminText(json: Array("{\"error\":\"starting\"}".utf8))) }
+        adminQuestion(text, answer)
+    }
+
+    public func transportReadCycleEnded(_ transport: NodeTransport) { settle() }
+}
+
+// MARK: - Gateways
+
+extension StorageNode: PGService {
+    public var eventLoop: any EventLoop { loop }
+    public var view: ClusterView { directory.view }
+    public var session: SessionID? { membership.session }
+    public func leaseIsSurelyValid() -> Bool { membership.isSurelyValid }
+
+    public func send(_ request: PGRequest, payload: ByteBuffer?, to node: NodeID, done: @escaping (PGOutcome) -> Void) {
+        var request = request
+        request.payload = payload.map(payloads.add)
+        if node == localNode {
+            self.request(request) { [unowned self] response in
+                let bytes = response.payload.flatMap(payloads.bytes)
+                if let payload = response.payload { payloads.drop(payload) }
+                done(.answered(response, payload: bytes))
+            }
+            return
+        }
+        guard transport.isConnected(to: node) else {
+            if let payload = request.payload { payloads.drop(payload) }
+            return done(.unknown)
+        }
+        let id = exchanges.begin(with: node) { answer in
+            switch answer {
+            case .response(let response, let bytes): done(.answered(response, payload: bytes))
+            case .flushed, .lost: done(.unknown)
+            }
+        }
+        transport.send(.request(id, request), to: node)
+        if let payload = request.payload { payloads.drop(payload) }
+    }
+
+    public func flush(
+        _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
+        done: @escaping ([PGResponse]?) -> Void
+    ) {
+        if node == localNode { return flush(groups, session, mapVersion, reply: done) }
+        guard transport.isConnected(to: node) else { return done(nil) }
+        let id = exchanges.begin(with: node) { answer in
+            switch answer {
+            case .flushed(let responses): done(responses.count == groups.count ? responses : nil)
+            case .response, .lost: done(nil)
+            }
+        }
+        transport.send(.flush(id, session, mapVersion, groups), to: node)
+    }
+
+    public func readLocal(
+        _ range: ObjectRange, in pg: PGID, epoch: Epoch, through name: EntryName,
+        done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
+    ) {
+        guard let replica = replicas[pg] else { return done(nil) }
+        replica.readLocally(range, epoch: epoch, through: name, done: done)
+    }
+
+    public func refresh(atLeast version: MapVersion) { directory.barrier { [unowned self] in viewChanged?() } }
+
+    /// Of the nodes that can be heard, divided by the number of copies.
+    public var capacity: (total: UInt64, free: UInt64) {
+        let copies = UInt64(view.map.policy.copies)
+        let total = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.total }) { $0 + $1.standing.totalBytes }
+        let free = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.admissible }) { $0 + $1.standing.freeBytes }
+        return (total / copies, free / copies)
+    }
+}
