@@ -239,6 +239,29 @@ import Wire
         }
     }
 
+    @Test("On an export whose clients are as libnfs, nobody is sent away, and losses are told as errors")
+    func blindExport() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.setExports([TestGateway.export(gateway.images, verifierBlind: true)])
+            _ = try client.write(file, [1])
+            try gateway.on {
+                $0.files.holdsAll = true
+                $0.server.gateway.patience = .zero
+            }
+            try client.sendRaw(client.writeMessage(file, [1]))
+            #expect(try eventually { try gateway.on { $0.files.held } == 1 })
+            try gateway.on { $0.server.gateway.tick() }
+            try gateway.on {
+                $0.files.release()
+                $0.files.commitStamp = LossNumber(2)
+            }
+            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+            #expect(try client.commit(file).status == .io)
+            #expect(try client.commit(file).status == .ok)
+        }
+    }
+
     @Test("Who was sent away and returns after the call has ended gets its answer, if it may be executed once only")
     func returnsLate() throws {
         try session { (gateway, client, root) throws in

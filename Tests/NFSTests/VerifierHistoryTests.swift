@@ -78,6 +78,17 @@ private func commit(
         #expect(commit(&history, key(1), stamp: 4) == .lost(LossNumber(4)))
     }
 
+    @Test("A COMMIT of a part is judged like any other and covers nothing")
+    func partial() {
+        var history = VerifierHistory()
+        history.wrote(key(1), stamp: LossNumber(3))
+        #expect(history.partialCommitBegan(key(1)) == LossNumber(3))
+        #expect(
+            history.committed(
+                key(1), covered: LossNumber(3), stamp: LossNumber(3), knowledge: .sinceOpened, sinceRise: nil) == .ok)
+        #expect(commit(&history, key(1), stamp: 4) == .lost(LossNumber(4)))
+    }
+
     @Test("Unknown history fails one COMMIT in the ten minutes after a rise, and none later or without a rise")
     func unknown() {
         var history = VerifierHistory()

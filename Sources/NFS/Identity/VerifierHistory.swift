@@ -69,7 +69,10 @@ struct VerifierHistory {
         return lowest
     }
 
-    /// The COMMIT failed, so that what it covered is still unflushed.
+    /// A COMMIT of a part of the file goes to storage: it is judged by all that is unflushed, and covers nothing of it.
+    func partialCommitBegan(_ key: Key) -> LossNumber? { records[key]?.unflushed }
+
+    /// The COMMIT of the whole file failed, so that what it covered is still unflushed.
     mutating func commitFailed(_ key: Key, covered: LossNumber?) {
         if let covered { wrote(key, stamp: covered) }
     }

@@ -17,20 +17,22 @@ func commitOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError
     let key = call.historyKey(target)
     let isWholeFile = arguments.offset == 0 && arguments.count == 0
     let gateway = call.gateway
-    let covered = key.flatMap { isWholeFile ? gateway.history.commitBegan($0) : nil }
+    let covered = key.flatMap {
+        isWholeFile ? gateway.history.commitBegan($0) : gateway.history.partialCommitBegan($0)
+    }
     call.vfs.commit(target.context, file: target.file, offset: arguments.offset, count: UInt64(arguments.count)) {
         result in
         switch result {
         case .failure(let failure):
-            if let key { gateway.history.commitFailed(key, covered: covered) }
+            if let key, isWholeFile { gateway.history.commitFailed(key, covered: covered) }
             call.fail(failure, NFS3.CommitResult.self, nothing)
         case .success(let committed):
-            if let key, isWholeFile {
+            if let key {
                 let verdict = gateway.history.committed(
                     key, covered: covered, stamp: committed.stamp,
                     knowledge: call.connection.knows(target.file) ? .sinceOpened : .unknown,
                     sinceRise: gateway.secondsSinceRise)
-                call.connection.opened(target.file, name: nil)
+                if isWholeFile { call.connection.opened(target.file, name: nil) }
                 switch verdict {
                 case .ok: break
                 case .lost(let rise):

@@ -84,14 +84,11 @@ extension NFSCall {
         guard cookie < DotCookie.dotDot else {
             return list(target, after: cookie, room: room, detail: detail, parent: nil, done: done)
         }
-        // Only a directory has a parent, so this tells NOTDIR too.
-        findParent(of: target) { result in
+        findParentInode(of: target) { result in
             switch result {
             case .failure(let failure): done(.failed(failure))
             case .success(let parent):
-                self.list(
-                    target, after: cookie, room: room, detail: detail, parent: parent.inode.attributes.file.inode,
-                    done: done)
+                self.list(target, after: cookie, room: room, detail: detail, parent: parent, done: done)
             }
         }
     }

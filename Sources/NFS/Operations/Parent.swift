@@ -24,6 +24,13 @@ extension NFSCall {
         }
     }
 
+    /// The inode of "..", as a listing tells it: the export's root is its own parent; whether what lies above is within
+    /// the export does not matter, since no handle of it is given.
+    func findParentInode(of target: Target, done: @escaping (Result<InodeNumber, VFSFailure>) -> Void) {
+        if target.file == target.export.root { return done(.success(target.file.inode)) }
+        vfs.parent(target.context, directory: target.file) { done($0.map { $0.inode.attributes.file.inode }) }
+    }
+
     /// Climbs from `directory` to `root` with the rights of nobody in particular but the server itself, since the caller
     /// need not be able to search what lies between.
     private func demand(

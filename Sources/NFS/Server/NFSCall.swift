@@ -44,6 +44,7 @@ final class NFSCall {
     private(set) var waiters: [Waiter]
     private var heldBytes: Int
     private var state = State.running
+    private var isForBlindExport = false
 
     init(
         gateway: NFSGateway, connection: NFSConnection, header: RPCCall, caller: Caller, operation: Operation,
@@ -111,6 +112,7 @@ final class NFSCall {
         guard let content = gateway.codec.content(handle) else { return .failure(.badHandle) }
         guard let entry = gateway.exports[content.export] else { return .failure(.stale) }
         guard entry.admits(caller.address) else { return .failure(.access) }
+        if entry.export.verifierBlind { isForBlindExport = true }
         switch (operation.permission, entry.export.access) {
         case (.write, .readOnly): return .failure(.readOnly)
         case (.write, .readWrite), (.read, _), (.none, _): break
@@ -165,6 +167,10 @@ final class NFSCall {
         for waiter in waiters { waiter.connection.close(because: "storage cannot answer") }
         finish(nil)
     }
+
+    /// Whether its client takes JUKEBOX for what it is. libnfs makes an error of it, and so, one must suppose, do the
+    /// clients of an export that is marked as theirs.
+    var understandsJukebox: Bool { !caller.isLibnfs && !isForBlindExport }
 
     /// Tells the clients that wait to come again, and goes on.
     func sendAway() {

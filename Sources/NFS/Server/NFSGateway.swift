@@ -212,7 +212,7 @@ final class NFSGateway {
     /// Once a second: sends clients away that have waited long, and closes connections that say nothing sensible.
     func tick() {
         metrics.sample(admission, connections: connections.count)
-        for call in pending.older(than: now - patience) where !call.caller.isLibnfs {
+        for call in pending.older(than: now - patience) where call.understandsJukebox {
             metrics.sentAway.increment()
             call.sendAway()
         }
