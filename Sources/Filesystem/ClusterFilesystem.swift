@@ -43,6 +43,8 @@ public final class ClusterFilesystem: VirtualFilesystem {
     private var effects: [GatewayEffect] = []
     private var tick: (deadline: Instant, task: Scheduled<Void>)?
     private var pressure = Pressure.open
+    /// What the machine was last told.
+    private var shownSession: SessionID?
 
     /// `seed` spreads retries, and differs between gateways.
     public init(service: any PGService, seed: UInt64, clock: @escaping () -> GatewayTime = FilesystemClock.system) {
@@ -77,7 +79,7 @@ public final class ClusterFilesystem: VirtualFilesystem {
         payload: ByteBuffer? = nil, done: @escaping (Result<FileAnswer, FileFailure>) -> Void
     ) {
         eventLoop.preconditionInEventLoop()
-        if service.session != machine.session { viewChanged() }
+        if service.session != shownSession { viewChanged() }
         let id = id ?? nextID()
         let time = clock()
         pending[id] = Pending(kind: kind, began: time.now, payload: payload, done: done)
@@ -88,6 +90,7 @@ public final class ClusterFilesystem: VirtualFilesystem {
 
     private func viewChanged() {
         let view = service.view
+        shownSession = service.session
         machine.viewChanged(
             GatewayView(map: view.map, data: view.data, metadata: view.metadata, session: service.session), at: clock())
         run()

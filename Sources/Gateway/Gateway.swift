@@ -25,6 +25,7 @@ public final class GatewayMachine {
     var records: [PGID: PGRecord] = [:]
     /// The session that requests are sent under.
     public internal(set) var session: SessionID?
+    var lastEnded = SessionID.none
     /// The highest loss number that any stamp or map has shown.
     var lossSeen = LossNumber.zero
 

@@ -7,9 +7,11 @@ extension GatewayMachine {
         if map.map({ view.map.version >= $0.version }) ?? true { map = view.map }
         sawStamp(view.map.lossNumber)
         // Before the records: nothing more goes out under a session that is over.
-        if view.session != session {
+        // Ids are never used again: one that has ended is not taken up anew, for its numbers would begin anew.
+        let offered = view.session.flatMap { $0 > lastEnded ? $0 : nil }
+        if offered != session {
             if session != nil { endSession() }
-            session = view.session
+            session = offered
         }
         for record in view.data { if let record { adopt(record) } }
         for record in view.metadata { if let record { adopt(record) } }
@@ -57,7 +59,10 @@ extension GatewayMachine {
             if let operation = operations.at(place) { finish(operation, .failure(.unavailable)) }
         }
         commits.removeAll()
-        if let ended { effects.append(.sessionEnded(ended)) }
+        if let ended {
+            lastEnded = ended
+            effects.append(.sessionEnded(ended))
+        }
     }
 
     /// A placement group says that the session has left the map.

@@ -374,5 +374,16 @@ struct RuleTests {
         scene.world.run(for: .milliseconds(100)) { result != nil }
         #expect(result == .failure(.unavailable))
         #expect(scene.a.sessionsEnded == [old].compactMap { $0 })
+        // The shell has not heard of it: the old session is not taken up again, a new one is.
+        scene.a.log = []
+        scene.a.show()
+        var next: Result<FileAnswer, FileFailure>?
+        scene.a.begin(.attributes(scene.file)) { next = $0 }
+        scene.world.run(for: .seconds(1))
+        #expect(next == nil)
+        #expect(scene.a.log?.isEmpty ?? false)
+        scene.world.giveSession(scene.a)
+        scene.world.run(for: .seconds(1)) { next != nil }
+        if case .success = next {} else { Issue.record("what came between the sessions is begun under the next") }
     }
 }
