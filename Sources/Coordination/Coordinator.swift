@@ -33,7 +33,8 @@ public protocol Coordinator: AnyObject, Sendable {
         _ transaction: Transaction, on executor: @escaping CompletionExecutor,
         completion: @escaping @Sendable (TransactionOutcome) -> Void)
 
-    /// Takes a lease with a new number and keeps renewing it until it lapses or is released.
+    /// Takes a lease with a new number and keeps renewing it until it lapses or is released. The completion is given to
+    /// the executor before the request's `lapsed` can be.
     func takeLease(
         _ request: LeaseRequest, on executor: @escaping CompletionExecutor,
         completion: @escaping @Sendable (Result<HeldLease, CoordinationError>) -> Void)

@@ -166,20 +166,32 @@ public final class LocalCoordinator: Coordinator {
         _ request: LeaseRequest, on executor: @escaping CompletionExecutor,
         completion: @escaping @Sendable (Result<HeldLease, CoordinationError>) -> Void
     ) {
-        work(on: executor, completion) { worker in
-            guard request.owner.description.utf8.count <= CoordinationLimits.ownerBytes else {
-                return .failure(.invalid("an owner's name of over \(CoordinationLimits.ownerBytes) bytes"))
-            }
-            switch worker.write({ db in try worker.leases.draw(db, owner: request.owner) }) {
-            case .made(let drawn):
-                do throws(CoordinationError) {
-                    return .success(try worker.leases.begin(drawn, request: request, executor: executor))
-                } catch {
-                    return .failure(error)
-                }
-            case .notMade(let error), .unknown(let error):
+        worker.submit(
+            .work(
+                { worker in
+                    let result = Self.takeLease(request, worker, executor)
+                    executor { completion(result.map(\.lease)) }
+                    // Only now, so that nobody hears of the lapse of a lease that he does not have yet.
+                    if case .success(let keeper) = result { keeper.start() }
+                },
+                refuse: { error in executor { completion(.failure(error)) } }))
+    }
+
+    private static func takeLease(
+        _ request: LeaseRequest, _ worker: LocalWorker, _ executor: @escaping CompletionExecutor
+    ) -> Result<LeaseKeeper, CoordinationError> {
+        guard request.owner.description.utf8.count <= CoordinationLimits.ownerBytes else {
+            return .failure(.invalid("an owner's name of over \(CoordinationLimits.ownerBytes) bytes"))
+        }
+        switch worker.write({ db in try worker.leases.draw(db, owner: request.owner) }) {
+        case .made(let drawn):
+            do throws(CoordinationError) {
+                return .success(try worker.leases.begin(drawn, request: request, executor: executor))
+            } catch {
                 return .failure(error)
             }
+        case .notMade(let error), .unknown(let error):
+            return .failure(error)
         }
     }
 

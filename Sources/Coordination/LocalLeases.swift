@@ -155,10 +155,10 @@ final class LocalLeases {
         }
     }
 
-    /// Writes the drawn lease into its word and begins to renew it.
+    /// Writes the drawn lease into its word; its keeper has to be started then.
     func begin(
         _ drawn: Drawn, request: LeaseRequest, executor: @escaping CompletionExecutor
-    ) throws(CoordinationError) -> HeldLease {
+    ) throws(CoordinationError) -> LeaseKeeper {
         let (row, file) = (drawn.row, drawn.file)
         file.claim(row.word, process: process)
         let before = LeaseClock.now
@@ -174,8 +174,7 @@ final class LocalLeases {
             executor: executor)
         keepers.append((keeper, tenure))
         known[row.number] = row
-        keeper.start()
-        return keeper.lease
+        return keeper
     }
 
     /// Releases everything and waits until the words say so.

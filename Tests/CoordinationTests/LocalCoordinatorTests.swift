@@ -347,6 +347,24 @@ import Testing
         try await eventually("the lease lapses", within: 3) { !lease.isSurelyValid }
     }
 
+    @Test("nobody hears of the lapse of a lease before he has it") func lapseAfterTaking() async throws {
+        let folder = try TestFolder()
+        try folder.create()
+        // Such a lease is never surely valid.
+        let store = try folder.open(
+            terms: LeaseTerms(duration: .milliseconds(50), margin: .milliseconds(50), interval: .milliseconds(10)))
+        for _ in 0..<100 {
+            let order = Collector<String>()
+            let request = LeaseRequest(
+                owner: LeaseOwner("brief"), hasProgress: { true }, lapsed: { _, _ in order.add("lapsed") })
+            store.takeLease(request, on: testExecutor) { result in
+                if case .success = result { order.add("taken") }
+            }
+            try await eventually("both") { order.all.count == 2 }
+            #expect(order.all == ["taken", "lapsed"])
+        }
+    }
+
     @Test("a held lease is checked in nanoseconds, from any thread") func cost() async throws {
         let folder = try TestFolder()
         try folder.create()
