@@ -26,6 +26,7 @@ extension Store {
     /// A deletion waits while too many earlier ones have not been carried to all rows.
     private func isCutWaiting(_ record: LogRecord) -> Bool {
         guard case .deleteRange(let d)? = record.entry?.body, phase != .recovering else { return false }
+        if let file = record.file, file.isPurging, (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts { return true }
         return record.group.row.unpurged.count >= StoreLimits.unpurgedCuts
             && !record.group.row.unpurged.contains(d.file)
     }
@@ -34,15 +35,15 @@ extension Store {
         guard case .entry(let entry, _, let rule, _) = record.body else { return }
         if !record.isVoid {
             switch entry.body {
-            case .write(let write): applyWrite(write, entry.name, record)
+            case .write(let write): applyWrite(write, record)
             case .zero(let zero):
-                for row in record.rows { zeroBlocks(zero.blocks, zero.truncation.number, entry.name, row) }
+                for row in record.rows { zeroBlocks(zero.blocks, zero.truncation.number, record.order, row) }
             case .deleteRange(let d):
                 applyCut(
                     FileCut(
                         file: d.file, truncation: d.truncation, layout: d.layout, kind: d.kind, version: entry.name),
                     record)
-                if let edge = d.edge { applyWrite(edge, entry.name, record) }
+                if let edge = d.edge { applyWrite(edge, record) }
             case .restate, .empty, .namespace, .scrubMark: break
             }
             if rule == .raises {
@@ -63,12 +64,12 @@ extension Store {
         markDirty(object)
     }
 
-    private func applyWrite(_ write: BlockWrite, _ name: EntryName, _ record: LogRecord) {
+    private func applyWrite(_ write: BlockWrite, _ record: LogRecord) {
         guard let shape = record.content else { return }
         for row in record.rows { freshen(row) }
         shape.forEachPart { k, part in
             let row = row(part, record)
-            if row.content.applied >= name { return }
+            if row.content.applied >= record.order { return }
             let first = part.blocks.lowerBound - row.firstBlock
             let sums = part.blocks.lowerBound - write.blocks.first
             if part.isLarge {
@@ -79,8 +80,8 @@ extension Store {
                     position: record.payloadPosition + part.logOffset, write.checksums, sums)
             }
         }
-        for row in record.rows where row.content.applied < name {
-            row.content.applied = name
+        for row in record.rows where row.content.applied < record.order {
+            row.content.applied = record.order
             markDirty(row)
             clipLate(row, write.truncation.number)
         }
@@ -89,16 +90,16 @@ extension Store {
     /// Content under an older truncation than the file's last cut is clipped by it (traps.md, 34).
     private func clipLate(_ row: HotRow, _ number: TruncationNumber) {
         guard let cut = row.object.file.cut, number < cut.truncation.number else { return }
-        clip(row, cut)
+        clip(row, cut, after: number)
     }
 
-    private func zeroBlocks(_ blocks: BlockRange, _ number: TruncationNumber, _ name: EntryName, _ row: HotRow) {
+    private func zeroBlocks(_ blocks: BlockRange, _ number: TruncationNumber, _ order: LogPosition, _ row: HotRow) {
         freshen(row)
-        if row.content.applied >= name { return }
+        if row.content.applied >= order { return }
         let low = max(blocks.first, row.firstBlock) - row.firstBlock
         let high = min(blocks.end, row.firstBlock + Geometry.blocksPerRow) - row.firstBlock
         if low < high { setEmpty(row, low..<high, .zero) }
-        row.content.applied = name
+        row.content.applied = order
         markDirty(row)
         clipLate(row, number)
     }
@@ -116,7 +117,7 @@ extension Store {
             let row = row(part, record)
             let firstSum = sum
             sum += part.present
-            if row.content.installed >= record.position { return }
+            if row.content.installed >= record.order { return }
             if part.isLarge {
                 setLarge(row, part.slotIndex % Geometry.slotsPerRow, record.slots[k], piece.checksums, firstSum)
                 return
@@ -136,24 +137,26 @@ extension Store {
                 }
             }
         }
-        for row in record.rows where row.content.installed < record.position {
-            row.content.installed = record.position
+        for row in record.rows where row.content.installed < record.order {
+            row.content.installed = record.order
             row.content.truncation = max(row.content.truncation, piece.truncation)
             markDirty(row)
-            if let cut = row.object.file.cut, piece.truncation < cut.truncation.number { clip(row, cut) }
+            if let cut = row.object.file.cut, piece.truncation < cut.truncation.number { clip(row, cut, after: piece.truncation) }
         }
         if let object = record.rows.first?.object {
             object.isDeleted = false
             markDirty(object)
-            if let version = piece.completes { object.version = max(object.version, version) }
+            if let version = piece.completes {
+                object.version = version
+            }
         }
         release(record)
     }
 
     func applyDeletion(_ record: LogRecord) {
-        for row in record.rows where row.content.installed < record.position {
+        for row in record.rows where row.content.installed < record.order {
             setEmpty(row, 0..<Geometry.blocksPerRow, .absent)
-            row.content.installed = record.position
+            row.content.installed = record.order
             markDirty(row)
         }
         if let object = record.rows.first?.object {
@@ -183,7 +186,16 @@ extension Store {
                 return
             }
         }
-        file.cut = cut
+        var new = cut
+        if let old = file.cut, cut.kind == .truncation, phase == .recovering || file.isPurging || checkpoint.completed < file.carriedBy {
+            // A row that has not met the old cut must not keep what only that one cut off.
+            new.earlier = (old.earlier + [old.truncation] + cut.earlier).filter { $0.size < cut.truncation.size }
+        }
+        file.cut = new
+        switch record.body {
+        case .entry(_, _, let rule, _): file.withholdsVersions = rule == .withheld
+        default: file.withholdsVersions = true
+        }
         markDirty(file)
         startPurge(file)
         for object in file.objects { for row in object.rows { if let row { freshen(row) } } }
@@ -194,12 +206,12 @@ extension Store {
         row.wasUsed = true
         guard let cut = row.object.file.cut else { return }
         if row.content.truncation < cut.truncation.number || cut.kind == .removal && !row.content.isEmpty {
-            clip(row, cut)
+            clip(row, cut, after: row.content.truncation)
         }
     }
 
-    private func clip(_ row: HotRow, _ cut: FileCut) {
-        let first = max(cut.firstCutBlock(index: row.object.id.index), row.firstBlock) - row.firstBlock
+    private func clip(_ row: HotRow, _ cut: FileCut, after number: TruncationNumber) {
+        let first = max(cut.firstCutBlock(index: row.object.id.index, after: number), row.firstBlock) - row.firstBlock
         var changed = false
         if first < Geometry.blocksPerRow, !row.content.words.isEmpty {
             changed = true
@@ -209,16 +221,14 @@ extension Store {
             case .truncation:
                 for b in first..<Geometry.blocksPerRow where row.content.state(b) == .present {
                     setEmpty(row, b..<b + 1, .zero)
+                    // The object has changed, for whoever catches up.
+                    if !row.object.file.withholdsVersions { row.object.version = max(row.object.version, cut.version) }
                 }
             }
         }
         if row.content.truncation < cut.truncation.number {
             row.content.truncation = cut.truncation.number
             changed = changed || !row.content.words.isEmpty
-        }
-        if cut.kind == .removal, !row.object.isDeleted {
-            row.object.isDeleted = true
-            changed = true
         }
         if changed { markDirty(row) }
     }

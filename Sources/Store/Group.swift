@@ -25,6 +25,8 @@ final class LogRecord {
     var payloadPosition = LogPosition.zero
     /// Of its batch.
     var position = LogPosition.zero
+    /// Its place among all records of the disk: `position` and its number in the batch.
+    var order = LogPosition.zero
     /// Of a cut or restart: what it cut off.
     var victims: [LogRecord] = []
     /// What recovery does with an entry.

@@ -10,6 +10,10 @@ final class FileState {
     var isDirty = false
     /// Its cut has not been carried to all rows yet.
     var isPurging = false
+    /// The checkpoint after which all rows in the index have the cut; 0 when they have it already.
+    var carriedBy = 0
+    /// The cut is no reason to raise versions: a learner's object may lack pieces.
+    var withholdsVersions = false
     /// Objects in memory, in no particular order.
     var objects: [HotObject] = []
     /// Records under way that need it.

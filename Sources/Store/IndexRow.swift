@@ -15,8 +15,9 @@ struct RowContent {
     var words: [UInt32] = []
     /// Ascending by block.
     var inLog: [LogBlock] = []
-    /// The last entry applied to it: replay skips what the row has.
-    var applied = EntryName.zero
+    /// The last entry applied to it, by its record: replay skips what the row has. Not by name: a log that begins anew may go
+    /// back in names.
+    var applied = LogPosition.zero
     /// The last cut that was applied to it.
     var truncation = TruncationNumber.zero
     /// The last installed piece, by its record.
@@ -118,13 +119,13 @@ struct RowContent {
 
     private static let format: UInt8 = 1
 
-    /// Format (1), applied (16), truncation (8), installed (8), slots (64), states (64), checksums of present blocks,
+    /// Format (1), applied (8), truncation (8), installed (8), slots (64), states (64), checksums of present blocks,
     /// CRC32C of all before it (4).
     func encoded(crc: CRC32C) -> [UInt8] {
         var b: [UInt8] = []
         b.reserveCapacity(1_200)
         b.append(RowContent.format)
-        b.put(applied)
+        b.put(applied.rawValue)
         b.put(truncation.rawValue)
         b.put(installed.rawValue)
         if !words.isEmpty {
@@ -136,7 +137,7 @@ struct RowContent {
     }
 
     static func decode(_ bytes: [UInt8], crc: CRC32C) throws -> RowContent {
-        guard let first = bytes.first, bytes.count >= 37 else {
+        guard let first = bytes.first, bytes.count >= 29 else {
             throw LogFormatError(description: "an index row of \(bytes.count) bytes")
         }
         guard first == format else { throw LogFormatError(description: "an index row of format \(first)") }
@@ -149,7 +150,7 @@ struct RowContent {
             var r = WireReader(body)
             _ = try r.u8()
             var row = RowContent()
-            row.applied = try r.name()
+            row.applied = LogPosition(try r.u64())
             row.truncation = TruncationNumber(try r.u64())
             row.installed = LogPosition(try r.u64())
             if r.remaining > 0 {

@@ -14,6 +14,8 @@ public enum StoreLimits {
     public static let voidRecords = 128
     /// Files of a group whose cut is not purged from all rows; further cuts wait with their application.
     public static let unpurgedCuts = 512
+    /// Earlier cuts that a file keeps until they are carried to all rows; further cuts of it wait with their application.
+    public static let earlierCuts = 64
     /// Slots of one row of the allocation map.
     public static let slotsPerMapPiece = 32_768
     /// Rows asked for at a time during recovery.

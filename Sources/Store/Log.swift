@@ -101,6 +101,7 @@ extension Store {
         let payloadStart = start + (BatchHeader.size + metadata.count)
         for (i, record) in records.enumerated() {
             record.position = start
+            record.order = start + i
             record.payloadPosition = payloadStart + offsets[i]
             appendPieces(of: record, to: &pieces)
         }
@@ -145,7 +146,8 @@ extension Store {
 
     private func advanceSegment() -> Bool {
         // The last segment that the log may have is for the disk's own records.
-        let isLast = log.prepared.count == 1 && log.preparing == 0 && log.segmentCount >= configuration.maximumSegments
+        let isLast = log.prepared.count == 1 && log.preparing == 0
+            && log.segmentCount >= configuration.maximumSegments && phase != .beginning
         guard !log.prepared.isEmpty, !isLast || !urgent.isEmpty else {
             log.needsSegment = true
             prepareSegments()

@@ -405,6 +405,8 @@ enum CutCoding {
         w.put(UInt32(cut.layout.stripeCount))
         w.append(cut.kind.rawValue)
         w.put(cut.version)
+        w.put(UInt16(cut.earlier.count))
+        for mark in cut.earlier { w.put(mark) }
     }
     static func decode(_ r: inout WireReader) throws -> FileCut {
         let file = try r.file()
@@ -412,7 +414,9 @@ enum CutCoding {
         guard let layout = Layout(stripeUnit: Int(try r.u32()), stripeCount: Int(try r.u32())),
             let kind = RangeDeletion.Kind(rawValue: try r.u8())
         else { throw LogFormatError(description: "a file's cut of another version") }
-        return FileCut(file: file, truncation: mark, layout: layout, kind: kind, version: try r.name())
+        var cut = FileCut(file: file, truncation: mark, layout: layout, kind: kind, version: try r.name())
+        for _ in 0..<Int(try r.u16()) { cut.earlier.append(try r.mark()) }
+        return cut
     }
 }
 

@@ -8,8 +8,9 @@ struct PurgeState {
     var current: FileState?
     var cursor: UInt64 = 0
     var isScanning = false
-    /// Rows asked for that have not come.
+    /// Rows asked for that have not come, and those that have.
     var missing = 0
+    var rows: [HotRow] = []
     /// The current file was cut again.
     var restarts = false
     var isLastPage = false
@@ -30,6 +31,7 @@ extension Store {
 
     func pumpPurge() {
         guard phase == .running, !purge.isScanning, purge.missing == 0 else { return }
+        endPage()
         if let file = purge.current, purge.isLastPage {
             if purge.restarts { begin(file) } else { finish(file) }
         }
@@ -50,9 +52,26 @@ extension Store {
         purge.isLastPage = false
     }
 
+    /// All rows of the page have been clipped. A removed object whose rows are all known to be empty goes.
+    private func endPage() {
+        for row in purge.rows {
+            row.pins -= 1
+            deleteIfRemoved(row.object)
+        }
+        purge.rows = []
+    }
+
+    private func deleteIfRemoved(_ object: HotObject) {
+        guard object.file.cut?.kind == .removal, !object.isDeleted else { return }
+        object.isDeleted = true
+        markDirty(object)
+    }
+
     private func finish(_ file: FileState) {
+        for object in file.objects { deleteIfRemoved(object) }
         purge.current = nil
         file.isPurging = false
+        file.carriedBy = checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2)
         file.pg.row.unpurged.removeAll { $0 == file.file }
         file.pg.isDirty = true
         dropIfIdle(file)
@@ -64,7 +83,7 @@ extension Store {
         guard let file = purge.current, let cut = file.cut else { return }
         var keys: [ContentKey] = []
         for (id, record) in rows where record.group == file.pg.pg && !IndexKey.isFileObject(id) {
-            let first = cut.firstCutBlock(index: id.index)
+            let first = min(cut.firstCutBlock(index: id.index), Geometry.blocksPerObject)
             for m in first / Geometry.blocksPerRow..<max(first / Geometry.blocksPerRow, Geometry.rowsPerObject) {
                 let key = ContentKey(object: id, mebibyte: m)
                 if let row = hotRow(key) { freshen(row) } else { keys.append(key) }

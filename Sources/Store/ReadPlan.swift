@@ -72,21 +72,27 @@ public struct FileCut: Hashable, Sendable {
     public var kind: RangeDeletion.Kind
     /// The entry that cut.
     public var version: EntryName
+    /// Earlier truncations to smaller sizes that have not been carried to all rows yet, ascending.
+    public var earlier: [TruncationMark]
     public init(
-        file: FileID, truncation: TruncationMark, layout: Layout, kind: RangeDeletion.Kind, version: EntryName
+        file: FileID, truncation: TruncationMark, layout: Layout, kind: RangeDeletion.Kind, version: EntryName,
+        earlier: [TruncationMark] = []
     ) {
+        self.earlier = earlier
         self.file = file
         self.truncation = truncation
         self.layout = layout
         self.kind = kind
         self.version = version
     }
-    /// Blocks of object `index` from this one on are cut off.
-    public func firstCutBlock(index: UInt64) -> Int {
+    /// Blocks of object `index` from this one on are cut off where the content is from before truncation `number` or of it.
+    public func firstCutBlock(index: UInt64, after number: TruncationNumber = .zero) -> Int {
         switch kind {
-        case .removal: 0
+        case .removal: return 0
         case .truncation:
-            (layout.objectLength(index: index, fileSize: truncation.size) + Geometry.blockSize - 1) / Geometry.blockSize
+            var size = truncation.size
+            for mark in earlier where mark.number > number { size = min(size, mark.size) }
+            return (layout.objectLength(index: index, fileSize: size) + Geometry.blockSize - 1) / Geometry.blockSize
         }
     }
 }

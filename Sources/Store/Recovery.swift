@@ -223,7 +223,7 @@ extension Store {
         var offset = BatchHeader.size + header.metadataLength
         var isDoubtful = false
         var isOpaque = false
-        for _ in 0..<header.recordCount {
+        for i in 0..<header.recordCount {
             let decoded = try RecordCoding.decode(&reader)
             guard offset + decoded.logBytes <= header.length else {
                 throw LogFormatError(description: "a record that is longer than its batch")
@@ -239,6 +239,7 @@ extension Store {
             record.isPlaced = true
             record.isWritten = true
             record.position = header.position
+            record.order = header.position + i
             record.payloadPosition = header.position + offset
             let content = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + decoded.logBytes])
             if !holds(record, content) {

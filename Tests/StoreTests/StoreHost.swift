@@ -1,0 +1,308 @@
+import ClusterModel
+import Store
+import Testing
+
+
+/// Runs one store on a fake disk: the effects wait here and are executed one at a time, in an order that the real shell
+/// could have (log writes in order, row effects in order, the rest in any).
+final class StoreHost {
+    let disk: FakeDisk
+    let store: Store
+    var random: SplitMix64
+    var payloads: [UInt64: [UInt8]] = [:]
+    private var nextPayload: UInt64 = 1
+    private var nextToken: UInt64 = 1
+    private(set) var waiting: [StoreEffect] = []
+    var notices: [StoreNotice] = []
+    var report: RecoveryReport?
+    var isReady = false
+    var isClosed = false
+    var failure: StoreFailure?
+    var appended: [PGID: EntryName] = [:]
+    var stable: [PGID: EntryName] = [:]
+    var durable: Set<StoreToken> = []
+    var readable: Set<StoreToken> = []
+    var changePages: [StoreToken: ChangePage] = [:]
+    var badBlocks = 0
+    var tables: [PGID: [UInt8]] = [:]
+    var steps = 0
+    var clock: UInt64 = 1_000_000_000
+    /// Effects of these kinds are kept back.
+    var holdCopies = false
+    var holdCommits = false
+
+    init(_ disk: FakeDisk, _ configuration: StoreConfiguration, boot: UInt64, seed: UInt64) {
+        self.disk = disk
+        random = SplitMix64(seed: seed)
+        store = Store(configuration: configuration, crc: fastChecksum)
+        store.open(
+            DiskFacts(
+                disk: disk.id, boot: BootID(UInt128(boot)), segments: disk.segmentNumbers, dataSlots: disk.dataSlots,
+                freeBytes: disk.freeBytes, totalBytes: disk.capacityBytes))
+        collect()
+    }
+
+    func token() -> StoreToken {
+        nextToken += 1
+        return StoreToken(nextToken)
+    }
+
+    func payload(_ bytes: [UInt8]) -> PayloadHandle {
+        let handle = PayloadHandle(id: nextPayload, length: bytes.count)
+        nextPayload += 1
+        payloads[handle.id] = bytes
+        return handle
+    }
+
+    // MARK: Effects
+
+    func collect() {
+        while store.hasEffects {
+        for effect in store.takeEffects() {
+            switch effect {
+            case .notify(let notice): receive(notice)
+            case .dropPayload(let handle):
+                precondition(payloads.removeValue(forKey: handle.id) != nil, "a payload is dropped once")
+            default: waiting.append(effect)
+            }
+        }
+        }
+    }
+
+    private func receive(_ notice: StoreNotice) {
+        notices.append(notice)
+        switch notice {
+        case .recovered(let r): report = r
+        case .ready: isReady = true
+        case .appended(let pg, let name): appended[pg] = name
+        case .stable(let pg, let name): stable[pg] = name
+        case .applied: break
+        case .durable(let token): durable.insert(token)
+        case .readAgain(let token): readable.insert(token)
+        case .changes(let token, let page): changePages[token] = page
+        case .closed: isClosed = true
+        case .tablesWanted(let groups):
+            store.giveTables(groups.map { ($0, tables[$0] ?? []) })
+        case .badBlock: badBlocks += 1
+        case .failed(let why): failure = why
+        }
+    }
+
+    private enum Lane: Equatable {
+        case log
+        case rows
+        case any
+        case held
+    }
+    private func lane(_ effect: StoreEffect) -> Lane {
+        switch effect {
+        case .writeLog: .log
+        case .loadRows, .scanRows, .syncRows: .rows
+        case .commitRows: holdCommits ? .held : .rows
+        case .copyBlocks: holdCopies ? .held : .any
+        case .syncLog, .syncData, .prepareSegment, .writeSlots, .growData, .readLog, .checkBlocks, .dropPayload, .notify: .any
+        }
+    }
+
+    /// Executes one waiting effect; false if there is none.
+    @discardableResult
+    func step() -> Bool {
+        var choices: [Int] = []
+        var hasLog = false
+        var hasRows = false
+        for (i, effect) in waiting.enumerated() {
+            switch lane(effect) {
+            case .log:
+                if !hasLog { choices.append(i) }
+                hasLog = true
+            case .rows:
+                if !hasRows { choices.append(i) }
+                hasRows = true
+            case .any: choices.append(i)
+            case .held: if case .commitRows = effect { hasRows = true }
+            }
+        }
+        guard !choices.isEmpty else { return false }
+        let effect = waiting.remove(at: choices[random.below(choices.count)])
+        execute(effect)
+        steps += 1
+        collect()
+        return true
+    }
+
+    func run(limit: Int = 200_000) {
+        var n = 0
+        while step() {
+            n += 1
+            if n > limit { Issue.record("effects do not end") ; return }
+        }
+    }
+
+    private func gather(_ write: LogWrite) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(write.length)
+        for piece in write.pieces {
+            switch piece {
+            case .bytes(let b): bytes += b
+            case .payload(let handle, let offset, let length):
+                guard let p = payloads[handle.id] else { preconditionFailure("the store has not dropped the payload") }
+                bytes += p[offset..<offset + length]
+            case .zeros(let n): bytes += [UInt8](repeating: 0, count: n)
+            }
+        }
+        precondition(bytes.count == write.length && write.length % 4096 == 0 && write.offset % 4096 == 0)
+        return bytes
+    }
+
+    private func execute(_ effect: StoreEffect) {
+        switch effect {
+        case .writeLog(let id, let write):
+            disk.segments[write.segment]?.write(gather(write), at: write.offset)
+            store.logWritten(id)
+        case .syncLog(let id, let segments):
+            for s in segments { disk.segments[s]?.sync() }
+            store.logSynced(id)
+        case .syncData(let id):
+            disk.data.sync()
+            store.dataSynced(id)
+        case .prepareSegment(let id, let number, let source):
+            switch source {
+            case .new: disk.segments[number] = FakeFile()
+            case .recycled(let old): disk.segments[number] = disk.segments.removeValue(forKey: old)
+            }
+            store.segmentPrepared(id)
+        case .writeSlots(let id, let handle, let writes):
+            guard let p = payloads[handle.id] else { preconditionFailure("the store has not dropped the payload") }
+            for w in writes {
+                precondition(Int(w.dataOffset) + w.length <= disk.dataSlots * 65536, "slots lie within the data file")
+                disk.data.write(Array(p[w.payloadOffset..<w.payloadOffset + w.length]), at: Int(w.dataOffset))
+            }
+            store.slotsWritten(id)
+        case .growData(let id, let slots):
+            let more = UInt64((slots - disk.dataSlots) * 65536)
+            if more > disk.freeBytes {
+                store.dataGrown(id, .noSpace)
+            } else {
+                disk.dataSlots = slots
+                store.dataGrown(id, .grown)
+            }
+        case .copyBlocks(let id, let copies):
+            var bad: [Int] = []
+            for (i, c) in copies.enumerated() {
+                let bytes = disk.segments[c.segment]?.read(at: c.offset, count: 4096) ?? []
+                if bytes.withUnsafeBytes({ fastChecksum.block(c.object, block: c.block, bytes: $0) }) == c.checksum {
+                    precondition(Int(c.dataOffset) + 4096 <= disk.dataSlots * 65536, "slots lie within the data file")
+                    disk.data.write(bytes, at: Int(c.dataOffset))
+                } else {
+                    bad.append(i)
+                }
+            }
+            store.copied(id, bad: bad)
+        case .readLog(let id, let segment, let offset, let length):
+            let bytes = disk.segments[segment]?.read(at: offset, count: length) ?? []
+            bytes.withUnsafeBytes { store.logRead(id, $0) }
+        case .checkBlocks(let id, let checks):
+            var bad: [Int] = []
+            for (i, c) in checks.enumerated() where !matches(data: c.dataOffset, c.object, c.block, c.checksum) { bad.append(i) }
+            store.blocksChecked(id, mismatches: bad)
+        case .loadRows(let id, let keys): store.rowsLoaded(id, keys.map { disk.rows.load($0) })
+        case .scanRows(let id, let scan): store.rowsScanned(id, disk.rows.scan(scan))
+        case .commitRows(let id, let writes):
+            disk.rows.commit(writes)
+            store.rowsCommitted(id)
+        case .syncRows(let id):
+            disk.rows.sync()
+            store.rowsSynced(id)
+        case .dropPayload, .notify: break
+        }
+    }
+
+    private func matches(data offset: UInt64, _ object: ObjectID, _ block: Int, _ sum: UInt32) -> Bool {
+        disk.data.read(at: Int(offset), count: 4096).withUnsafeBytes {
+            fastChecksum.block(object, block: block, bytes: $0)
+        } == sum
+    }
+
+    // MARK: Driving
+
+    /// Runs until the store takes appends.
+    func start() {
+        run()
+        store.begin()
+        collect()
+        run()
+    }
+
+    func tick(milliseconds: UInt64) {
+        clock += milliseconds * 1_000_000
+        store.tick(Instant(nanoseconds: clock))
+        collect()
+    }
+
+    /// Runs checkpoints until nothing is left to do.
+    func settle() {
+        for _ in 0..<6 {
+            store.requestCheckpoint()
+            store.endOfCycle()
+            collect()
+            run()
+        }
+    }
+
+    func call(_ body: (Store) -> Void) {
+        body(store)
+        store.endOfCycle()
+        collect()
+    }
+
+    // MARK: Reading
+
+    enum ReadError: Error { case bad(block: Int) }
+
+    /// The blocks' bytes; nil for absent ones. Reads again as rule 5 says.
+    func read(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange) throws -> [[UInt8]?] {
+        for _ in 0..<100 {
+            let token = token()
+            let plan = store.read(pg, object, blocks, token: token)
+            collect()
+            guard let plan else {
+                while !readable.contains(token), step() {}
+                continue
+            }
+            var out: [[UInt8]?] = []
+            var again = false
+            for piece in plan.pieces {
+                for i in 0..<piece.blocks.count {
+                    let block = piece.blocks.first + i
+                    let bytes: [UInt8]
+                    switch piece.source {
+                    case .absent:
+                        out.append(nil)
+                        continue
+                    case .zero:
+                        out.append([UInt8](repeating: 0, count: 4096))
+                        continue
+                    case .log(let segment, let offset): bytes = disk.segments[segment]?.read(at: offset + i * 4096, count: 4096) ?? []
+                    case .data(let offset): bytes = disk.data.read(at: Int(offset) + i * 4096, count: 4096)
+                    case .payload(let handle, let offset): bytes = Array((payloads[handle.id] ?? [])[(offset + i * 4096)..<(offset + i * 4096 + 4096)])
+                    }
+                    if bytes.withUnsafeBytes({ fastChecksum.block(object, block: block, bytes: $0) }) != piece.checksums[i] {
+                        switch store.verdict(plan, block: block) {
+                        case .bad:
+                            store.readFinished(plan.ticket)
+                            collect()
+                            throw ReadError.bad(block: block)
+                        case .readAgain: again = true
+                        }
+                    }
+                    out.append(bytes)
+                }
+            }
+            store.readFinished(plan.ticket)
+            collect()
+            if !again { return out }
+        }
+        Issue.record("a read does not end")
+        return []
+    }
+}
