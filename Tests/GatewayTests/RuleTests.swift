@@ -170,6 +170,18 @@ struct RuleTests {
         #expect(scene.b.flushLog.count <= 3)
     }
 
+    @Test("COMMIT flushes what another gateway appended a moment ago, beyond the hinted end")
+    func commitBeyondTheHint() {
+        let scene = Scene(dataGroups: 64)
+        scene.write(scene.a, 0, scene.values(16))
+        #expect(scene.read(scene.b, 0, 8) != nil)
+        scene.write(scene.a, 128, scene.values(16))
+        let groups = (0..<2).map { Placement.group(of: ObjectID(file: scene.file, index: $0), groupCount: 64) }
+        #expect(groups[0] != groups[1])
+        #expect(scene.b.ask(.commit(scene.file, offset: 0, count: 0)) == .success(.committed(.zero)))
+        #expect(Set(scene.b.flushLog.joined().map(\.pg)) == Set(groups + [.metadata(World.fileset)]))
+    }
+
     @Test("COMMIT of a file with as many objects as groups asks nothing and flushes them all")
     func commitLarge() {
         let scene = Scene(dataGroups: 2)
