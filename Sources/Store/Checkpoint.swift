@@ -39,7 +39,9 @@ struct CheckpointState {
     var position = LogPosition.zero
     var replayFrom = LogPosition.zero
     var rows: [HotRow] = []
+    /// Live ones first.
     var objects: [FrozenObject] = []
+    var liveObjects = 0
     var files: [FrozenFile] = []
     var groups: [Group] = []
     /// The next row to copy or to commit, then the next object, then the next file.
@@ -146,7 +148,10 @@ extension Store {
             row.frozen = row.content
             row.isDirty = false
         }
-        checkpoint.objects = dirtyObjects.sorted { $0.id < $1.id }.map { object in
+        // An object's row comes before its content and goes after it, so that no content is ever without it.
+        let ordered = dirtyObjects.sorted { $0.isDeleted != $1.isDeleted ? $1.isDeleted : $0.id < $1.id }
+        checkpoint.liveObjects = ordered.firstIndex { $0.isDeleted } ?? ordered.count
+        checkpoint.objects = ordered.map { object in
             object.isDirty = false
             object.isFrozen = true
             return CheckpointState.FrozenObject(
@@ -252,16 +257,19 @@ extension Store {
 
     private func commitTransaction() {
         var writes: [IndexWrite] = []
-        let rows = checkpoint.rows.count
-        let objects = rows + checkpoint.objects.count
+        let live = checkpoint.liveObjects
+        let rows = live + checkpoint.rows.count
+        let objects = checkpoint.rows.count + checkpoint.objects.count
         let files = objects + checkpoint.files.count
         while checkpoint.next < files, writes.count < configuration.rowsPerTransaction {
             let i = checkpoint.next
             checkpoint.next += 1
-            if i < rows {
-                commit(checkpoint.rows[i], &writes)
+            if i < live {
+                commit(checkpoint.objects[i], &writes)
+            } else if i < rows {
+                commit(checkpoint.rows[i - live], &writes)
             } else if i < objects {
-                commit(checkpoint.objects[i - rows], &writes)
+                commit(checkpoint.objects[i - checkpoint.rows.count], &writes)
             } else {
                 commit(checkpoint.files[i - objects], &writes)
             }
