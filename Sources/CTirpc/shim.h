@@ -33,7 +33,7 @@ static inline bool ctirpc_bytes(XDR *x, void *bytes, uint32_t *count, uint32_t b
 /* The header of a call with AUTH_NONE or, when sys is not null, AUTH_SYS. */
 static inline bool ctirpc_encode_call(XDR *x, uint32_t xid, uint32_t prog, uint32_t vers, uint32_t proc,
                                       struct authunix_parms *sys) {
-    static char body[MAX_AUTH_BYTES];
+    char body[MAX_AUTH_BYTES];
     struct rpc_msg m;
     memset(&m, 0, sizeof m);
     m.rm_xid = xid;

@@ -15,6 +15,8 @@ public enum NFSLimits {
     public static let unsentBytes = 4 << 20
     /// A record greater than this reserves its size among the held bytes before its rest is read.
     public static let unreservedRecordBytes = 64 << 10
+    /// The greatest WRITE that is joined to its neighbours of the same read cycle; a greater one is worth its own entry.
+    public static let mergedPartBytes = 64 << 10
     /// Bytes read from a socket at once.
     public static let receiveBytes = 256 << 10
     /// A connection on which no whole call arrived in its first minute, or that stops within a record for a minute, is

@@ -205,7 +205,8 @@ import Wire
             try different.sendRaw(different.writeMessage(file, [9, 9, 9, 9], xid: 500))
             let someoneElse = try RawClient(port: gateway.port, credential: RawClient.sys("host", uid: 5))
             try someoneElse.sendRaw(someoneElse.writeMessage(file, [1, 2, 3, 4], xid: 500))
-            #expect(try eventually { try gateway.on { $0.files.held } == 3 })
+            for client in [client, other, stamped, different, someoneElse] { try client.barrier() }
+            #expect(try gateway.on { $0.files.held } == 3)
             #expect(try gateway.on { $0.files.executed["write"] } == 3)
             try gateway.on { $0.files.release() }
             for client in [client, other, stamped, different] {
@@ -231,6 +232,7 @@ import Wire
             // Returns under a new xid, as clients do.
             try gateway.on { $0.server.gateway.patience = .seconds(1000) }
             try client.sendRaw(client.writeMessage(file, [1], xid: 601))
+            try client.barrier()
             #expect(try gateway.on { $0.files.held } == 2)
             try gateway.on { $0.files.release() }
             #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
@@ -328,7 +330,7 @@ import Wire
             let clients = try (1...3).map { try RawClient(port: gateway.port, xid: UInt32($0 << 20)) }
             for client in clients {
                 for i in 0..<NFSLimits.heldCallsPerConnection + 50 {
-                    try client.sendRaw(client.writeMessage(file, [UInt8(truncatingIfNeeded: i)], at: UInt64(i)))
+                    try client.sendRaw(client.writeMessage(file, [UInt8(truncatingIfNeeded: i)], at: UInt64(2 * i)))
                 }
             }
             #expect(try eventually { try gateway.on { $0.files.held } == NFSLimits.heldCalls })
@@ -404,6 +406,30 @@ import Wire
             #expect(silent.isClosedByServer())
             #expect(halting.isClosedByServer())
             #expect(try client.getattr(root).status == .ok)
+        }
+    }
+
+    @Test("When there are too many connections, the one idle longest gives way, and none that is busy")
+    func tooManyConnections() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.on { $0.server.gateway.connectionBound = 2 }
+            let idle = try RawClient(port: gateway.port)
+            _ = try idle.getattr(root)
+            try gateway.on { $0.files.holdsWrites = true }
+            try client.sendRaw(client.writeMessage(file, [1]))
+            #expect(try eventually { try gateway.on { $0.files.held } == 1 })
+            let third = try RawClient(port: gateway.port)
+            #expect(try third.getattr(root).status == .ok)
+            #expect(idle.isClosedByServer())
+            try third.sendRaw(third.writeMessage(file, [1], at: 1))
+            #expect(try eventually { try gateway.on { $0.files.held } == 2 })
+            let refused = try RawClient(port: gateway.port)
+            #expect(refused.isClosedByServer())
+            try gateway.on { $0.files.release() }
+            for client in [client, third] {
+                #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+            }
         }
     }
 

@@ -133,6 +133,9 @@ final class RawClient {
         try call(.nfs3, procedure.rawValue, xid: xid, { arguments.encode(into: &$0) }) { try R(from: &$0) }
     }
 
+    /// Returns when the server has taken in all that was sent before on this connection: NULL is answered at once.
+    func barrier() throws { try call(.nfs3, 0, { _ in }) { _ in } }
+
     // MARK: The calls that tests make most
 
     func mount(_ path: String) throws -> Mount.Result {

@@ -23,26 +23,9 @@ func writeOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError)
     var durability: Durability = arguments.stability == .unstable ? .unstable : .stable
     let key = call.historyKey(target)
     if durability == .unstable, let key, !call.gateway.history.canRecord(key) { durability = .stable }
-    call.vfs.write(target.context, to: target.file, offset: arguments.offset, data: data, durability: durability) {
-        result in
-        switch result {
-        case .success(let written):
-            call.gateway.metrics.writtenBytes.increment(by: written.count)
-            let committed: NFS3.Stability
-            switch durability {
-            case .unstable:
-                committed = .unstable
-                if let key { call.gateway.history.wrote(key, stamp: written.stamp) }
-            case .stable: committed = .fileSync
-            }
-            call.answer(
-                NFS3.WriteResult.ok(
-                    NFS3.Written(
-                        cache: nothing, count: UInt32(written.count), committed: committed,
-                        verifier: NFS3.Verifier(written.stamp.rawValue))))
-        case .failure(let failure): call.fail(failure, NFS3.WriteResult.self, nothing)
-        }
-    }
+    call.connection.write(
+        WriteRun.Part(
+            call: call, target: target, offset: arguments.offset, data: data, durability: durability, history: key))
 }
 
 extension NFSCall {

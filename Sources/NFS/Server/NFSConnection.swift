@@ -45,6 +45,7 @@ final class NFSConnection: ChannelDuplexHandler {
     /// When bytes last came or an answer last went.
     private(set) var lastActive: NIODeadline
     private var known = KnownFiles()
+    private var run: WriteRun?
 
     init(gateway: NFSGateway, address: ClientAddress) {
         self.gateway = gateway
@@ -100,6 +101,7 @@ final class NFSConnection: ChannelDuplexHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         isWithinReadCycle = false
+        submitWrites()
         flush()
         context.fireChannelReadComplete()
     }
@@ -123,6 +125,7 @@ final class NFSConnection: ChannelDuplexHandler {
         guard reading == .held, context != nil else { return }
         reading = .open
         takeRecords()
+        if !isWithinReadCycle { submitWrites() }
         guard reading == .open, wantsRead else { return }
         wantsRead = false
         context?.read()
@@ -196,6 +199,23 @@ final class NFSConnection: ChannelDuplexHandler {
         }
     }
 
+    // MARK: Writes that touch
+
+    /// A WRITE that is ready for the file system; it may wait for its neighbour until the end of the read cycle.
+    func write(_ part: WriteRun.Part) {
+        if run?.take(part) == true { return }
+        submitWrites()
+        run = WriteRun(part)
+        if !WriteRun.canBegin(with: part) { submitWrites() }
+    }
+
+    /// Hands over what waits for its neighbour, before any other call of this connection.
+    func submitWrites() {
+        guard let ready = run else { return }
+        run = nil
+        ready.submit()
+    }
+
     // MARK: Answers
 
     /// Writes an answer; it leaves at the end of the read cycle or of the loop's turn.
@@ -240,6 +260,10 @@ final class NFSConnection: ChannelDuplexHandler {
             gateway.gaveBack(bytes: reserved, for: self)
             reserved = 0
         }
+        // What was not handed over dies with the connection; who waits for it elsewhere asks again.
+        let unsent = run
+        run = nil
+        for part in unsent?.parts ?? [] { part.call.abandon() }
         gateway.left(self)
     }
 }

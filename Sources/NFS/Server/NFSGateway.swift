@@ -17,6 +17,8 @@ final class NFSGateway {
     var pending = PendingCalls()
     var history = VerifierHistory()
     var mounts = MountList()
+    /// The bound of `connections`.
+    var connectionBound = NFSLimits.connections
     /// How long a client waits before it is sent away.
     var patience = TimeAmount.seconds(NFSLimits.jukeboxSeconds)
     /// How long a connection may stand within a record, or without a first call.
@@ -63,10 +65,10 @@ final class NFSGateway {
     /// Takes a new connection in, in place of the one that has been idle longest when there are too many; false when
     /// it must be closed because all are busy.
     func joined(_ connection: NFSConnection) -> Bool {
-        if connections.count >= NFSLimits.connections {
+        if connections.count >= connectionBound {
             guard let idle = connections.values.filter(\.isIdle).min(by: { $0.lastActive < $1.lastActive }) else {
                 complain(
-                    about: connection.address, "all \(NFSLimits.connections) connections are busy; one more is refused")
+                    about: connection.address, "all \(connectionBound) connections are busy; one more is refused")
                 return false
             }
             idle.close(because: "idle while another client needs the place")
@@ -144,6 +146,7 @@ final class NFSGateway {
             case .answered(let answer): connection.send(answer.renumbered(header.xid))
             case .new:
                 admission.took(calls: 1, bytes: heldBytes, share: &connection.share)
+                if !operation.mergesWrites { connection.submitWrites() }
                 do throws(XDRError) {
                     try operation.handler(call, &reader)
                 } catch {

@@ -8,6 +8,7 @@ final class NFSMetrics {
     private let gateway: String
     let readBytes: Counter
     let writtenBytes: Counter
+    let mergedWrites: Counter
     let joined: Counter
     let sentAway: Counter
     let malformed: Counter
@@ -27,6 +28,7 @@ final class NFSMetrics {
         mountLatency = Metrics.Timer(label: "nfs_mount_call_seconds", dimensions: dimensions)
         readBytes = Counter(label: "nfs_read_bytes", dimensions: dimensions)
         writtenBytes = Counter(label: "nfs_written_bytes", dimensions: dimensions)
+        mergedWrites = Counter(label: "nfs_merged_writes", dimensions: dimensions)
         joined = Counter(label: "nfs_joined_calls", dimensions: dimensions)
         sentAway = Counter(label: "nfs_sent_away_calls", dimensions: dimensions)
         malformed = Counter(label: "nfs_malformed_records", dimensions: dimensions)

@@ -27,6 +27,8 @@ struct Operation: Sendable {
     let answerBound: Int
     let permission: Permission
     let repetition: Repetition
+    /// Whether a call may come between WRITEs that touch without ending their run: only another WRITE may.
+    var mergesWrites: Bool { procedure == NFS3.Procedure.write.rawValue && permission == .write }
     /// Decodes, acts and answers; throws when the arguments are garbage.
     let handler: @Sendable (NFSCall, inout XDRReader) throws(XDRError) -> Void
 
