@@ -64,7 +64,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Admin",
-            dependencies: ["Filesystem", "Storage", "CSupport", "ClusterModel", "Wire", log, metrics, histogram] + nio,
+            dependencies: [
+                "Filesystem", "Storage", "Gateway", "Replication", "CSupport", "ClusterModel", "Wire", log, metrics, histogram,
+            ] + nio,
             swiftSettings: strict),
         // Floor 7: a node
         .target(

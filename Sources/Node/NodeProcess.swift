@@ -1,3 +1,4 @@
+import Admin
 import CSupport
 import ClusterModel
 import Coordination
@@ -219,7 +220,11 @@ public final class NodeProcess {
     }
 
     /// The file system is there: what administers the node is connected here.
-    private func started(_ filesystem: ClusterFilesystem, _ storage: StorageNode) {}
+    private func started(_ filesystem: ClusterFilesystem, _ storage: StorageNode) {
+        let boot = boot
+        let service = AdminService(node: storage, filesystem: filesystem) { ClusterCreation.firstRecord($0, $1, boot) }
+        storage.adminQuestion = { service.answer($0, done: $1) }
+    }
 
     // MARK: - Stopping
 

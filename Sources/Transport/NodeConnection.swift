@@ -90,7 +90,9 @@ final class NodeConnection: ChannelInboundHandler {
 
     private func accept(_ hello: Hello) throws {
         let own = transport.ownHello(hello.purpose)
-        if hello.cluster != own.cluster { throw WireError("a hello of another cluster, \(hello.cluster)") }
+        // The command line learns the cluster's id from the answer; its own hello has none.
+        let isNameless = hello.purpose == .admin && hello.cluster == ClusterID(0)
+        if hello.cluster != own.cluster, !isNameless { throw WireError("a hello of another cluster, \(hello.cluster)") }
         if min(hello.newestProtocol, own.newestProtocol) < max(hello.oldestProtocol, own.oldestProtocol) {
             throw WireError(
                 "a hello of protocol \(hello.oldestProtocol)…\(hello.newestProtocol); this program speaks "

@@ -58,7 +58,8 @@ public enum ClusterCreation {
         for node in configuration.nodes {
             map.nodes.append(
                 ClusterNode(
-                    id: node.id, name: node.name, address: node.address, roles: node.roles, failureDomain: node.failureDomain))
+                    id: node.id, name: node.name, address: node.address, roles: node.roles,
+                    failureDomain: node.failureDomain))
             for disk in node.disks {
                 try files.createDirectory(atPath: disk.path, withIntermediateDirectories: true, attributes: owner)
                 let id = DiskID(random128())
@@ -112,6 +113,10 @@ public enum ClusterCreation {
         }
     }
 
-    static func random128() -> UInt128 { UInt128(UInt64.random(in: 0...UInt64.max)) << 64 | UInt128(UInt64.random(in: 1...UInt64.max)) }
-    private static func now() -> Timestamp { Timestamp(nanoseconds: Int64(Date().timeIntervalSince1970 * 1_000_000_000)) }
+    static func random128() -> UInt128 {
+        UInt128(UInt64.random(in: 0...UInt64.max)) << 64 | UInt128(UInt64.random(in: 1...UInt64.max))
+    }
+    private static func now() -> Timestamp {
+        Timestamp(nanoseconds: Int64(Date().timeIntervalSince1970 * 1_000_000_000))
+    }
 }

@@ -1,0 +1,251 @@
+import CSupport
+import ClusterModel
+import Filesystem
+import Glibc
+import NIOCore
+import Storage
+import Wire
+
+/// Answers the command line's questions in a node's process. Used on the node's event loop only.
+///
+/// Whoever can connect to the node's socket (mode 0600) administers the cluster: files are used as the superuser.
+public final class AdminService {
+    let node: StorageNode
+    let filesystem: ClusterFilesystem
+    /// The record of a group that a map change creates (a new fileset's).
+    let firstRecord: (PGID, ClusterMap) -> PGRecord
+    private let registry: MetricsRegistry
+    private let started = cs_boot_time_ms()
+
+    public init(
+        node: StorageNode, filesystem: ClusterFilesystem, registry: MetricsRegistry = .process,
+        firstRecord: @escaping (PGID, ClusterMap) -> PGRecord
+    ) {
+        self.node = node
+        self.filesystem = filesystem
+        self.registry = registry
+        self.firstRecord = firstRecord
+    }
+
+    typealias Answer<T> = (Result<T, AdminFailure>) -> Void
+
+    /// One question; `done` is called once.
+    public func answer(_ text: AdminText, done: @escaping (AdminText) -> Void) {
+        let question: AdminQuestion
+        do {
+            question = try AdminCoding.decode(AdminQuestion.self, text.json)
+        } catch {
+            return Self.reply(
+                Result<Done, AdminFailure>.failure(AdminFailure(.invalid, "the question cannot be read: \(error)")),
+                done)
+        }
+        let arguments = AdminArguments(question.arguments)
+        do throws(AdminFailure) {
+            try run(question.command, arguments, done)
+        } catch {
+            Self.reply(Result<Done, AdminFailure>.failure(error), done)
+        }
+    }
+
+    private func run(
+        _ command: AdminCommand, _ arguments: AdminArguments, _ done: @escaping (AdminText) -> Void
+    ) throws(AdminFailure) {
+        switch command {
+        case .status: Self.reply(.success(report()), done)
+        case .map: Self.reply(.success(mapReport()), done)
+        case .groups: Self.reply(.success(groupReports()), done)
+        case .waits: Self.reply(.success(waits()), done)
+        case .createFileset: try createFileset(arguments) { Self.reply($0, done) }
+        case .deleteFileset: try deleteFileset(arguments) { Self.reply($0, done) }
+        case .createExport: try createExport(arguments) { Self.reply($0, done) }
+        case .deleteExport: try deleteExport(arguments) { Self.reply($0, done) }
+        case .look: try look(arguments) { Self.reply($0, done) }
+        case .list: try list(arguments) { Self.reply($0, done) }
+        case .read: try read(arguments) { Self.reply($0, done) }
+        case .create: try create(arguments) { Self.reply($0, done) }
+        case .write: try write(arguments) { Self.reply($0, done) }
+        case .makeFolder: try makeFolder(arguments) { Self.reply($0, done) }
+        case .remove: try remove(arguments) { Self.reply($0, done) }
+        case .locate: try locate(arguments) { Self.reply($0, done) }
+        case .scrubList: try scrubList(arguments) { Self.reply($0, done) }
+        case .scrubObjects: try scrubObjects(arguments) { Self.reply($0, done) }
+        case .scrubRows: try scrubRows(arguments) { Self.reply($0, done) }
+        }
+    }
+
+    private static func reply<T: Codable & Sendable>(_ result: Result<T, AdminFailure>, _ done: (AdminText) -> Void) {
+        let reply: AdminReply<T> =
+            switch result {
+            case .success(let value): .value(value)
+            case .failure(let failure): .failure(failure)
+            }
+        let json: [UInt8]
+        do {
+            json = try AdminCoding.encode(reply)
+        } catch {
+            return done(
+                AdminText(
+                    json: Array(#"{"error":{"kind":"unavailable","message":"the answer cannot be written"}}"#.utf8)))
+        }
+        if json.count > Limits.adminBytes - 64 {
+            return done(
+                AdminText(json: Array(#"{"error":{"kind":"refused","message":"the answer is too long"}}"#.utf8)))
+        }
+        done(AdminText(json: json))
+    }
+
+    // MARK: - Standing
+
+    private func report() -> NodeReport {
+        let map = node.view.map
+        let own = map.node(node.localNode)
+        let standings = node.standings
+        let capacity = node.capacity
+        return NodeReport(
+            node: Int(node.localNode.rawValue), name: own?.name ?? "", address: own?.address ?? "",
+            roles: own?.roles.names ?? [], process: Int(getpid()),
+            uptimeSeconds: Double(cs_boot_time_ms() - started) / 1000, cluster: "\(map.cluster)",
+            boot: "\(node.bootID)",
+            mapVersion: map.version.rawValue, lossNumber: map.lossNumber.rawValue, lease: node.lease?.rawValue,
+            session: node.session?.rawValue, serving: standings.filter(\.isServing).map { "\($0.pg)" },
+            waiting: waits(),
+            learning: standings.filter(\.isLearning).map { "\($0.pg)" }, groupCount: map.placementGroups.count,
+            filesetCount: map.filesets.count,
+            peersHeard: map.nodes.filter { node.isHeard($0.id) }.map { Int($0.id.rawValue) },
+            totalBytes: capacity.total, freeBytes: capacity.free, disks: diskStatuses(standings),
+            events: node.recentEvents.suffix(32).map {
+                EventReport(time: $0.time.nanoseconds, subject: $0.subject.text, text: String($0.text.prefix(500)))
+            }, metrics: metrics())
+    }
+
+    private func diskStatuses(_ standings: [ReplicaStanding]) -> [DiskStatus] {
+        node.diskReports.map { disk in
+            let m = disk.metrics
+            func mean(_ sum: UInt64, _ count: UInt64) -> Double { count == 0 ? 0 : Double(sum) / Double(count) / 1000 }
+            return DiskStatus(
+                id: "\(disk.id)", path: disk.path, state: disk.failure ?? "in use", totalBytes: disk.totalBytes,
+                freeBytes: disk.freeBytes, replicas: standings.filter { $0.disk == disk.id }.count,
+                logWrites: m.logWrites,
+                logBytes: m.logBytes, logSyncs: m.logSyncs,
+                logWriteMicroseconds: mean(m.logWriteNanoseconds, m.logWrites),
+                logSyncMicroseconds: mean(m.logSyncNanoseconds, m.logSyncs), dataSyncs: m.dataSyncs,
+                slotBytes: m.slotBytes,
+                copiedBlocks: m.copiedBlocks, rowWrites: m.rowWrites, readBytes: m.readBytes,
+                readsFromCache: m.readsFromCache,
+                readsFromDisk: m.readsFromDisk, bytesWritten: m.bytesWritten)
+        }
+    }
+
+    private func metrics() -> NodeMetrics {
+        let gateway = filesystem.counters
+        let load = node.load
+        let storage = node.counters
+        return NodeMetrics(
+            cpuSeconds: ProcessUsage.cpuSeconds(), residentBytes: ProcessUsage.residentBytes(),
+            gateway: GatewayMetrics(
+                sent: gateway.sent, resent: gateway.resent, refused: gateway.refused, malformed: gateway.malformed,
+                redone: gateway.redone, localReads: gateway.localReads, flushMessages: gateway.flushMessages,
+                waiting: filesystem.waits().reduce(0) { $0 + $1.requests },
+                writtenBytes: registry.total("stave_filesystem_written_bytes"),
+                readBytes: registry.total("stave_filesystem_read_bytes")),
+            transport: TransportMetrics(
+                sentBytes: load.sentBytes, receivedBytes: load.receivedBytes, sentMessages: load.sentMessages,
+                receivedMessages: load.receivedMessages, waiting: load.waitingExchanges),
+            groups: GroupMetrics(
+                requests: storage.requests, overloaded: storage.overloaded, badBlocks: storage.badBlocks,
+                waiting: load.waitingRequests, payloadBytes: load.payloadBytes, namespaceWork: load.namespaceWork),
+            diskBytesWritten: node.diskReports.reduce(0) { $0 + $1.metrics.bytesWritten },
+            counters: registry.counters(),
+            gauges: registry.gauges(), latencies: registry.latencies())
+    }
+
+    /// What waits here for what.
+    private func waits() -> [WaitReport] {
+        var waits: [WaitReport] = []
+        if node.session == nil {
+            waits.append(
+                WaitReport(
+                    group: nil, who: "gateway",
+                    reason: "this node has no session: it has no lease, or the map has not taken it yet"))
+        }
+        for standing in node.standings {
+            if let reason = standing.waiting {
+                waits.append(WaitReport(group: "\(standing.pg)", who: "replica", reason: reason.plainWords))
+            }
+        }
+        let now = FilesystemClock.system().now
+        for wait in filesystem.waits() {
+            waits.append(
+                WaitReport(
+                    group: wait.pg.map { "\($0)" }, who: "gateway", reason: wait.reason.plainWords,
+                    requests: wait.requests,
+                    bytes: wait.bytes, seconds: Double((now - wait.since).nanoseconds) / 1e9))
+        }
+        for disk in node.diskReports {
+            if let failure = disk.failure {
+                waits.append(WaitReport(group: nil, who: "disk", reason: "\(disk.path) is out of use: \(failure)"))
+            } else if let reason = disk.waitingFor {
+                waits.append(WaitReport(group: nil, who: "disk", reason: "\(disk.path) waits for \(reason)"))
+            }
+        }
+        return waits
+    }
+
+    private func groupReports() -> [GroupReport] {
+        let view = node.view
+        let standings = node.standings
+        return view.map.placementGroups.compactMap { pg in
+            guard let record = view.record(pg) else { return nil }
+            return GroupReport(
+                group: "\(pg)", epoch: record.epoch.rawValue, primary: record.primary.map { Int($0.rawValue) },
+                inSync: record.inSync.map { Int($0.node.rawValue) },
+                learners: record.learners.map { Int($0.node.rawValue) },
+                placement: record.placement.map { PlaceReport(node: Int($0.node.rawValue), disk: "\($0.disk)") },
+                lossNumber: record.lossNumber.rawValue,
+                replica: standings.first { $0.pg == pg }.map { standing in
+                    ReplicaStatus(
+                        disk: "\(standing.disk)", role: "\(standing.role)", isServing: standing.isServing,
+                        isLearning: standing.isLearning, decidedEpoch: standing.decided.epoch.rawValue,
+                        decidedNumber: standing.decided.n, waiting: standing.waiting?.plainWords)
+                })
+        }
+    }
+
+    private func mapReport() -> MapReport {
+        let map = node.view.map
+        return MapReport(
+            version: map.version.rawValue, cluster: "\(map.cluster)", lossNumber: map.lossNumber.rawValue,
+            copies: map.policy.copies, minInSync: map.policy.minInSync, dataGroups: Int(map.dataPGCount),
+            nodes: map.nodes.map {
+                MapNode(
+                    id: Int($0.id.rawValue), name: $0.name, address: $0.address, roles: $0.roles.names,
+                    failureDomain: $0.failureDomain)
+            },
+            disks: map.disks.map {
+                MapDisk(id: "\($0.id)", node: Int($0.node.rawValue), weight: Int($0.weight), path: $0.path)
+            },
+            sessions: map.sessions.map {
+                MapSession(id: $0.id.rawValue, node: Int($0.node.rawValue), lease: $0.lease.rawValue)
+            },
+            filesets: map.filesets.map(filesetReport), exports: map.exports.map(exportReport))
+    }
+
+    func filesetReport(_ fileset: Fileset) -> FilesetReport {
+        let usage = node.usage(of: fileset.id)
+        return FilesetReport(
+            id: Int(fileset.id.rawValue), name: fileset.name, state: fileset.state == .live ? "live" : "deleting",
+            group: "\(PGID.metadata(fileset.id))", stripeUnit: fileset.layout.stripeUnit,
+            stripeCount: fileset.layout.stripeCount,
+            junction: fileset.junction.map { String(decoding: $0.name, as: UTF8.self) },
+            parentFileset: fileset.junction.map { Int($0.directory.fileset.rawValue) },
+            parentInode: fileset.junction.map(\.directory.inode.rawValue), inodes: usage?.inodes, bytes: usage?.bytes)
+    }
+
+    func exportReport(_ export: Export) -> ExportReport {
+        ExportReport(
+            id: Int(export.id.rawValue), path: export.path, fileset: Int(export.root.fileset.rawValue),
+            inode: export.root.inode.rawValue, clients: export.clients, squash: export.squash.name,
+            access: export.access.name,
+            anonymousUID: export.anonymousUID, anonymousGID: export.anonymousGID, verifierBlind: export.verifierBlind)
+    }
+}

@@ -1,0 +1,383 @@
+/// What commands show, as nodes answer it. Every field is part of the `--json` output: names change with a note only.
+
+/// How one node stands.
+public struct NodeReport: Codable, Sendable {
+    public var node: Int
+    public var name: String
+    public var address: String
+    public var roles: [String]
+    /// Process id, and seconds since its start.
+    public var process: Int
+    public var uptimeSeconds: Double
+    public var cluster: String
+    public var boot: String
+    public var mapVersion: UInt64
+    public var lossNumber: UInt64
+    /// Nil while it holds none.
+    public var lease: UInt32?
+    /// Nil while it has none: clients of its gateway wait.
+    public var session: UInt64?
+    /// Groups that this node is the serving primary of.
+    public var serving: [String]
+    /// Groups of this node's replicas that wait, with what they wait for.
+    public var waiting: [WaitReport]
+    /// Groups that replicas of this node learn.
+    public var learning: [String]
+    public var groupCount: Int
+    public var filesetCount: Int
+    public var peersHeard: [Int]
+    /// Bytes, as clients see them: after replication.
+    public var totalBytes: UInt64
+    public var freeBytes: UInt64
+    public var disks: [DiskStatus]
+    public var events: [EventReport]
+    public var metrics: NodeMetrics
+}
+
+public struct WaitReport: Codable, Sendable, Hashable {
+    /// "d12"; nil for what waits for no group.
+    public var group: String?
+    /// Who waits: "replica", "gateway" or "disk".
+    public var who: String
+    /// In plain words.
+    public var reason: String
+    public var requests: Int?
+    public var bytes: Int?
+    public var seconds: Double?
+    public init(
+        group: String?, who: String, reason: String, requests: Int? = nil, bytes: Int? = nil, seconds: Double? = nil
+    ) {
+        self.group = group
+        self.who = who
+        self.reason = reason
+        self.requests = requests
+        self.bytes = bytes
+        self.seconds = seconds
+    }
+}
+
+public struct DiskStatus: Codable, Sendable {
+    public var id: String
+    public var path: String
+    /// "in use", or why not.
+    public var state: String
+    public var totalBytes: UInt64
+    public var freeBytes: UInt64
+    public var replicas: Int
+    public var logWrites: UInt64
+    public var logBytes: UInt64
+    public var logSyncs: UInt64
+    /// Mean microseconds of one write and one sync of the log.
+    public var logWriteMicroseconds: Double
+    public var logSyncMicroseconds: Double
+    public var dataSyncs: UInt64
+    /// Large records' bytes in fresh slots, and blocks that checkpoints copied.
+    public var slotBytes: UInt64
+    public var copiedBlocks: UInt64
+    public var rowWrites: UInt64
+    public var readBytes: UInt64
+    public var readsFromCache: UInt64
+    public var readsFromDisk: UInt64
+    public var bytesWritten: UInt64
+}
+
+public struct EventReport: Codable, Sendable, Hashable {
+    /// Nanoseconds since 1970, UTC.
+    public var time: Int64
+    public var subject: String
+    public var text: String
+}
+
+/// One number of a layer.
+public struct MetricValue: Codable, Sendable, Hashable {
+    public var name: String
+    public var labels: [String: String]
+    public var value: Double
+    public init(name: String, labels: [String: String], value: Double) {
+        self.name = name
+        self.labels = labels
+        self.value = value
+    }
+}
+
+/// Latencies of one kind of operation, in microseconds.
+public struct LatencyReport: Codable, Sendable, Hashable {
+    public var name: String
+    public var labels: [String: String]
+    public var count: UInt64
+    public var meanMicroseconds: Double
+    public var p50Microseconds: Double
+    public var p99Microseconds: Double
+    public var p999Microseconds: Double
+    public var maximumMicroseconds: Double
+}
+
+/// Counts since the node's start.
+public struct NodeMetrics: Codable, Sendable {
+    /// CPU time of the process, user and system, in seconds.
+    public var cpuSeconds: Double
+    public var residentBytes: UInt64
+    public var gateway: GatewayMetrics
+    public var transport: TransportMetrics
+    public var groups: GroupMetrics
+    /// Bytes that this node's disks wrote.
+    public var diskBytesWritten: UInt64
+    public var counters: [MetricValue]
+    public var gauges: [MetricValue]
+    public var latencies: [LatencyReport]
+}
+
+public struct GatewayMetrics: Codable, Sendable {
+    public var sent: UInt64
+    public var resent: UInt64
+    public var refused: UInt64
+    public var malformed: UInt64
+    public var redone: UInt64
+    public var localReads: UInt64
+    public var flushMessages: UInt64
+    /// Requests that wait now.
+    public var waiting: Int
+    /// Bytes that clients wrote through and read from this gateway.
+    public var writtenBytes: UInt64
+    public var readBytes: UInt64
+}
+
+public struct TransportMetrics: Codable, Sendable {
+    public var sentBytes: UInt64
+    public var receivedBytes: UInt64
+    public var sentMessages: UInt64
+    public var receivedMessages: UInt64
+    /// Requests to other nodes without an answer.
+    public var waiting: Int
+}
+
+public struct GroupMetrics: Codable, Sendable {
+    public var requests: UInt64
+    public var overloaded: UInt64
+    public var badBlocks: UInt64
+    /// Requests without an answer.
+    public var waiting: Int
+    public var payloadBytes: Int
+    public var namespaceWork: Int
+}
+
+/// A placement group as its record and one node's replica show it.
+public struct GroupReport: Codable, Sendable {
+    public var group: String
+    public var epoch: UInt64
+    public var primary: Int?
+    public var inSync: [Int]
+    public var learners: [Int]
+    public var placement: [PlaceReport]
+    public var lossNumber: UInt64
+    /// Of the answering node's replica; nil if it has none.
+    public var replica: ReplicaStatus?
+}
+
+public struct PlaceReport: Codable, Sendable, Hashable {
+    public var node: Int
+    public var disk: String
+}
+
+public struct ReplicaStatus: Codable, Sendable {
+    public var disk: String
+    /// "primary", "claiming" or "follower".
+    public var role: String
+    public var isServing: Bool
+    public var isLearning: Bool
+    /// Epoch and number of the last entry known to be decided.
+    public var decidedEpoch: UInt64
+    public var decidedNumber: UInt64
+    public var waiting: String?
+}
+
+public struct MapReport: Codable, Sendable {
+    public var version: UInt64
+    public var cluster: String
+    public var lossNumber: UInt64
+    public var copies: Int
+    public var minInSync: Int
+    public var dataGroups: Int
+    public var nodes: [MapNode]
+    public var disks: [MapDisk]
+    public var sessions: [MapSession]
+    public var filesets: [FilesetReport]
+    public var exports: [ExportReport]
+}
+
+public struct MapNode: Codable, Sendable {
+    public var id: Int
+    public var name: String
+    public var address: String
+    public var roles: [String]
+    public var failureDomain: [String]
+}
+
+public struct MapDisk: Codable, Sendable {
+    public var id: String
+    public var node: Int
+    public var weight: Int
+    public var path: String
+}
+
+public struct MapSession: Codable, Sendable {
+    public var id: UInt64
+    public var node: Int
+    public var lease: UInt32
+}
+
+public struct FilesetReport: Codable, Sendable {
+    public var id: Int
+    public var name: String
+    /// "live" or "deleting".
+    public var state: String
+    public var group: String
+    public var stripeUnit: Int
+    public var stripeCount: Int
+    /// The name under which it is joined into its parent's folder; nil for the root.
+    public var junction: String?
+    public var parentFileset: Int?
+    public var parentInode: UInt64?
+    /// As the answering node knows them; nil if it holds no replica of the metadata group.
+    public var inodes: UInt64?
+    public var bytes: UInt64?
+}
+
+public struct ExportReport: Codable, Sendable {
+    public var id: Int
+    public var path: String
+    public var fileset: Int
+    public var inode: UInt64
+    public var clients: [String]
+    /// "none", "root" or "all".
+    public var squash: String
+    public var access: String
+    public var anonymousUID: UInt32
+    public var anonymousGID: UInt32
+    public var verifierBlind: Bool
+}
+
+// MARK: - Files
+
+public struct FileReport: Codable, Sendable {
+    public var name: String
+    public var fileset: Int
+    public var inode: UInt64
+    /// "file", "folder", "link", "block", "character", "fifo", "socket".
+    public var kind: String
+    public var mode: UInt16
+    public var links: UInt32
+    public var uid: UInt32
+    public var gid: UInt32
+    public var size: UInt64
+    public var used: UInt64
+    /// Nanoseconds since 1970, UTC.
+    public var accessed: Int64
+    public var modified: Int64
+    public var changed: Int64
+    /// Of symbolic links.
+    public var target: String?
+    /// Of regular files.
+    public var stripeUnit: Int?
+    public var stripeCount: Int?
+}
+
+public struct ListReport: Codable, Sendable {
+    public var entries: [FileReport]
+    /// Where the next page begins; nil at the end.
+    public var next: UInt64?
+}
+
+public struct DataReport: Codable, Sendable {
+    /// Base 64.
+    public var data: String
+    public var isEnd: Bool
+}
+
+public struct FileHandleReport: Codable, Sendable {
+    public var fileset: UInt32
+    public var inode: UInt64
+}
+
+/// Which objects hold a file's bytes.
+public struct LocationReport: Codable, Sendable {
+    public var path: String
+    public var fileset: Int
+    public var inode: UInt64
+    public var size: UInt64
+    public var stripeUnit: Int
+    public var stripeCount: Int
+    public var objectCount: UInt64
+    public var objects: [ObjectReport]
+    /// The first object of the next page; nil at the end.
+    public var next: UInt64?
+}
+
+public struct ObjectReport: Codable, Sendable {
+    public var index: UInt64
+    public var group: String
+    public var primary: Int?
+    /// The file's ranges that lie in it: offset and length, in order, at most as many as units in an object.
+    public var ranges: [[UInt64]]
+    public var members: [MemberReport]
+}
+
+public struct MemberReport: Codable, Sendable, Hashable {
+    public var node: Int
+    public var disk: String
+    /// "in-sync" or "learner".
+    public var state: String
+}
+
+// MARK: - Scrub
+
+/// Names of objects that a replica knows, a page of them.
+public struct ScrubPage: Codable, Sendable {
+    public var objects: [ScrubObject]
+    /// Where the next page begins; nil at the end.
+    public var next: ScrubCursor?
+}
+
+/// An object as commands name it.
+public struct ScrubObject: Codable, Sendable, Hashable, Comparable {
+    public var fileset: UInt32
+    public var inode: UInt64
+    public var index: UInt64
+    public static func < (a: ScrubObject, b: ScrubObject) -> Bool {
+        (a.fileset, a.inode, a.index) < (b.fileset, b.inode, b.index)
+    }
+    public var description: String { "fs\(fileset)/i\(inode)/\(index)" }
+}
+
+public struct ScrubCursor: Codable, Sendable, Hashable {
+    public var epoch: UInt64
+    public var n: UInt64
+    public var object: ScrubObject?
+}
+
+public struct ScrubReport: Codable, Sendable {
+    /// Of the replica when it was asked, "epoch.n".
+    public var decided: String
+    public var disk: String
+    public var objects: [ScrubDigest]
+}
+
+public struct ScrubDigest: Codable, Sendable, Hashable {
+    public var object: ScrubObject
+    /// The entry that changed it last, "epoch.n".
+    public var version: String
+    /// Over states and checksums of all blocks; "" when the object has no content.
+    public var digest: String
+    /// Blocks with content, each of which was read and matched its checksum.
+    public var blocks: Int
+    /// What is wrong; nil for nothing.
+    public var fault: String?
+}
+
+public struct RowsReport: Codable, Sendable, Hashable {
+    /// The entry as of which the rows were read, "epoch.n".
+    public var asOf: String
+    public var disk: String
+    public var digest: String
+    public var rows: UInt64
+}
