@@ -10,7 +10,7 @@ public enum NFSLimits {
     /// Of these, what one connection may have. At the bound no further record is read from it.
     public static let heldCallsPerConnection = 512
     /// As above, in bytes.
-    public static let heldBytesPerConnection = 32 << 20
+    public static let heldBytesPerConnection = 16 << 20
     /// Unsent answers of one connection in bytes from which on nothing is read from it, until half of it is sent.
     public static let unsentBytes = 4 << 20
     /// A record greater than this reserves its size among the held bytes before its rest is read.
@@ -19,8 +19,8 @@ public enum NFSLimits {
     public static let mergedPartBytes = 64 << 10
     /// Bytes read from a socket at once.
     public static let receiveBytes = 256 << 10
-    /// A connection on which no whole call arrived in its first minute, or that stops within a record for a minute, is
-    /// closed.
+    /// A connection on which no whole call arrived in its first minute, that stops within a record for a minute, or that
+    /// takes no answers for a minute, is closed.
     public static let stalledSeconds: Int64 = 60
     /// After this long a client that understands JUKEBOX is told to come again.
     public static let jukeboxSeconds: Int64 = 30

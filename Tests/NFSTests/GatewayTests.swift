@@ -374,6 +374,52 @@ import Wire
         }
     }
 
+    @Test("Half-read records that reserve all the room there is can still be finished")
+    func allReserved() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            let data = [UInt8](repeating: 5, count: 1 << 20)
+            let clients = try (1...70).map { try RawClient(port: gateway.port, xid: UInt32($0 << 20)) }
+            var rests: [[UInt8]] = []
+            for client in clients {
+                let message = client.writeMessage(file, data)
+                try client.sendRaw(Array(message.prefix(70_000)))
+                rests.append(Array(message.dropFirst(70_000)))
+            }
+            #expect(try eventually { try gateway.on { $0.server.load.heldBytes } >= NFSLimits.heldBytes })
+            for (client, rest) in zip(clients, rests) {
+                nonisolated(unsafe) let sender = client
+                Thread.detachNewThread { try? sender.sendRaw(rest) }
+            }
+            for client in clients {
+                #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+            }
+            #expect(try eventually { try gateway.on { $0.server.load.heldBytes } == 0 })
+        }
+    }
+
+    @Test("A client that takes no answers holds no more than its share, and is closed")
+    func takesNothing() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            _ = try client.write(file, [UInt8](repeating: 5, count: 1 << 20))
+            let greedy = try RawClient(port: gateway.port)
+            for _ in 0..<100 {
+                try greedy.sendRaw(
+                    greedy.message(.nfs3, 6) {
+                        NFS3.RangeArguments(file: file, offset: 0, count: 1 << 20).encode(into: &$0)
+                    })
+            }
+            #expect(try eventually { try gateway.on { $0.server.load.heldBytes } > NFSLimits.unsentBytes })
+            let held = try gateway.on { $0.server.load.heldBytes }
+            #expect(held <= NFSLimits.heldBytesPerConnection + (3 << 20))
+            #expect(try client.getattr(file).status == .ok)
+            try gateway.on { $0.server.gateway.stallLimit = .milliseconds(1) }
+            #expect(try eventually { try gateway.on { $0.server.load.connections } == 1 })
+            #expect(try gateway.on { $0.server.load.heldBytes } == 0)
+        }
+    }
+
     @Test("What a connection holds when it dies is given back")
     func connectionDies() throws {
         try session { (gateway, client, root) throws in

@@ -56,10 +56,13 @@ final class NFSConnection: ChannelDuplexHandler {
     var id: ObjectIdentifier { ObjectIdentifier(self) }
     /// Nothing is under way, so that a client loses nothing by a new connection.
     var isIdle: Bool { share.calls == 0 && unread.readableBytes == 0 && !scanner.isWithinRecord }
-    /// No whole call yet, or a record that does not go on.
+    /// No whole call yet, a record that does not go on, or answers that are not taken.
     func isStalled(since instant: NIODeadline) -> Bool {
-        lastActive < instant && reading == .open
-            && (calls == 0 || unread.readableBytes > 0 || scanner.isWithinRecord)
+        guard lastActive < instant else { return false }
+        switch reading {
+        case .open: return calls == 0 || unread.readableBytes > 0 || scanner.isWithinRecord
+        case .held: return context.map { !$0.channel.isWritable } ?? false
+        }
     }
 
     // MARK: Files whose handles this connection got (replication.md, Loss number)
@@ -137,7 +140,9 @@ final class NFSConnection: ChannelDuplexHandler {
                 unread = ByteBuffer()
                 return
             }
-            guard context.channel.isWritable, gateway.admits(self) else {
+            // Who has reserved room for a record goes on with it whatever the bounds say: it is counted already, and
+            // if all room were reserved by records that may not go on, none ever would.
+            guard reserved > 0 || (context.channel.isWritable && gateway.admits(self)) else {
                 reading = .held
                 return
             }
@@ -224,7 +229,7 @@ final class NFSConnection: ChannelDuplexHandler {
         context.write(wrapOutboundOut(answer.head), promise: nil)
         if let data = answer.data, data.readableBytes > 0 {
             let count = data.readableBytes
-            context.write(wrapOutboundOut(data), promise: nil)
+            context.write(wrapOutboundOut(data), promise: promise(for: count))
             let padding = XDRAlignment.padding(count)
             if padding > 0 { context.write(wrapOutboundOut(gateway.padding(padding)), promise: nil) }
         }
@@ -232,6 +237,20 @@ final class NFSConnection: ChannelDuplexHandler {
         guard !isUnflushed else { return }
         isUnflushed = true
         if !isWithinReadCycle { gateway.flushSoon(self) }
+    }
+
+    /// Data of an answer is held until the socket has taken it, so that a client that takes no answers cannot collect
+    /// them here.
+    private func promise(for count: Int) -> EventLoopPromise<Void>? {
+        guard count >= NFSLimits.unreservedRecordBytes, let context else { return nil }
+        gateway.took(bytes: count, for: self)
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in
+            lastActive = gateway.now
+            gateway.gaveBack(bytes: count, for: self)
+            gateway.roomCame(for: self)
+        }
+        return promise
     }
 
     /// Sends what was written.

@@ -180,7 +180,7 @@ final class NFSGateway {
     func finished(_ call: NFSCall, heldBytes: Int) {
         metrics.ended(call, now: now)
         admission.gaveBack(calls: 1, bytes: heldBytes, share: &call.connection.share)
-        wakeSoon(call.connection)
+        roomCame(for: call.connection)
     }
 
     /// A call holds this much more.
@@ -196,7 +196,8 @@ final class NFSGateway {
     /// Whether the connection may bring a call; see `Admission`.
     func admits(_ connection: NFSConnection) -> Bool { admission.admits(connection.id, share: connection.share) }
 
-    private func wakeSoon(_ connection: NFSConnection) {
+    /// Less is held: who waits for room may go on, first the connection that gave it.
+    func roomCame(for connection: NFSConnection) {
         connection.resume()
         wake()
     }
