@@ -37,7 +37,7 @@ final class Recovery {
     var knownStable = LogPosition.zero
     var slotsSynced = LogPosition.zero
     /// Batches with a payload block that does not match: rot if the log is known to be stable beyond, else the end.
-    var doubtful: [(position: LogPosition, isOpaque: Bool)] = []
+    var doubtful: [(position: LogPosition, isOpaque: Bool, previousEnd: LogPosition)] = []
     var used: [SegmentNumber] = []
 
     // Records
@@ -249,7 +249,7 @@ extension Store {
             offset += decoded.logBytes
             recovery.records.append(record)
         }
-        if isDoubtful { recovery.doubtful.append((header.position, isOpaque)) }
+        if isDoubtful { recovery.doubtful.append((header.position, isOpaque, header.previousEnd)) }
         recovery.slotsSynced = max(recovery.slotsSynced, header.slotsSynced)
         recovery.end = header.position + header.length
         recovery.previousEnd = recovery.end
@@ -345,17 +345,18 @@ extension Store {
     /// Where the log ends, and whether it is torn there or has lost records (rule 3).
     private func judge() {
         guard let recovery else { return }
-        for (position, isOpaque) in recovery.doubtful {
+        // A segment that would not hold a single batch any more is not a part of the log.
+        for (position, isOpaque, previousEnd) in recovery.doubtful {
             if position >= recovery.knownStable {
                 // Torn: nothing from here on was known to be stable.
-                recovery.end = position
+                recovery.end = place(position).1 == 0 ? previousEnd : position
                 recovery.records.removeAll { $0.position >= position }
                 break
             }
             if isOpaque {
                 // Rot in what cannot be taken from a block's replica.
                 recovery.isCorrupt = true
-                recovery.end = position
+                recovery.end = place(position).1 == 0 ? previousEnd : position
                 recovery.records.removeAll { $0.position >= position }
                 break
             }

@@ -310,8 +310,7 @@ extension Store {
         log.markMade = recovery.slotsSynced
         log.markWritten = recovery.slotsSynced
         log.nextNumber = (recovery.facts.segments.last ?? SegmentNumber(0)).next
-        let (last, _) = place(recovery.end)
-        log.active = recovery.used.filter { $0 <= last }
+        log.active = recovery.used.filter { segmentStart($0) < recovery.end }
         let leftovers = recovery.facts.segments.filter { !log.active.contains($0) }
         for segment in leftovers { prepare(.recycled(segment)) }
         log.unsynced = log.active

@@ -107,6 +107,14 @@ final class StoreHost {
     /// Executes one waiting effect; false if there is none.
     @discardableResult
     func step() -> Bool {
+        if executeOne() { return true }
+        // The end of the cycle: what the completions have made ready goes on.
+        store.endOfCycle()
+        collect()
+        return executeOne()
+    }
+
+    private func executeOne() -> Bool {
         var choices: [Int] = []
         var hasLog = false
         var hasRows = false

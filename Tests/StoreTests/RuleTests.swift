@@ -1,0 +1,411 @@
+import ClusterModel
+import Store
+import Testing
+
+/// One test for each rule of the design that a single schedule shows.
+@Suite struct RuleTests {
+    let pg = PGID.data(1)
+    let file = FileID(fileset: FilesetID(1), inode: InodeNumber(9))
+    var object: ObjectID { ObjectID(file: file, index: 0) }
+
+    func open(_ disk: FakeDisk, boot: UInt64 = 1, _ configuration: StoreConfiguration = History.small) -> StoreHost {
+        let host = StoreHost(disk, configuration, boot: boot, seed: 3)
+        host.start()
+        return host
+    }
+
+    func write(
+        _ host: StoreHost, _ n: UInt64, _ blocks: BlockRange, seed: UInt32, _ durability: Durability = .unstable,
+        in object: ObjectID? = nil
+    ) {
+        let (write, payload) = makeWrite(object ?? self.object, blocks, seed: seed)
+        let entry = Entry(
+            name: EntryName(epoch: Epoch(1), n: n), body: .write(write), session: SessionID(2), request: RequestNumber(n),
+            durability: durability, lossNumber: .zero, time: .zero, payload: host.payload(payload))
+        host.call { $0.append(pg, entry) }
+    }
+    func decide(_ host: StoreHost, _ n: UInt64) {
+        host.call { $0.decide(pg, through: EntryName(epoch: Epoch(1), n: n)) }
+    }
+    func read(_ host: StoreHost, _ blocks: BlockRange) throws -> [[UInt8]?] { try host.read(pg, object, blocks) }
+
+    @Test func aSmallWriteReachesItsSlotOnlyAfterItsRecordIsStable() {
+        let disk = FakeDisk()
+        let host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+        host.run()
+        #expect(host.stable[pg] == nil)
+        decide(host, 1)
+        host.store.requestCheckpoint()
+        host.collect()
+        while !host.waiting.isEmpty {
+            let copies = host.waiting.contains { if case .copyBlocks = $0 { true } else { false } }
+            if copies { break }
+            host.step()
+        }
+        #expect(host.waiting.contains { if case .copyBlocks = $0 { true } else { false } })
+        #expect(host.stable[pg] == EntryName(epoch: Epoch(1), n: 1), "the log was synced before anything is copied")
+    }
+
+    @Test func aLargeRecordIsLoggedAfterItsSlotsAreWritten() {
+        let disk = FakeDisk()
+        let host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 32), seed: 5)
+        host.run()
+        write(host, 2, BlockRange(first: 0, count: 32), seed: 6)
+        var kinds: [String] = []
+        for effect in host.waiting {
+            if case .writeSlots = effect { kinds.append("slots") }
+            if case .writeLog = effect { kinds.append("log") }
+        }
+        #expect(kinds == ["slots"])
+        host.run()
+        #expect(host.appended[pg]?.n == 2)
+    }
+
+    @Test func aLargeWriteWhoseSlotsWereLostIsVoidAndTheOldContentStays() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 16), seed: 5, .stable)
+        host.run()
+        decide(host, 1)
+        write(host, 2, BlockRange(first: 0, count: 16), seed: 6)
+        host.run()
+        decide(host, 2)
+        // Something that carries the decision, and a sync of the log alone, as every 100 ms.
+        write(host, 3, BlockRange(first: 100, count: 1), seed: 7)
+        while host.step() {}
+        host.tick(milliseconds: 10)
+        host.tick(milliseconds: 200)
+        host.run()
+        // The data file loses everything that was not synced.
+        var random = SplitMix64(seed: 1)
+        var lost = false
+        for _ in 0..<20 where !lost {
+            disk.data.losePower(&random)
+            lost = true
+        }
+        disk.losePower(&random)
+        host = StoreHost(disk, History.small, boot: 2, seed: 4)
+        host.run()
+        let group = try #require(host.report?.groups.first)
+        host.start()
+        let got = try read(host, BlockRange(first: 0, count: 16))
+        if group.voids.isEmpty {
+            #expect(got == (0..<16).map { pattern(6, $0) }, "the slots survived")
+        } else {
+            #expect(group.voids.map(\.name.n) == [2])
+            #expect(got == (0..<16).map { pattern(5, $0) })
+        }
+    }
+
+    @Test func rotBehindTheMarkIsABadBlockAndNotVoid() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 16), seed: 5, .stable)
+        host.run()
+        decide(host, 1)
+        #expect(host.stable[pg]?.n == 1)
+        guard let plan = host.store.read(pg, object, BlockRange(first: 3, count: 1), token: host.token()),
+            case .data(let offset)? = plan.pieces.first?.source
+        else {
+            Issue.record("a large write lies in slots")
+            return
+        }
+        host.store.readFinished(plan.ticket)
+        var random = SplitMix64(seed: 9)
+        disk.losePower(&random)
+        disk.data.flip(at: Int(offset) + 100)
+        host = StoreHost(disk, History.small, boot: 2, seed: 4)
+        host.run()
+        #expect(host.report?.groups.first?.voids.isEmpty == true)
+        host.start()
+        decide(host, 1)
+        #expect(throws: StoreHost.ReadError.self) { try read(host, BlockRange(first: 3, count: 1)) }
+        let neighbour = try read(host, BlockRange(first: 4, count: 1))
+        #expect(neighbour == [pattern(5, 4)])
+    }
+
+    @Test func aSmallWriteOverALargeOneDoesNotMakeItVoid() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 16), seed: 5)
+        write(host, 2, BlockRange(first: 3, count: 1), seed: 6)
+        host.run()
+        decide(host, 2)
+        // Killed in the middle of a checkpoint that has written block 3 in place.
+        host.holdCommits = true
+        host.store.requestCheckpoint()
+        host.collect()
+        while host.step() {}
+        host = StoreHost(disk, History.small, boot: 2, seed: 4)
+        host.run()
+        #expect(host.report?.groups.first?.voids.isEmpty == true)
+        host.start()
+        let got = try read(host, BlockRange(first: 2, count: 3))
+        #expect(got == [pattern(5, 2), pattern(6, 3), pattern(5, 4)])
+    }
+
+    @Test func aLogThatEndsBeforeWhatIsKnownToBeStableMakesEveryGroupLearn() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        for n in 1...6 {
+            write(host, UInt64(n), BlockRange(first: n, count: 1), seed: UInt32(n), .stable)
+            host.run()
+        }
+        let third = try #require(host.store.location(pg, EntryName(epoch: Epoch(1), n: 3)))
+        guard case .log(let segment, let offset)? = third.pieces.first?.source else {
+            Issue.record("a small write lies in the log")
+            return
+        }
+        // Rot in the metadata of its batch.
+        disk.segments[segment]?.flip(at: offset / 4096 * 4096 + 80)
+        host = StoreHost(disk, History.small, boot: 1, seed: 4)
+        host.run()
+        #expect(host.report?.groups.allSatisfy { $0.health == .corrupt } == true)
+        host.start()
+        host = StoreHost(disk, History.small, boot: 1, seed: 5)
+        host.run()
+        #expect(host.report?.groups.allSatisfy { $0.health == .corrupt } == true, "it is reported until it is settled")
+        host.start()
+        let token = host.token()
+        host.call { $0.settleReport(pg, token: token) }
+        host.run()
+        #expect(host.durable.contains(token))
+        host = StoreHost(disk, History.small, boot: 1, seed: 6)
+        host.run()
+        #expect(host.report?.groups.first { $0.pg == pg }?.health == .whole)
+    }
+
+    @Test func aFailedEffectEndsTheDiskWithoutARetry() {
+        let host = open(FakeDisk())
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5, .stable)
+        host.store.failed(StoreFailure("fdatasync of log-1: input/output error"))
+        host.collect()
+        #expect(host.failure != nil)
+        let before = host.waiting.count
+        write(host, 2, BlockRange(first: 0, count: 1), seed: 5)
+        host.tick(milliseconds: 5_000)
+        #expect(host.waiting.count == before)
+    }
+
+    @Test func aMismatchBesideTheCheckpointIsReadAgainAndARealOneIsBad() throws {
+        let host = open(FakeDisk())
+        write(host, 1, BlockRange(first: 0, count: 16), seed: 5)
+        host.run()
+        decide(host, 1)
+        let blocks = BlockRange(first: 0, count: 1)
+        let old = try #require(host.store.read(pg, object, blocks, token: host.token()))
+        #expect(host.store.verdict(old, block: 0) == .bad)
+        write(host, 2, blocks, seed: 6)
+        host.run()
+        decide(host, 2)
+        #expect(host.store.verdict(old, block: 0) == .readAgain, "the block's entry has changed since the plan")
+        let inLog = try #require(host.store.read(pg, object, blocks, token: host.token()))
+        host.settle()
+        #expect(host.store.verdict(inLog, block: 0) == .readAgain, "the checkpoint has moved it to its slot")
+        host.store.readFinished(old.ticket)
+        host.store.readFinished(inLog.ticket)
+    }
+
+    @Test func aFreedSlotWaitsForACheckpointAndForTheReadsThatResolvedIt() throws {
+        let host = open(FakeDisk())
+        write(host, 1, BlockRange(first: 0, count: 16), seed: 5)
+        host.run()
+        decide(host, 1)
+        let plan = try #require(host.store.read(pg, object, BlockRange(first: 0, count: 1), token: host.token()))
+        write(host, 2, BlockRange(first: 0, count: 16), seed: 6)
+        host.run()
+        decide(host, 2)
+        #expect(host.store.takenSlots == 2)
+        host.settle()
+        #expect(host.store.takenSlots == 2, "a read may still look at it")
+        host.store.readFinished(plan.ticket)
+        #expect(host.store.takenSlots == 1)
+    }
+
+    @Test func slotsOfRecordsAreTakenBeforeAnythingIsReplayed() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        // A small write to an absent slot, then a large one elsewhere; crash before any checkpoint.
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+        write(host, 2, BlockRange(first: 16, count: 16), seed: 6)
+        host.run()
+        decide(host, 2)
+        host = open(disk)
+        decide(host, 2)
+        host.settle()
+        let got = try read(host, BlockRange(first: 0, count: 32))
+        #expect(got[0] == pattern(5, 0))
+        #expect(got[1] == nil)
+        #expect(got[31] == pattern(6, 31))
+        #expect(host.store.takenSlots == 2)
+    }
+
+    @Test func undecidedEntriesAreKeptAndNotShown() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+        host.run()
+        host = open(disk)
+        #expect(host.report?.groups.first?.undecided.map(\.name.n) == [1])
+        #expect(try read(host, BlockRange(first: 0, count: 1)) == [nil])
+        let location = try #require(host.store.location(pg, EntryName(epoch: Epoch(1), n: 1)))
+        #expect(location.pieces.map(\.length) == [4096])
+        decide(host, 1)
+        #expect(try read(host, BlockRange(first: 0, count: 1)) == [pattern(5, 0)])
+    }
+
+    @Test func anEdgeIsCompletedFromTheNewestSequencedContent() throws {
+        let host = open(FakeDisk())
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+        host.run()
+        decide(host, 1)
+        write(host, 2, BlockRange(first: 0, count: 1), seed: 6)
+        let before = try #require(host.store.readSequenced(pg, object, block: 0, token: host.token()))
+        guard case .payload? = before.pieces.first?.source else {
+            Issue.record("what is not in the log yet is in memory")
+            return
+        }
+        host.run()
+        let after = try #require(host.store.readSequenced(pg, object, block: 0, token: host.token()))
+        #expect(after.pieces.first?.checksums == before.pieces.first?.checksums)
+        #expect(try read(host, BlockRange(first: 0, count: 1)) == [pattern(5, 0)])
+    }
+
+    @Test func aLearnersPieceReplacesContentAndItsLastOneSetsTheVersion() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 20), seed: 5)
+        host.run()
+        decide(host, 1)
+        var states = [BlockState](repeating: .present, count: 64)
+        states[1] = .absent
+        states[2] = .zero
+        var payload: [UInt8] = []
+        var sums: [UInt32] = []
+        for b in 0..<64 where states[b] == .present {
+            let bytes = pattern(9, b)
+            sums.append(bytes.withUnsafeBytes { fastChecksum.block(object, block: b, bytes: $0) })
+            payload += bytes
+        }
+        let one = EntryName(epoch: Epoch(1), n: 1)
+        let version = EntryName(epoch: Epoch(0), n: 7)
+        let piece = ObjectPiece(
+            object: object, blocks: BlockRange(first: 0, count: 64), states: states, checksums: sums,
+            truncation: .zero, asOf: one, completes: version)
+        let token = host.token()
+        let handle = host.payload(payload)
+        host.call { $0.install(pg, piece, payload: handle, token: token) }
+        host.run()
+        #expect(host.durable.contains(token))
+        for _ in 0..<2 {
+            let got = try read(host, BlockRange(first: 0, count: 64))
+            #expect(got[0] == pattern(9, 0))
+            #expect(got[1] == nil)
+            #expect(got[2] == [UInt8](repeating: 0, count: 4096))
+            #expect(got[63] == pattern(9, 63))
+            #expect(host.store.version(pg, object, token: host.token())?.version == version)
+            host = open(disk)
+        }
+    }
+
+    @Test func changesSinceANameAreFoundInMemoryAndInTheIndex() throws {
+        let host = open(FakeDisk())
+        for i in 0..<40 {
+            write(host, UInt64(i + 1), BlockRange(first: 0, count: 1), seed: 5, in: ObjectID(file: file, index: UInt64(i)))
+        }
+        host.run()
+        decide(host, 30)
+        host.settle()
+        decide(host, 40)
+        let token = host.token()
+        host.call { $0.changes(pg, after: ChangeCursor(after: EntryName(epoch: Epoch(1), n: 10)), token: token) }
+        host.run()
+        let page = try #require(host.changePages[token])
+        var found: Set<UInt64> = []
+        for case .object(let id, let version, _) in page.changes where version.n > 10 { found.insert(id.index) }
+        #expect(found == Set(10..<40))
+        #expect(page.next == nil)
+    }
+
+    @Test func memoryIsBoundedOverThousandsOfObjects() throws {
+        let disk = FakeDisk()
+        disk.capacityBytes = 8 << 30
+        var configuration = History.small
+        configuration.rowCacheBytes = 200 * 1_700
+        configuration.segmentSize = 4 << 20
+        configuration.checkpointLogBytes = 8 << 20
+        configuration.dirtyRowBytes = 100 * 1_700
+        configuration.overlayBytes = 1 << 20
+        configuration.growthSlots = 1_024
+        configuration.rowsPerTransaction = 500
+        let host = open(disk, configuration)
+        for i in 0..<2_000 {
+            write(host, UInt64(i + 1), BlockRange(first: i % 7, count: 1), seed: UInt32(i), in: ObjectID(file: file, index: UInt64(i)))
+            host.run()
+            decide(host, UInt64(i + 1))
+            #expect(host.store.cachedRowCount <= 500)
+        }
+        host.settle()
+        for i in stride(from: 0, to: 2_000, by: 97) {
+            let got = try host.read(pg, ObjectID(file: file, index: UInt64(i)), BlockRange(first: i % 7, count: 1))
+            #expect(got == [pattern(UInt32(i), i % 7)])
+        }
+        #expect(host.store.usage(pg).first?.usage == StoreUsage(blocks: 2_000, slots: 2_000))
+        #expect(disk.segmentNumbers.count <= configuration.maximumSegments)
+    }
+
+    @Test func theLogsLastBatchesMayBeCutOrScrambledAtAnyByte() throws {
+        for kind in 0..<2 {
+            for at in stride(from: 0, to: 3 * 8192, by: 509) {
+                let disk = FakeDisk()
+                var host = open(disk)
+                for n in 1...4 {
+                    write(host, UInt64(n), BlockRange(first: n, count: 1), seed: UInt32(n))
+                    host.run()
+                }
+                let segment = try #require(disk.segmentNumbers.first)
+                var random = SplitMix64(seed: UInt64(at))
+                // Batches of one small write have 8 KiB, after those of the beginning.
+                let end = host.store.logBytes
+                let from = max(end - 3 * 8192 + at, 0)
+                if kind == 0 {
+                    disk.segments[segment]?.write([UInt8](repeating: 0, count: end - from), at: from)
+                } else {
+                    disk.segments[segment]?.scramble(from: from, count: 64, &random)
+                }
+                host = StoreHost(disk, History.small, boot: 1, seed: 4)
+                host.run()
+                let group = try #require(host.report?.groups.first)
+                let names = group.names.map(\.n)
+                #expect(names == Array(1...4).prefix(names.count).map { UInt64($0) }, "at \(at)")
+                #expect(group.health == .whole, "nothing of it was known to be stable: at \(at)")
+                #expect(names.count >= 1 + at / 8192 - 1)
+            }
+        }
+    }
+
+    @Test func batchesOfAnEarlierUseOfASegmentNeverFit() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        var n: UInt64 = 0
+        for _ in 0..<12 {
+            for _ in 0..<40 {
+                n += 1
+                write(host, n, BlockRange(first: Int(n % 200), count: 1), seed: UInt32(n))
+            }
+            host.run()
+            decide(host, n)
+            host.settle()
+        }
+        #expect(disk.segmentNumbers.first.map { $0.rawValue > 2 } == true, "segments were recycled")
+        for _ in 0..<5 {
+            host = open(disk)
+            #expect(host.report?.groups.first?.logEnd.n == n)
+            decide(host, n)
+        }
+        let got = try read(host, BlockRange(first: Int(n % 200), count: 1))
+        #expect(got == [pattern(UInt32(n), Int(n % 200))])
+    }
+}
