@@ -203,9 +203,8 @@ extension PlacementGroup {
             reign.members.append(MemberProgress(node: m.node, isInSync: true, isNeeded: true))
         }
         let targets = record.placement.map(\.node)
-        reign.members.removeAll { m in
-            !m.isNeeded && !targets.contains(m.node) && !reign.catchUps.contains { $0.node == m.node }
-        }
+        let catchingUp = reign.catchUps.map(\.node)
+        reign.members.removeAll { !$0.isNeeded && !targets.contains($0.node) && !catchingUp.contains($0.node) }
         for node in targets where node != local.node && !reign.members.contains(where: { $0.node == node }) {
             reign.members.append(MemberProgress(node: node, isInSync: false, isNeeded: false))
         }

@@ -341,7 +341,8 @@ extension Store {
                 .putObject(
                     frozen.object.id,
                     IndexRecord(
-                        group: frozen.object.pg.pg, version: frozen.version, truncation: frozen.truncation, value: [1])))
+                        group: frozen.object.pg.pg, version: frozen.version, truncation: frozen.truncation, value: [1]))
+            )
         }
     }
 
@@ -387,8 +388,9 @@ extension Store {
         }
         checkpoint.phase = .idle
         checkpoint.completed += 1
-        for waiter in checkpoint.waiters where waiter.target <= checkpoint.completed { notify(.durable(waiter.token)) }
-        checkpoint.waiters.removeAll { $0.target <= checkpoint.completed }
+        let completed = checkpoint.completed
+        for waiter in checkpoint.waiters where waiter.target <= completed { notify(.durable(waiter.token)) }
+        checkpoint.waiters.removeAll { $0.target <= completed }
         lastCheckpoint = now
         trimLog(to: checkpoint.replayFrom)
         releaseRead()
@@ -481,7 +483,9 @@ struct MetaRow {
             throw LogFormatError(description: "a meta row of format \(bytes.first ?? 0)")
         }
         return try bytes.withUnsafeBytes { raw in
-            guard crc.checksum(UnsafeRawBufferPointer(rebasing: raw[0..<41])) == raw.loadUnaligned(fromByteOffset: 41, as: UInt32.self)
+            guard
+                crc.checksum(UnsafeRawBufferPointer(rebasing: raw[0..<41]))
+                    == raw.loadUnaligned(fromByteOffset: 41, as: UInt32.self)
             else { throw LogFormatError(description: "a meta row whose checksum does not hold") }
             var r = WireReader(raw)
             _ = try r.u8()
