@@ -79,6 +79,34 @@ let package = Package(
         .executableTarget(
             name: "stave", dependencies: ["Node", "Admin", "CSupport", "ClusterModel", "Wire", log, metrics, arguments],
             swiftSettings: strict),
+        // Aside: the whole cluster in one process on virtual time
+        .target(name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication"], swiftSettings: strict),
+
+        .testTarget(name: "ClusterModelTests", dependencies: ["ClusterModel"], swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["Wire", "ClusterModel"], swiftSettings: strict),
+        .testTarget(name: "ONCRPCTests", dependencies: ["ONCRPC", "CTirpc"], exclude: ["Corpus"], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(name: "NamespaceTests", dependencies: ["Namespace", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(name: "GatewayTests", dependencies: ["Gateway", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulation", "Replication", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(name: "DiskIOTests", dependencies: ["DiskIO", "CSupport", "ClusterModel"], swiftSettings: strict),
+        .testTarget(
+            name: "NamespaceDatabaseTests", dependencies: ["DiskIO", "Namespace", "ClusterModel", "Wire"], swiftSettings: strict),
+        .executableTarget(
+            name: "CoordinationProbe", dependencies: ["Coordination", "ClusterModel", sqlite], path: "Tests/CoordinationProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "CoordinationTests", dependencies: ["Coordination", "ClusterModel", "CoordinationProbe", sqlite],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FilesystemTests",
+            dependencies: [
+                "Filesystem", "Gateway", "Storage", "ClusterModel", "Wire", .product(name: "NIOEmbedded", package: "swift-nio"),
+            ] + nio, swiftSettings: strict),
+        .testTarget(
+            name: "NFSTests", dependencies: ["NFS", "ONCRPC", "Filesystem", "Wire", "ClusterModel", "CTirpc"],
+            swiftSettings: strict),
         .testTarget(name: "NodeTests", dependencies: ["Node", "ClusterModel"], swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", "ClusterModel", "Wire", metrics], swiftSettings: strict),
     ]

@@ -24,7 +24,7 @@ public struct ReplicationLimits: Hashable, Sendable {
     /// What is not answered (attach, status, lease questions, proposals of unknown outcome) is sent again after this.
     public var retry = TimeSpan.milliseconds(250)
     /// How much later each next member in order of placement claims than the one before it.
-    public var claimStep = TimeSpan.milliseconds(50)
+    public var claimStep = TimeSpan.milliseconds(400)
     /// How long a claimant waits for members that are not connected before it leaves them out.
     public var claimPatience = TimeSpan.seconds(1)
     /// After a loss of power: how long members known to have rebooted are waited for.

@@ -248,36 +248,35 @@ public final class PlacementGroup {
     }
 }
 
-#if DEBUG
-    /// A rule that is left out, to see that the simulator's checkers find it (model.md's list).
-    public struct Mutation: OptionSet, Sendable {
-        public let rawValue: UInt32
-        public init(rawValue: UInt32) { self.rawValue = rawValue }
-        public static let answerBeforeLastBackup = Mutation(rawValue: 1 << 0)
-        public static let removalTakenAsWon = Mutation(rawValue: 1 << 1)
-        public static let unknownPromotionTakenAsFailed = Mutation(rawValue: 1 << 2)
-        public static let keepDivergentTail = Mutation(rawValue: 1 << 3)
-        public static let serveBeforeAllHoldTheLog = Mutation(rawValue: 1 << 4)
-        public static let answerReadsOfTheTail = Mutation(rawValue: 1 << 5)
-        public static let claimWithoutLeaseEnd = Mutation(rawValue: 1 << 6)
-        public static let belowMinInSync = Mutation(rawValue: 1 << 7)
-        public static let promoteWithPiecesMissing = Mutation(rawValue: 1 << 8)
-        public static let promoteWithoutNeedingLearner = Mutation(rawValue: 1 << 9)
-        public static let promoteNotSynced = Mutation(rawValue: 1 << 10)
-        public static let membershipByNode = Mutation(rawValue: 1 << 11)
-        public static let stableAfterAppendOnly = Mutation(rawValue: 1 << 12)
-        public static let lossNumberNotRaised = Mutation(rawValue: 1 << 13)
-        public static let noRequestWindow = Mutation(rawValue: 1 << 14)
-        public static let promiseNotDurable = Mutation(rawValue: 1 << 15)
-        public static let completeThroughFollowsLog = Mutation(rawValue: 1 << 16)
-        public static let oneSidedChanges = Mutation(rawValue: 1 << 17)
-        public static let windowLeftBehind = Mutation(rawValue: 1 << 18)
-        public static let mapReadBeforeClaim = Mutation(rawValue: 1 << 19)
-        public static let leaseNotChecked = Mutation(rawValue: 1 << 20)
-        public static let sessionCheckedAtAdmission = Mutation(rawValue: 1 << 21)
-        public static let applyUndecided = Mutation(rawValue: 1 << 22)
-        public static let voidIgnored = Mutation(rawValue: 1 << 23)
-        public static let shortestLogClaims = Mutation(rawValue: 1 << 24)
-        public static let streamAcceptedWhileClaiming = Mutation(rawValue: 1 << 25)
-    }
-#endif
+/// A rule that is left out, to see that the simulator's checkers find it. A release build leaves none out: it has no
+/// `mutations`.
+public struct Mutation: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let answerBeforeLastBackup = Mutation(rawValue: 1 << 0)
+    public static let removalTakenAsWon = Mutation(rawValue: 1 << 1)
+    public static let unknownPromotionTakenAsFailed = Mutation(rawValue: 1 << 2)
+    public static let keepDivergentTail = Mutation(rawValue: 1 << 3)
+    public static let serveBeforeAllHoldTheLog = Mutation(rawValue: 1 << 4)
+    public static let answerReadsOfTheTail = Mutation(rawValue: 1 << 5)
+    public static let claimWithoutLeaseEnd = Mutation(rawValue: 1 << 6)
+    public static let belowMinInSync = Mutation(rawValue: 1 << 7)
+    public static let promoteWithPiecesMissing = Mutation(rawValue: 1 << 8)
+    public static let promoteWithoutNeedingLearner = Mutation(rawValue: 1 << 9)
+    public static let promoteNotSynced = Mutation(rawValue: 1 << 10)
+    public static let membershipByNode = Mutation(rawValue: 1 << 11)
+    public static let stableAfterAppendOnly = Mutation(rawValue: 1 << 12)
+    public static let lossNumberNotRaised = Mutation(rawValue: 1 << 13)
+    public static let noRequestWindow = Mutation(rawValue: 1 << 14)
+    public static let promiseNotDurable = Mutation(rawValue: 1 << 15)
+    public static let completeThroughFollowsLog = Mutation(rawValue: 1 << 16)
+    public static let oneSidedChanges = Mutation(rawValue: 1 << 17)
+    public static let windowLeftBehind = Mutation(rawValue: 1 << 18)
+    public static let mapReadBeforeClaim = Mutation(rawValue: 1 << 19)
+    public static let leaseNotChecked = Mutation(rawValue: 1 << 20)
+    public static let sessionCheckedAtAdmission = Mutation(rawValue: 1 << 21)
+    public static let applyUndecided = Mutation(rawValue: 1 << 22)
+    public static let voidIgnored = Mutation(rawValue: 1 << 23)
+    public static let shortestLogClaims = Mutation(rawValue: 1 << 24)
+    public static let streamAcceptedWhileClaiming = Mutation(rawValue: 1 << 25)
+}

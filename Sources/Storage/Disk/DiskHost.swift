@@ -208,8 +208,8 @@ final class DiskHost {
         if admission != .accepted { done(.failure(StoreFailure("disk \(plan.path): its thread takes no work"))) }
     }
 
-    /// Lets the health's observer find the host that is made after it.
-    private final class HostSlot { weak var host: DiskHost? }
+    /// Lets the health's observer find the host that is made after it, and holds the host while it opens.
+    private final class HostSlot { var host: DiskHost? }
 
     private init(
         _ files: DiskFiles, plan: DiskPlan, home: CompletionHome, threads: DiskThreads, namespaceThread: DiskThread,
