@@ -26,7 +26,9 @@ extension Store {
     /// A deletion waits while too many earlier ones have not been carried to all rows.
     private func isCutWaiting(_ record: LogRecord) -> Bool {
         guard case .deleteRange(let d)? = record.entry?.body, phase != .recovering else { return false }
-        if let file = record.file, file.isPurging, (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts { return true }
+        if let file = record.file, file.isPurging, (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts {
+            return true
+        }
         return record.group.row.unpurged.count >= StoreLimits.unpurgedCuts
             && !record.group.row.unpurged.contains(d.file)
     }
@@ -138,10 +140,16 @@ extension Store {
             }
         }
         for row in record.rows where row.content.installed < record.order {
+            let behind = max(piece.blocks.end, row.firstBlock) - row.firstBlock
+            if piece.completes != nil, behind < Geometry.blocksPerRow {
+                setEmpty(row, behind..<Geometry.blocksPerRow, .absent)
+            }
             row.content.installed = record.order
             row.content.truncation = max(row.content.truncation, piece.truncation)
             markDirty(row)
-            if let cut = row.object.file.cut, piece.truncation < cut.truncation.number { clip(row, cut, after: piece.truncation) }
+            if let cut = row.object.file.cut, piece.truncation < cut.truncation.number {
+                clip(row, cut, after: piece.truncation)
+            }
         }
         if let object = record.rows.first?.object {
             object.isDeleted = false
@@ -187,7 +195,9 @@ extension Store {
             }
         }
         var new = cut
-        if let old = file.cut, cut.kind == .truncation, phase == .recovering || file.isPurging || checkpoint.completed < file.carriedBy {
+        if let old = file.cut, cut.kind == .truncation,
+            phase == .recovering || file.isPurging || checkpoint.completed < file.carriedBy
+        {
             // A row that has not met the old cut must not keep what only that one cut off.
             new.earlier = (old.earlier + [old.truncation] + cut.earlier).filter { $0.size < cut.truncation.size }
         }

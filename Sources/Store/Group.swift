@@ -61,7 +61,9 @@ final class LogRecord {
             case .empty, .zero, .restate, .namespace, .scrubMark: nil
             }
         case .install(let p): ContentShape(object: p.object, blocks: p.blocks, states: p.states)
-        case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: nil
+        case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided,
+            .restart:
+            nil
         }
     }
     var isLarge: Bool { content?.hasLargePart ?? false }

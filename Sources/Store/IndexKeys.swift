@@ -27,7 +27,9 @@ public enum IndexKey: Hashable, Sendable {
         ObjectID(file: file, index: UInt64(Int64.max) - UInt64(pg.rawValue))
     }
     /// Whether an object row is a file's cut.
-    public static func isFileObject(_ object: ObjectID) -> Bool { object.index >= UInt64(Int64.max) - UInt64(UInt32.max) }
+    public static func isFileObject(_ object: ObjectID) -> Bool {
+        object.index >= UInt64(Int64.max) - UInt64(UInt32.max)
+    }
 }
 
 /// An object's row. A content row has a value only.
@@ -37,7 +39,8 @@ public struct IndexRecord: Hashable, Sendable {
     public var truncation: TruncationNumber
     public var value: [UInt8]
     public init(
-        group: PGID = PGID(rawValue: 0), version: EntryName = .zero, truncation: TruncationNumber = .zero, value: [UInt8]
+        group: PGID = PGID(rawValue: 0), version: EntryName = .zero, truncation: TruncationNumber = .zero,
+        value: [UInt8]
     ) {
         self.group = group
         self.version = version

@@ -112,7 +112,8 @@ struct RowContent {
     }
 
     var isEmpty: Bool {
-        words.isEmpty || (0..<Geometry.slotsPerRow).allSatisfy { words[RowContent.statesAt + $0] == 0 && words[$0] == 0 }
+        words.isEmpty
+            || (0..<Geometry.slotsPerRow).allSatisfy { words[RowContent.statesAt + $0] == 0 && words[$0] == 0 }
     }
 
     // MARK: On disk

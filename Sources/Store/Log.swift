@@ -146,7 +146,8 @@ extension Store {
 
     private func advanceSegment() -> Bool {
         // The last segment that the log may have is for the disk's own records.
-        let isLast = log.prepared.count == 1 && log.preparing == 0
+        let isLast =
+            log.prepared.count == 1 && log.preparing == 0
             && log.segmentCount >= configuration.maximumSegments && phase != .beginning
         guard !log.prepared.isEmpty, !isLast || !urgent.isEmpty else {
             log.needsSegment = true
@@ -234,14 +235,16 @@ extension Store {
         let large = record.isLarge
         if large { group.lastLarge = batch.end }
         group.unstable.append(
-            Group.Unstable(end: batch.end, name: record.isDead ? nil : record.name, isLarge: large, token: record.token))
+            Group.Unstable(end: batch.end, name: record.isDead ? nil : record.name, isLarge: large, token: record.token)
+        )
         var wanted = false
         switch record.body {
         case .entry(let entry, _, _, _):
             if record.isDead { break }
             group.appendedThrough = max(group.appendedThrough, entry.name)
             wanted = entry.durability == .stable || entry.name <= group.stableWanted
-        case .state, .cut, .install, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart:
+        case .state, .cut, .install, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget,
+            .decided, .restart:
             // An installed piece is made stable with the promotion (replication.md, 15), not one by one.
             wanted = record.token != nil
             finish(record)

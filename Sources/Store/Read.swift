@@ -26,7 +26,8 @@ extension Store {
             let high = min(blocks.end, row.firstBlock + Geometry.blocksPerRow)
             for b in low..<high {
                 let block = b - row.firstBlock
-                builder.add(b, source(row, block), row.content.state(block) == .present ? row.content.checksum(block) : nil)
+                builder.add(
+                    b, source(row, block), row.content.state(block) == .present ? row.content.checksum(block) : nil)
             }
         }
         return ReadPlan(
@@ -37,7 +38,9 @@ extension Store {
     /// One block as of the newest *sequenced* entry, decided or not: what an edge is completed from (replication.md, 2).
     /// Nil as in `read`.
     public func readSequenced(_ pg: PGID, _ object: ObjectID, block: Int, token: StoreToken) -> ReadPlan? {
-        guard phase == .running, let group = groups[pg] else { return read(pg, object, BlockRange(first: block, count: 1), token: token) }
+        guard phase == .running, let group = groups[pg] else {
+            return read(pg, object, BlockRange(first: block, count: 1), token: token)
+        }
         var i = group.tail.count - 1
         while i >= 0 {
             if let piece = sequencedPiece(group.tail[i], object, block) {
@@ -67,7 +70,8 @@ extension Store {
         case .deleteRange(let d):
             guard d.file == object.file else { return nil }
             if let edge = d.edge, let piece = content(edge) { return piece }
-            let cut = FileCut(file: d.file, truncation: d.truncation, layout: d.layout, kind: d.kind, version: entry.name)
+            let cut = FileCut(
+                file: d.file, truncation: d.truncation, layout: d.layout, kind: d.kind, version: entry.name)
             guard block >= cut.firstCutBlock(index: object.index) else { return nil }
             return ReadPiece(blocks: one, source: d.kind == .removal ? .absent : .zero, checksums: [])
         case .empty, .restate, .namespace, .scrubMark: return nil
@@ -112,7 +116,8 @@ extension Store {
     /// What a mismatch in a block of a plan means.
     public func verdict(_ plan: ReadPlan, block: Int) -> BlockVerdict {
         let key = ContentKey(object: plan.object, mebibyte: block / Geometry.blocksPerRow)
-        guard let row = hotRow(key), let piece = plan.pieces.first(where: { $0.blocks.first <= block && block < $0.blocks.end })
+        guard let row = hotRow(key),
+            let piece = plan.pieces.first(where: { $0.blocks.first <= block && block < $0.blocks.end })
         else { return .readAgain }
         let delta = block - piece.blocks.first
         let then: ReadSource
@@ -181,7 +186,9 @@ extension Store {
     }
 
     /// The object's version as applied, `.zero` if there is none; nil if its row has to be read first (`readAgain`).
-    public func version(_ pg: PGID, _ object: ObjectID, token: StoreToken) -> (version: EntryName, truncation: TruncationNumber)? {
+    public func version(_ pg: PGID, _ object: ObjectID, token: StoreToken) -> (
+        version: EntryName, truncation: TruncationNumber
+    )? {
         if let hot = objects[object] {
             return (hot.isDeleted ? .zero : hot.version, hot.file.cut?.truncation.number ?? .zero)
         }
@@ -265,7 +272,8 @@ extension Store {
             next = ChangeCursor(version: last.1.version, object: last.0)
         } else {
             // What the index does not have yet comes with the last page.
-            for object in dirtyObjects + checkpoint.objects.map(\.object) where object.pg === group && !object.isDeleted {
+            for object in dirtyObjects + checkpoint.objects.map(\.object) where object.pg === group && !object.isDeleted
+            {
                 changes.append(
                     .object(
                         object.id, version: object.version, truncation: object.file.cut?.truncation.number ?? .zero))

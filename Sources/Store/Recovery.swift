@@ -291,7 +291,9 @@ extension Store {
             case .empty, .zero, .restate, .namespace, .scrubMark: return []
             }
         case .install(let piece): return piece.checksums
-        case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: return []
+        case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided,
+            .restart:
+            return []
         }
     }
 

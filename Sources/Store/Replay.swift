@@ -81,7 +81,9 @@ extension Store {
                 if record.isDead { continue }
                 switch record.replayRule {
                 case .byName:
-                    if entry.name > record.group.row.applied || record.group.pg.isMetadata { recovery.replay.append(record) }
+                    if entry.name > record.group.row.applied || record.group.pg.isMetadata {
+                        recovery.replay.append(record)
+                    }
                 case .apply: recovery.replay.append(record)
                 case .skip: break
                 }
@@ -167,7 +169,9 @@ extension Store {
         var covered = [Bool](repeating: false, count: shape.blocks.count)
         guard let recovery, let index = recovery.replay.lastIndex(where: { $0 === record }) else { return covered }
         for later in recovery.replay[(index + 1)...] where !later.isVoid && isDecided(later) {
-            guard let other = later.content, other.object == shape.object, other.blocks.overlaps(shape.blocks) else { continue }
+            guard let other = later.content, other.object == shape.object, other.blocks.overlaps(shape.blocks) else {
+                continue
+            }
             for b in max(other.blocks.first, shape.blocks.first)..<min(other.blocks.end, shape.blocks.end) {
                 covered[b - shape.blocks.first] = true
             }
@@ -329,7 +333,8 @@ extension Store {
             groups: orderedGroups.map { group in
                 RecoveredGroup(
                     pg: group.pg, state: group.row.state, decidedThrough: group.row.decided, logEnd: group.lastName,
-                    undecided: entries(group.tail), decided: decided[group.pg] ?? [], tables: group.tables, reapply: entries(group.undurable),
+                    undecided: entries(group.tail), decided: decided[group.pg] ?? [], tables: group.tables,
+                    reapply: entries(group.undurable),
                     names: recovery.names[group.pg] ?? [], voids: group.row.voids,
                     health: group.row.isCorrupt ? .corrupt : .whole)
             })

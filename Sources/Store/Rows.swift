@@ -23,8 +23,12 @@ extension Store {
             case .restate(let r): return ([ContentKey(object: r.object, mebibyte: 0)], nil)
             case .empty, .namespace, .scrubMark: return ([], nil)
             }
-        case .install(let p): return (rows(p.object, p.blocks), nil)
-        case .deleteObject(let object): return ((0..<Geometry.rowsPerObject).map { ContentKey(object: object, mebibyte: $0) }, nil)
+        case .install(let p):
+            // The last piece also says that there is nothing behind it.
+            let end = p.completes == nil ? p.blocks.end : Geometry.blocksPerObject
+            return (rows(p.object, BlockRange(first: p.blocks.first, count: end - p.blocks.first)), nil)
+        case .deleteObject(let object):
+            return ((0..<Geometry.rowsPerObject).map { ContentKey(object: object, mebibyte: $0) }, nil)
         case .installCut(let cut): return ([], cut.file)
         case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: return ([], nil)
         }

@@ -59,7 +59,9 @@ struct SlotAllocator {
                 bit += 64
                 continue
             }
-            if bit < capacity, words[bit / 64] >> UInt64(bit % 64) & 1 == 0 { found.append(contentsOf: take(bit..<bit + 1)) }
+            if bit < capacity, words[bit / 64] >> UInt64(bit % 64) & 1 == 0 {
+                found.append(contentsOf: take(bit..<bit + 1))
+            }
             bit += 1
         }
         return found

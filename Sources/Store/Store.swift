@@ -227,13 +227,16 @@ public final class Store {
     /// Why appends wait now, for `stave why`; nil if they do not.
     public var waitingFor: String? {
         if !groupsWaitingForSlots.isEmpty { return "free slots: a checkpoint frees pending ones, or the disk is full" }
-        if !ready.isEmpty, log.needsSegment { return "a log segment: the log is full until a checkpoint has trimmed it" }
+        if !ready.isEmpty, log.needsSegment {
+            return "a log segment: the log is full until a checkpoint has trimmed it"
+        }
         return nil
     }
     /// Bytes of log that recovery would read.
     public var logBytes: Int {
         guard let first = log.active.first, let last = log.active.last else { return 0 }
-        let head = log.replayFrom > segmentStart(first) ? Int(log.replayFrom.rawValue - segmentStart(first).rawValue) : 0
+        let head =
+            log.replayFrom > segmentStart(first) ? Int(log.replayFrom.rawValue - segmentStart(first).rawValue) : 0
         let tail = log.end > segmentStart(last) ? Int(log.end.rawValue - segmentStart(last).rawValue) : 0
         return max(0, (log.active.count - 1) * configuration.segmentSize + tail - head)
     }
@@ -241,5 +244,7 @@ public final class Store {
     public var takenSlots: Int { allocator.takenCount }
     public var dirtyRowCount: Int { dirtyRows.count }
     public var cachedRowCount: Int { cachedRows.count }
-    public var pendingSlotCount: Int { freed.count + freedFrozen.count + freedAwaitingReads.reduce(0) { $0 + $1.slots.count } }
+    public var pendingSlotCount: Int {
+        freed.count + freedFrozen.count + freedAwaitingReads.reduce(0) { $0 + $1.slots.count }
+    }
 }

@@ -73,7 +73,9 @@ final class FakeFile {
             let style = random.below(3)
             for s in 0..<8 where p.dirty >> UInt8(s) & 1 == 1 {
                 let survives = style == 0 ? false : style == 1 ? true : random.below(2) == 0
-                if survives { p.durable.replaceSubrange(s * 512..<(s + 1) * 512, with: p.cache[s * 512..<(s + 1) * 512]) }
+                if survives {
+                    p.durable.replaceSubrange(s * 512..<(s + 1) * 512, with: p.cache[s * 512..<(s + 1) * 512])
+                }
             }
             p.cache = p.durable
             p.dirty = 0

@@ -80,7 +80,11 @@ struct ModelGroup {
                 for (object, blocks) in all where object.file == cut.file {
                     let first = cut.firstCutBlock(index: object.index)
                     for (b, value) in blocks where b >= first {
-                        if cut.kind == .removal { all[object]?[b] = nil } else if value != .zero { all[object]?[b] = .zero }
+                        if cut.kind == .removal {
+                            all[object]?[b] = nil
+                        } else if value != .zero {
+                            all[object]?[b] = .zero
+                        }
                     }
                 }
                 if let (object, block, seed) = edge { all[object, default: [:]][block] = .seed(seed) }
@@ -130,7 +134,9 @@ final class History {
     var boot: UInt64 = 1
     var epoch: UInt64 = 1
     var host: StoreHost
-    var groups: [ModelGroup] = [ModelGroup(pg: .data(3)), ModelGroup(pg: .data(5)), ModelGroup(pg: .metadata(FilesetID(1)))]
+    var groups: [ModelGroup] = [
+        ModelGroup(pg: .data(3)), ModelGroup(pg: .data(5)), ModelGroup(pg: .metadata(FilesetID(1))),
+    ]
     /// What each group began this life with.
     var base: [([ModelGroup.Op], [UInt8])] = [([], []), ([], []), ([], [])]
     var tokens: [(group: Int, token: StoreToken, event: Int)] = []
@@ -349,7 +355,9 @@ final class History {
                             case .seed(let s)?: same = bytes == pattern(s, b)
                             }
                             if !same {
-                                Issue.record("seed \(seed): \(when): \(pg) \(object) block \(b) is not as of \(applied): wanted \(String(describing: want[b])), got \(bytes.map { "\($0[0..<4])" } ?? "absent")")
+                                Issue.record(
+                                    "seed \(seed): \(when): \(pg) \(object) block \(b) is not as of \(applied): wanted \(String(describing: want[b])), got \(bytes.map { "\($0[0..<4])" } ?? "absent")"
+                                )
                                 return
                             }
                         }
@@ -436,7 +444,9 @@ final class History {
             if (candidate.ops.last?.name ?? .zero) == end, candidate.state == (found?.state ?? []) { match = candidate }
         }
         guard var match else {
-            Issue.record("seed \(seed): \(pg) after \(kind) ends at \(end), which is no prefix of what was logged from event \(least) of \(groups[g].events.count) on")
+            Issue.record(
+                "seed \(seed): \(pg) after \(kind) ends at \(end), which is no prefix of what was logged from event \(least) of \(groups[g].events.count) on"
+            )
             return
         }
         #expect(found?.health != .corrupt, "seed \(seed): \(pg) is whole")
@@ -453,11 +463,15 @@ final class History {
         if let found {
             let undecided = match.ops.filter { $0.name > found.decidedThrough }.map(\.name)
             #expect(found.undecided.map(\.name) == undecided, "seed \(seed): undecided of \(pg)")
-            if kind == .close { #expect(found.decidedThrough >= groups[g].decided || groups[g].decided > end, "seed \(seed)") }
+            if kind == .close {
+                #expect(found.decidedThrough >= groups[g].decided || groups[g].decided > end, "seed \(seed)")
+            }
             if pg.isMetadata {
                 let names = found.reapply.map(\.name)
                 let must = match.ops.filter { $0.name > groups[g].namespaceDurable && $0.name <= found.decidedThrough }
-                for op in must { #expect(names.contains(op.name), "seed \(seed): \(op.name) is there to be applied again") }
+                for op in must {
+                    #expect(names.contains(op.name), "seed \(seed): \(op.name) is there to be applied again")
+                }
             }
         }
         groups[g].ops = match.ops

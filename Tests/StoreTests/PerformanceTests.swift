@@ -55,7 +55,9 @@ import Testing
                 n += 16
             }
         }
-        let each = Double(time.components.attoseconds) / 1e9 / Double(cycles * 16) + Double(time.components.seconds) * 1e9 / Double(cycles * 16)
+        let each =
+            Double(time.components.attoseconds) / 1e9 / Double(cycles * 16) + Double(time.components.seconds) * 1e9
+            / Double(cycles * 16)
         print("a small write: \(Int(each)) ns")
         #expect(each < 100_000)
     }

@@ -20,7 +20,8 @@ import Testing
     ) {
         let (write, payload) = makeWrite(object ?? self.object, blocks, seed: seed)
         let entry = Entry(
-            name: EntryName(epoch: Epoch(1), n: n), body: .write(write), session: SessionID(2), request: RequestNumber(n),
+            name: EntryName(epoch: Epoch(1), n: n), body: .write(write), session: SessionID(2),
+            request: RequestNumber(n),
             durability: durability, lossNumber: .zero, time: .zero, payload: host.payload(payload))
         host.call { $0.append(pg, entry) }
     }
@@ -278,7 +279,10 @@ import Testing
         var host = open(disk)
         write(host, 1, BlockRange(first: 0, count: 20), seed: 5)
         host.run()
-        decide(host, 1)
+        write(host, 2, BlockRange(first: 90, count: 20), seed: 5)
+        write(host, 3, BlockRange(first: 300, count: 1), seed: 5)
+        host.run()
+        decide(host, 3)
         var states = [BlockState](repeating: .present, count: 64)
         states[1] = .absent
         states[2] = .zero
@@ -305,15 +309,66 @@ import Testing
             #expect(got[1] == nil)
             #expect(got[2] == [UInt8](repeating: 0, count: 4096))
             #expect(got[63] == pattern(9, 63))
+            #expect(try read(host, BlockRange(first: 90, count: 20)).allSatisfy { $0 == nil })
+            #expect(try read(host, BlockRange(first: 300, count: 1)) == [nil])
             #expect(host.store.version(pg, object, token: host.token())?.version == version)
             host = open(disk)
         }
     }
 
+    @Test func aLogThatBeganAnewKeepsWhatWasAppliedAndGoesBackInNames() throws {
+        for checkpoints in 0..<3 {
+            let disk = FakeDisk()
+            var host = open(disk)
+            for n in 5...8 { write(host, UInt64(n), BlockRange(first: n, count: 1), seed: UInt32(n)) }
+            host.run()
+            decide(host, 7)
+            if checkpoints == 1 { host.settle() }
+            host.call { $0.restart(pg, after: EntryName(epoch: Epoch(1), n: 2)) }
+            host.run()
+            #expect(host.store.lastEntry(pg).n == 2)
+            write(host, 3, BlockRange(first: 6, count: 1), seed: 30)
+            host.run()
+            decide(host, 3)
+            if checkpoints == 2 { host.settle() }
+            for _ in 0..<2 {
+                #expect(try read(host, BlockRange(first: 5, count: 4)) == [pattern(5, 5), pattern(30, 6), pattern(7, 7), nil])
+                host = open(disk)
+                let group = try #require(host.report?.groups.first { $0.pg == pg })
+                #expect(group.logEnd.n == 3)
+                decide(host, 3)
+            }
+            host.settle()
+            #expect(host.store.takenSlots == 1)
+        }
+    }
+
+    @Test func theProtocolsTablesBecomeDurableWithACheckpointOfTheirGroup() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        host.tables[pg] = [1, 2, 3]
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+        host.run()
+        decide(host, 1)
+        let token = host.token()
+        host.call { $0.checkpointGroup(pg, token: token) }
+        host.run()
+        #expect(host.durable.contains(token))
+        var random = SplitMix64(seed: 3)
+        disk.losePower(&random)
+        host = open(disk, boot: 2)
+        let group = try #require(host.report?.groups.first { $0.pg == pg })
+        #expect(group.tables == [1, 2, 3])
+        #expect(group.decidedThrough.n == 1)
+        #expect(try read(host, BlockRange(first: 0, count: 1)) == [pattern(5, 0)])
+    }
+
     @Test func changesSinceANameAreFoundInMemoryAndInTheIndex() throws {
         let host = open(FakeDisk())
         for i in 0..<40 {
-            write(host, UInt64(i + 1), BlockRange(first: 0, count: 1), seed: 5, in: ObjectID(file: file, index: UInt64(i)))
+            write(
+                host, UInt64(i + 1), BlockRange(first: 0, count: 1), seed: 5, in: ObjectID(file: file, index: UInt64(i))
+            )
         }
         host.run()
         decide(host, 30)
@@ -342,7 +397,9 @@ import Testing
         configuration.rowsPerTransaction = 500
         let host = open(disk, configuration)
         for i in 0..<2_000 {
-            write(host, UInt64(i + 1), BlockRange(first: i % 7, count: 1), seed: UInt32(i), in: ObjectID(file: file, index: UInt64(i)))
+            write(
+                host, UInt64(i + 1), BlockRange(first: i % 7, count: 1), seed: UInt32(i),
+                in: ObjectID(file: file, index: UInt64(i)))
             host.run()
             decide(host, UInt64(i + 1))
             #expect(host.store.cachedRowCount <= 500)

@@ -2,7 +2,6 @@ import ClusterModel
 import Store
 import Testing
 
-
 /// Runs one store on a fake disk: the effects wait here and are executed one at a time, in an order that the real shell
 /// could have (log writes in order, row effects in order, the rest in any).
 final class StoreHost {
@@ -58,14 +57,14 @@ final class StoreHost {
 
     func collect() {
         while store.hasEffects {
-        for effect in store.takeEffects() {
-            switch effect {
-            case .notify(let notice): receive(notice)
-            case .dropPayload(let handle):
-                precondition(payloads.removeValue(forKey: handle.id) != nil, "a payload is dropped once")
-            default: waiting.append(effect)
+            for effect in store.takeEffects() {
+                switch effect {
+                case .notify(let notice): receive(notice)
+                case .dropPayload(let handle):
+                    precondition(payloads.removeValue(forKey: handle.id) != nil, "a payload is dropped once")
+                default: waiting.append(effect)
+                }
             }
-        }
         }
     }
 
@@ -100,7 +99,9 @@ final class StoreHost {
         case .loadRows, .scanRows, .syncRows: .rows
         case .commitRows: holdCommits ? .held : .rows
         case .copyBlocks: holdCopies ? .held : .any
-        case .syncLog, .syncData, .prepareSegment, .writeSlots, .growData, .readLog, .checkBlocks, .dropPayload, .notify: .any
+        case .syncLog, .syncData, .prepareSegment, .writeSlots, .growData, .readLog, .checkBlocks, .dropPayload,
+            .notify:
+            .any
         }
     }
 
@@ -142,7 +143,7 @@ final class StoreHost {
         var n = 0
         while step() {
             n += 1
-            if n > limit { Issue.record("effects do not end") ; return }
+            if n > limit { Issue.record("effects do not end"); return }
         }
     }
 
@@ -211,7 +212,9 @@ final class StoreHost {
             bytes.withUnsafeBytes { store.logRead(id, $0) }
         case .checkBlocks(let id, let checks):
             var bad: [Int] = []
-            for (i, c) in checks.enumerated() where !matches(data: c.dataOffset, c.object, c.block, c.checksum) { bad.append(i) }
+            for (i, c) in checks.enumerated() where !matches(data: c.dataOffset, c.object, c.block, c.checksum) {
+                bad.append(i)
+            }
             store.blocksChecked(id, mismatches: bad)
         case .loadRows(let id, let keys): store.rowsLoaded(id, keys.map { disk.rows.load($0) })
         case .scanRows(let id, let scan): store.rowsScanned(id, disk.rows.scan(scan))
@@ -290,11 +293,15 @@ final class StoreHost {
                     case .zero:
                         out.append([UInt8](repeating: 0, count: 4096))
                         continue
-                    case .log(let segment, let offset): bytes = disk.segments[segment]?.read(at: offset + i * 4096, count: 4096) ?? []
+                    case .log(let segment, let offset):
+                        bytes = disk.segments[segment]?.read(at: offset + i * 4096, count: 4096) ?? []
                     case .data(let offset): bytes = disk.data.read(at: Int(offset) + i * 4096, count: 4096)
-                    case .payload(let handle, let offset): bytes = Array((payloads[handle.id] ?? [])[(offset + i * 4096)..<(offset + i * 4096 + 4096)])
+                    case .payload(let handle, let offset):
+                        bytes = Array((payloads[handle.id] ?? [])[(offset + i * 4096)..<(offset + i * 4096 + 4096)])
                     }
-                    if bytes.withUnsafeBytes({ fastChecksum.block(object, block: block, bytes: $0) }) != piece.checksums[i] {
+                    if bytes.withUnsafeBytes({ fastChecksum.block(object, block: block, bytes: $0) })
+                        != piece.checksums[i]
+                    {
                         switch store.verdict(plan, block: block) {
                         case .bad:
                             store.readFinished(plan.ticket)
