@@ -7,7 +7,8 @@ import ONCRPC
 
 /// Where a gateway learns of losses of unstable data. Asked on the gateway's event loop only.
 public protocol LossNumberSource: AnyObject {
-    /// The highest loss number that this node knows.
+    /// The highest loss number that this node knows. Asked every second, so that a source may notice a rise, and take its
+    /// time, when it is asked.
     var lossNumber: LossNumber { get }
     /// When it last rose, by the event loop's clock; nil when that is more than ten minutes ago or never was. A process
     /// that starts under a raised number and cannot know when it rose gives its own start only if the machine was booted
@@ -163,6 +164,13 @@ public final class NFSServer {
 
     /// The port of the built-in portmapper while it answers; nil when a running rpcbind is used, or none.
     public var portmapPort: Int? { portmapper?.builtInPort }
+
+    /// Gives the portmapper's port up for a while, so that an rpcbind can be started: beside the built-in portmapper it would
+    /// stay without IPv4 TCP for good.
+    public func makeRoomForRpcbind(for time: TimeAmount) {
+        loop.assertInEventLoop()
+        portmapper?.makeRoom(for: time)
+    }
 
     /// Replaces the exports. Handles of an export that is gone are stale at once.
     public func setExports(_ exports: [Export]) {

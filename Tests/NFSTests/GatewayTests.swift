@@ -319,6 +319,15 @@ import Wire
         }
     }
 
+    @Test("The loss number is asked for every second, so that the time of a rise is known")
+    func askedEverySecond() throws {
+        try session { (gateway, client, root) throws in
+            let before = try gateway.on { $0.lossNumbers.questions }
+            try gateway.on { $0.server.gateway.tick() }
+            #expect(try gateway.on { $0.lossNumbers.questions } > before)
+        }
+    }
+
     // MARK: Bounds
 
     @Test("While the gateway holds all that it may, further calls wait, and go on when there is room")

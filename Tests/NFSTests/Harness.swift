@@ -14,7 +14,13 @@ import Wire
 
 /// The cluster's loss number as a test sets it.
 final class TestLossNumbers: LossNumberSource {
-    var lossNumber = LossNumber(1)
+    var number = LossNumber(1)
+    /// How often the number was asked for.
+    private(set) var questions = 0
+    var lossNumber: LossNumber {
+        questions += 1
+        return number
+    }
     var lastRise: NIODeadline?
 }
 

@@ -26,6 +26,7 @@ final class PortmapService {
     private var checking: RepeatedTask?
     private var isChecking = false
     private var isStopped = false
+    private var isMakingRoom = false
     private var lastComplaint: String?
     private var registered: () -> Void = {}
 
@@ -93,8 +94,22 @@ final class PortmapService {
         return RpcbindRegistrar(port: port, runDirectory: runDirectory)
     }
 
+    /// Stops answering itself for a while, so that an rpcbind can be started on the port; then looks again who has it.
+    func makeRoom(for time: TimeAmount) {
+        guard case .builtIn(let stream, let datagram) = means else { return }
+        means = .none
+        isMakingRoom = true
+        stream.close(promise: nil)
+        datagram.close(promise: nil)
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: time) {
+            bound.value.isMakingRoom = false
+            bound.value.check()
+        }
+    }
+
     private func check() {
-        guard !isChecking, !isStopped else { return }
+        guard !isChecking, !isStopped, !isMakingRoom else { return }
         switch means {
         case .builtIn: return
         case .none:

@@ -52,7 +52,8 @@ final class NFSGateway {
 
     /// Since the loss number last rose; nil when nobody remembers.
     var secondsSinceRise: Int64? {
-        guard let rise = lossNumbers.lastRise else { return nil }
+        // Asking for the number is what makes a source notice a rise.
+        guard lossNumbers.lossNumber > .zero, let rise = lossNumbers.lastRise else { return nil }
         let elapsed: TimeAmount = now - rise
         return elapsed.nanoseconds / 1_000_000_000
     }
@@ -216,6 +217,8 @@ final class NFSGateway {
     /// Once a second: sends clients away that have waited long, and closes connections that say nothing sensible.
     func tick() {
         metrics.sample(admission, connections: connections.count)
+        // A source that looks only when it is asked learns the time of a rise to the second.
+        _ = lossNumbers.lossNumber
         for call in pending.older(than: now - patience) where call.understandsJukebox {
             metrics.sentAway.increment()
             call.sendAway()
