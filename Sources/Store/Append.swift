@@ -54,6 +54,9 @@ extension Store {
     public func restart(_ pg: PGID, after name: EntryName) {
         guard phase == .running else { return }
         let group = group(pg)
+        // A replay must know what was applied: it stays, and only that.
+        let applied = RecordBody.decided([(pg, group.row.applied)])
+        enqueue(LogRecord(group: controlGroup, body: applied, payload: nil, token: nil))
         let record = LogRecord(group: group, body: .restart(after: name), payload: nil, token: nil)
         while let last = group.tail.last {
             last.isDead = true

@@ -332,7 +332,10 @@ import Testing
             decide(host, 3)
             if checkpoints == 2 { host.settle() }
             for _ in 0..<2 {
-                #expect(try read(host, BlockRange(first: 5, count: 4)) == [pattern(5, 5), pattern(30, 6), pattern(7, 7), nil])
+                #expect(
+                    try read(host, BlockRange(first: 5, count: 4)) == [
+                        pattern(5, 5), pattern(30, 6), pattern(7, 7), nil,
+                    ])
                 host = open(disk)
                 let group = try #require(host.report?.groups.first { $0.pg == pg })
                 #expect(group.logEnd.n == 3)
