@@ -355,6 +355,44 @@ import Wire
         }
     }
 
+    @Test("Connections that wait for room get it in turn")
+    func fairness() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            _ = try client.nfs(
+                .setattr, NFS3.SetattrArguments(file: file, attributes: NFS3.SetAttributes(mode: 0o666)),
+                as: NFS3.CacheResult.self)
+            try gateway.on {
+                $0.server.gateway.admission = Admission(callBound: 2)
+                $0.files.holdsWrites = true
+            }
+            let clients = try (1...3).map {
+                try RawClient(
+                    port: gateway.port, credential: RawClient.sys("host", uid: UInt32($0)), xid: UInt32($0 << 20))
+            }
+            for client in clients {
+                for i in 0..<20 { try client.sendRaw(client.writeMessage(file, [1], at: UInt64(2 * i))) }
+            }
+            #expect(try eventually { try gateway.on { $0.server.load.connections } == 4 })
+            var served = 0
+            while served < 60 {
+                #expect(try eventually { try gateway.on { $0.files.held } > 0 })
+                try gateway.on { $0.files.releaseOne() }
+                served += 1
+            }
+            for client in clients {
+                for _ in 0..<20 {
+                    #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+                }
+            }
+            // The first may come alone; from then on nobody waits for more than a few of the others.
+            let writers = try gateway.on { $0.files.writers }
+            for uid in 1...3 as ClosedRange<UInt32> {
+                #expect(writers.prefix(40).filter { $0 == uid }.count >= 8, "\(writers)")
+            }
+        }
+    }
+
     @Test("Held bytes are bounded too, those of half-read records among them")
     func heldBytes() throws {
         try session { (gateway, client, root) throws in

@@ -57,7 +57,15 @@ final class MemoryFilesystem: VirtualFilesystem {
         for body in ready { body() }
     }
 
+    /// Answers the one that has waited longest.
+    func releaseOne() {
+        guard !waiting.isEmpty else { return }
+        waiting.removeFirst()()
+    }
+
     var held: Int { waiting.count }
+    /// The users of all writes, in the order of coming.
+    private(set) var writers: [UInt32] = []
 
     // MARK: Helpers
 
@@ -263,6 +271,7 @@ final class MemoryFilesystem: VirtualFilesystem {
         done: @escaping Reply<WriteResult>
     ) {
         lastDurability = durability
+        writers.append(context.credentials.uid)
         run("write", context, isWrite: true) {
             done(
                 self.node(file).flatMap { node in

@@ -206,6 +206,9 @@ final class NFSCall {
 
     private func finish(_ answer: Answer?) {
         precondition(state != .answered, "\(operation.name) is answered once")
+        assert(
+            answer.map { $0.head.readableBytes <= operation.answerBound } ?? true,
+            "an answer of \(operation.name) is greater than its row of the table says")
         let wasAway = state == .sentAway
         state = .answered
         gateway.pending.ended(self, sentAway: wasAway, answer: answer, now: gateway.now)

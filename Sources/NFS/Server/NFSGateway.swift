@@ -23,7 +23,7 @@ final class NFSGateway {
     var patience = TimeAmount.seconds(NFSLimits.jukeboxSeconds)
     /// How long a connection may stand within a record, or without a first call.
     var stallLimit = TimeAmount.seconds(NFSLimits.stalledSeconds)
-    private(set) var admission = Admission()
+    var admission = Admission()
     private var connections: [ObjectIdentifier: NFSConnection] = [:]
     private var unflushed: [NFSConnection] = []
     private var writer = XDRWriter(capacity: 8192)
@@ -197,10 +197,11 @@ final class NFSGateway {
     /// Whether the connection may bring a call; see `Admission`.
     func admits(_ connection: NFSConnection) -> Bool { admission.admits(connection.id, share: connection.share) }
 
-    /// Less is held: who waits for room may go on, first the connection that gave it.
+    /// Less is held: who stands in line goes on first, else the connection that gave the room would take it again and
+    /// again; then that connection, which may have waited for its own bounds only.
     func roomCame(for connection: NFSConnection) {
-        connection.resume()
         wake()
+        connection.resume()
     }
 
     /// Wakes those in line, one after the other, as long as there is room. A woken one may end calls at once, so this
