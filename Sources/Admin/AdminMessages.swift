@@ -28,6 +28,7 @@ public enum AdminCommand: String, Codable, Hashable, Sendable, CaseIterable {
     case makeFolder = "fs-mkdir"
     case remove = "fs-remove"
     case locate = "object-locate"
+    case releasePortmap = "portmap-release"
     case scrubList = "scrub-list"
     case scrubObjects = "scrub-objects"
     case scrubRows = "scrub-rows"
@@ -95,4 +96,11 @@ public enum AdminCoding {
     public static func decode<T: Decodable>(_ type: T.Type, _ bytes: [UInt8]) throws -> T {
         try JSONDecoder().decode(type, from: Data(bytes))
     }
+}
+
+/// What became of a portmapper's port.
+public enum PortmapRelease: String, Codable, Hashable, Sendable {
+    case released
+    /// The gateway does not hold it: a running rpcbind does, or none is wanted.
+    case notHeld = "not-held"
 }

@@ -15,6 +15,8 @@ public final class AdminService {
     /// The record of a group that a map change creates (a new fileset's).
     let firstRecord: (PGID, ClusterMap) -> PGRecord
     private let registry: MetricsRegistry
+    /// Gives the portmapper's port up for so many seconds; nil on a node that is no gateway.
+    public var portmapRelease: ((Int64) -> PortmapRelease)?
     private let started = cs_boot_time_ms()
 
     public init(
@@ -67,6 +69,10 @@ public final class AdminService {
         case .makeFolder: try makeFolder(arguments) { Self.reply($0, done) }
         case .remove: try remove(arguments) { Self.reply($0, done) }
         case .locate: try locate(arguments) { Self.reply($0, done) }
+        case .releasePortmap:
+            let seconds: Int64 = try arguments.number("seconds")
+            guard (1...3600).contains(seconds) else { throw AdminFailure(.invalid, "seconds is 1 … 3600") }
+            Self.reply(.success(portmapRelease?(seconds) ?? .notHeld), done)
         case .scrubList: try scrubList(arguments) { Self.reply($0, done) }
         case .scrubObjects: try scrubObjects(arguments) { Self.reply($0, done) }
         case .scrubRows: try scrubRows(arguments) { Self.reply($0, done) }

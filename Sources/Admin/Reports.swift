@@ -343,6 +343,11 @@ public struct ScrubObject: Codable, Sendable, Hashable, Comparable {
     public var fileset: UInt32
     public var inode: UInt64
     public var index: UInt64
+    public init(fileset: UInt32, inode: UInt64, index: UInt64) {
+        self.fileset = fileset
+        self.inode = inode
+        self.index = index
+    }
     public static func < (a: ScrubObject, b: ScrubObject) -> Bool {
         (a.fileset, a.inode, a.index) < (b.fileset, b.inode, b.index)
     }

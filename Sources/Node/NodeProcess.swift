@@ -223,6 +223,11 @@ public final class NodeProcess {
     private func started(_ filesystem: ClusterFilesystem, _ storage: StorageNode) {
         let boot = boot
         let service = AdminService(node: storage, filesystem: filesystem) { ClusterCreation.firstRecord($0, $1, boot) }
+        service.portmapRelease = { [unowned self] seconds in
+            guard let door = parts?.door, door.portmapPort != nil else { return .notHeld }
+            door.makeRoomForRpcbind(for: .seconds(seconds))
+            return .released
+        }
         storage.adminQuestion = { service.answer($0, done: $1) }
     }
 

@@ -64,7 +64,8 @@ extension StorageNode {
         directory.changeMap(change) { result in
             switch result {
             case .success(let map): done(.success(map))
-            case .failure(let error): done(.failure(StorageFailure("the coordination store refused the change: \(error)")))
+            case .failure(let error):
+                done(.failure(StorageFailure("the coordination store refused the change: \(error)")))
             }
         }
     }

@@ -46,7 +46,8 @@ extension StorageNode {
     public func objects(of pg: PGID, after cursor: ObjectPageCursor, done: @escaping (ObjectPage?) -> Void) {
         guard let replica = host(pg), replica.disk.failure == nil else { return done(nil) }
         let start =
-            cursor.object.map { ChangeCursor(version: cursor.version, object: $0) } ?? ChangeCursor(after: cursor.version)
+            cursor.object.map { ChangeCursor(version: cursor.version, object: $0) }
+            ?? ChangeCursor(after: cursor.version)
         replica.disk.changes(pg, after: start) { page in
             let objects = page.changes.compactMap { change -> ObjectID? in
                 switch change {
@@ -117,7 +118,10 @@ private final class ScrubRun {
         guard let version = disk.version(pg, object, again: { self.begin(object) }) else { return }
         attempts += 1
         guard attempts <= StorageLimits.readAttempts else {
-            return end(ObjectDigest(object: object, version: version.version, digest: 0, blocks: 0, fault: "it changed too often while it was read"))
+            return end(
+                ObjectDigest(
+                    object: object, version: version.version, digest: 0, blocks: 0,
+                    fault: "it changed too often while it was read"))
         }
         read(object, version.version, from: 0, Tally())
     }
@@ -132,7 +136,9 @@ private final class ScrubRun {
     private func read(_ object: ObjectID, _ version: EntryName, from first: Int, _ tally: Tally) {
         guard first < Geometry.blocksPerObject else { return finish(object, version, tally) }
         let blocks = BlockRange(first: first, count: ScrubRun.window)
-        guard let plan = disk.plan(pg, object, blocks, again: { self.read(object, version, from: first, tally) }) else { return }
+        guard let plan = disk.plan(pg, object, blocks, again: { self.read(object, version, from: first, tally) }) else {
+            return
+        }
         var tally = tally
         for piece in plan.pieces {
             let state: UInt8 =

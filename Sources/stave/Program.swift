@@ -66,6 +66,9 @@ struct Stave: ParsableCommand {
             """,
         version: "stave 0.1",
         subcommands: [
-            ClusterCommand.self, NodeCommand.self,
+            ClusterCommand.self, StatusCommand.self, WhyCommand.self, NodeCommand.self, DiskCommand.self,
+            GroupCommand.self,
+            FilesetCommand.self, ExportCommand.self, FileCommand.self, ObjectCommand.self, ScrubCommand.self,
+            PreflightCommand.self, PortmapCommand.self, ExplainCommand.self,
         ])
 }

@@ -1,0 +1,183 @@
+import Admin
+import ArgumentParser
+import ClusterModel
+import Foundation
+import Node
+
+/// A group as its record and all replicas show it.
+struct GroupView: Encodable {
+    var group: String
+    /// "serving", "waiting" or "learning" (serving while a member catches up).
+    var state: String
+    var epoch: UInt64
+    var primary: Int?
+    var inSync: [Int]
+    var learners: [Int]
+    var placement: [PlaceReport]
+    var lossNumber: UInt64
+    var replicas: [Replica]
+
+    struct Replica: Encodable {
+        var node: Int
+        var status: ReplicaStatus
+    }
+
+    /// Of every group, from what the nodes that answer say.
+    static func all(_ cluster: Cluster) throws -> [GroupView] {
+        let (answers, silent) = cluster.askAll(AdminQuestion(.groups), [GroupReport].self)
+        guard !answers.isEmpty else {
+            throw OperatorError(
+                .nodeNotRunning, "no node of \(cluster.configuration.name) answers (\(silent.first?.reason ?? ""))")
+        }
+        var views: [String: GroupView] = [:]
+        var order: [String] = []
+        for (id, reports) in answers {
+            for report in reports {
+                if views[report.group] == nil { order.append(report.group) }
+                var view =
+                    views[report.group]
+                    ?? GroupView(
+                        group: report.group, state: "waiting", epoch: 0, primary: nil, inSync: [], learners: [],
+                        placement: [],
+                        lossNumber: 0, replicas: [])
+                if report.epoch >= view.epoch {
+                    view.epoch = report.epoch
+                    view.primary = report.primary
+                    view.inSync = report.inSync
+                    view.learners = report.learners
+                    view.placement = report.placement
+                    view.lossNumber = report.lossNumber
+                }
+                if let replica = report.replica {
+                    view.replicas.append(Replica(node: Int(id.rawValue), status: replica))
+                }
+                views[report.group] = view
+            }
+        }
+        return order.compactMap { name in
+            guard var view = views[name] else { return nil }
+            if view.replicas.contains(where: \.status.isServing) {
+                view.state = view.learners.isEmpty ? "serving" : "learning"
+            }
+            return view
+        }
+    }
+}
+
+struct GroupCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pg", abstract: "Show placement groups: who leads them, who is in sync.",
+        discussion: """
+            Examples:
+              stave pg list
+              stave pg list --json | jq '.[] | select(.state != "serving")'
+              stave pg show d12            one group with all its replicas (data groups are d0 …, metadata groups m1 …)
+            """,
+        subcommands: [List.self, Show.self], defaultSubcommand: List.self)
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List all placement groups.")
+        @OptionGroup var cluster: ClusterOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() throws {
+            let views = try GroupView.all(try cluster.open())
+            if output.json { return try printJSON(views) }
+            var table = Table("group", "state", "epoch", "primary", "in sync", "learners", "placed on")
+            for view in views {
+                func names(_ nodes: [Int]) -> String {
+                    nodes.isEmpty ? "-" : nodes.map(String.init).joined(separator: ",")
+                }
+                table.add(
+                    view.group, view.state, "\(view.epoch)", text(view.primary), names(view.inSync),
+                    names(view.learners),
+                    names(view.placement.map(\.node)))
+            }
+            print(table.text)
+        }
+    }
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show one placement group with its replicas.")
+        @Argument(help: ArgumentHelp("A group such as d12 or m1.", valueName: "group"))
+        var group: String
+        @OptionGroup var cluster: ClusterOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() throws {
+            guard PGID(group) != nil else {
+                throw OperatorError(.usage, "\"\(group)\" is no group; they are called d0, d1 … and m1 …")
+            }
+            guard let view = try GroupView.all(try cluster.open()).first(where: { $0.group == group }) else {
+                throw OperatorError(.notFound, "there is no group \(group)")
+            }
+            if output.json { return try printJSON(view) }
+            print(
+                "\(view.group): \(view.state), epoch \(view.epoch), primary \(text(view.primary)), loss number \(view.lossNumber)"
+            )
+            var table = Table("  node", "disk", "place", "role", "decided through", "waits for")
+            for replica in view.replicas {
+                let place =
+                    view.inSync.contains(replica.node)
+                    ? "in sync" : view.learners.contains(replica.node) ? "learner" : "not a member"
+                let status = replica.status
+                table.add(
+                    "  \(replica.node)", status.disk, place, status.isServing ? "\(status.role), serving" : status.role,
+                    "epoch \(status.decidedEpoch), entry \(status.decidedNumber)", status.waiting ?? "-")
+            }
+            print(table.text)
+            for place in view.placement where !view.replicas.contains(where: { $0.node == place.node }) {
+                print("  node \(place.node): should hold it on disk \(place.disk), and does not answer")
+            }
+        }
+    }
+}
+
+struct DiskCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "disk", abstract: "Show the disks.", subcommands: [List.self], defaultSubcommand: List.self)
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List the disks with their fill, replicas and traffic.",
+            discussion: "Example:\n  stave disk list --json | jq '.[] | {path, logSyncMicroseconds}'")
+        @OptionGroup var cluster: ClusterOptions
+        @OptionGroup var output: OutputOptions
+
+        struct Line: Encodable {
+            var node: Int
+            /// Nil while the node does not answer.
+            var status: DiskStatus?
+            var path: String
+        }
+
+        func run() throws {
+            let cluster = try cluster.open()
+            let (answers, _) = cluster.askAll(AdminQuestion(.status), NodeReport.self)
+            let lines = cluster.configuration.nodes.flatMap { node in
+                node.disks.map { disk in
+                    Line(
+                        node: Int(node.id.rawValue),
+                        status: answers.first { $0.id == node.id }?.answer.disks.first { $0.path == disk.path },
+                        path: disk.path)
+                }
+            }
+            if output.json { return try printJSON(lines) }
+            var table = Table("node", "disk", "free", "total", "replicas", "written", "log sync", "path", "state")
+            for line in lines {
+                guard let disk = line.status else {
+                    table.add(
+                        "\(line.node)", "-", "-", "-", "-", "-", "-", line.path, "unknown: its node does not answer")
+                    continue
+                }
+                table.add(
+                    "\(line.node)", String(disk.id.prefix(8)), size(disk.freeBytes), size(disk.totalBytes),
+                    "\(disk.replicas)",
+                    size(disk.bytesWritten),
+                    disk.logSyncs == 0 ? "-" : String(format: "%.0f µs", disk.logSyncMicroseconds),
+                    disk.path, disk.state)
+            }
+            print(table.text)
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import Admin
+import ClusterModel
+import Foundation
+import Node
+
+/// One object on all members of its group.
+struct ObjectComparison: Encodable {
+    var object: ScrubObject
+    var agrees: Bool
+    var copies: [Copy]
+
+    struct Copy: Encodable {
+        var node: Int
+        var disk: String
+        var version: String
+        var digest: String
+        var blocks: Int
+        var fault: String?
+    }
+
+    var summary: String {
+        guard let first = copies.first else { return "no copy" }
+        if agrees {
+            return "\(copies.count) agree: \(first.blocks) blocks, digest \(first.digest.isEmpty ? "-" : first.digest)"
+        }
+        return copies.map {
+            "node \($0.node): version \($0.version), \($0.blocks) blocks, digest \($0.digest.isEmpty ? "-" : $0.digest)\($0.fault.map { " (\($0))" } ?? "")"
+        }
+        .joined(separator: "; ")
+    }
+}
+
+/// Compares the members of a group, while clients go on writing.
+///
+/// Copies agree when they have the same digest as of the same entry; what differs is asked again until it rests, for only
+/// copies of the same entry can be told apart.
+struct ReplicaComparison {
+    let cluster: Cluster
+    let group: String
+    let members: [NodeID]
+    /// Seconds that objects which keep changing are asked again.
+    static let patience = 30.0
+    static let objectsAtOnce = 16
+
+    init(_ cluster: Cluster, group: String, members: [NodeID]) {
+        self.cluster = cluster
+        self.group = group
+        self.members = members
+    }
+
+    /// Names of all objects that any member knows, ascending.
+    func names() throws -> [ScrubObject] {
+        var names: Set<ScrubObject> = []
+        for member in members {
+            var cursor: ScrubCursor?
+            repeat {
+                var arguments = ["group": group]
+                if let cursor { arguments["cursor"] = String(decoding: try AdminCoding.encode(cursor), as: UTF8.self) }
+                let page: ScrubPage = try cluster.ask(member, AdminQuestion(.scrubList, arguments))
+                names.formUnion(page.objects)
+                cursor = page.next
+            } while cursor != nil
+        }
+        return names.sorted()
+    }
+
+    /// One comparison for each object, in order.
+    func compare(_ objects: [ScrubObject]) throws -> [ObjectComparison] {
+        var results: [ScrubObject: ObjectComparison] = [:]
+        var open = objects
+        let deadline = Date().addingTimeInterval(Self.patience)
+        var settled: [ScrubObject: Int] = [:]
+        while true {
+            for comparison in try once(open) {
+                let old = results[comparison.object]
+                results[comparison.object] = comparison
+                // The same difference seen again and again is one.
+                let same = old.map { $0.copies.map(\.version) == comparison.copies.map(\.version) } ?? false
+                settled[comparison.object] = same ? (settled[comparison.object] ?? 0) + 1 : 0
+            }
+            open = open.filter { object in
+                guard let result = results[object], !result.agrees else { return false }
+                let versions = Set(result.copies.map(\.version))
+                // Copies of one entry that differ stay different; members that are behind catch up within moments.
+                return (settled[object] ?? 0) < (versions.count == 1 ? 2 : 40)
+            }
+            if open.isEmpty || Date() > deadline { break }
+            usleep(200_000)
+        }
+        return objects.compactMap { results[$0] }
+    }
+
+    private func once(_ objects: [ScrubObject]) throws -> [ObjectComparison] {
+        let text = String(decoding: try AdminCoding.encode(objects), as: UTF8.self)
+        var copies: [[ObjectComparison.Copy]] = Array(repeating: [], count: objects.count)
+        for member in members {
+            let report: ScrubReport = try cluster.ask(
+                member, AdminQuestion(.scrubObjects, ["group": group, "objects": text]))
+            guard report.objects.count == objects.count else {
+                throw OperatorError(
+                    .refused, "node \(member.rawValue) answered for \(report.objects.count) of \(objects.count) objects"
+                )
+            }
+            for (i, digest) in report.objects.enumerated() {
+                copies[i].append(
+                    ObjectComparison.Copy(
+                        node: Int(member.rawValue), disk: report.disk, version: digest.version, digest: digest.digest,
+                        blocks: digest.blocks, fault: digest.fault))
+            }
+        }
+        return zip(objects, copies).map { object, copies in
+            // An object without content may be a tombstone on one member and forgotten on another.
+            let isEmpty = copies.allSatisfy { $0.digest.isEmpty }
+            let agrees =
+                copies.allSatisfy { $0.fault == nil }
+                && (isEmpty || (Set(copies.map(\.digest)).count == 1 && Set(copies.map(\.version)).count == 1))
+            return ObjectComparison(object: object, agrees: agrees, copies: copies)
+        }
+    }
+
+    struct Rows: Encodable {
+        var agrees: Bool
+        var copies: [Copy]
+        struct Copy: Encodable {
+            var node: Int
+            var rows: RowsReport
+        }
+    }
+
+    /// Digests of a metadata group's rows as of one entry.
+    func rows() throws -> Rows {
+        let deadline = Date().addingTimeInterval(Self.patience)
+        while true {
+            let copies = try members.map { member in
+                Rows.Copy(
+                    node: Int(member.rawValue),
+                    rows: try cluster.ask(member, AdminQuestion(.scrubRows, ["group": group]), RowsReport.self))
+            }
+            let isSameEntry = Set(copies.map(\.rows.asOf)).count == 1
+            let agrees =
+                isSameEntry && Set(copies.map(\.rows.digest)).count == 1 && Set(copies.map(\.rows.rows)).count == 1
+            if agrees || isSameEntry || Date() > deadline { return Rows(agrees: agrees, copies: copies) }
+            usleep(200_000)
+        }
+    }
+}
