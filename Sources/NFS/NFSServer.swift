@@ -200,7 +200,11 @@ public final class NFSServer {
         let closing = listener?.close() ?? loop.makeSucceededVoidFuture()
         listener = nil
         let unregistering = portmapper?.stop() ?? loop.makeSucceededVoidFuture()
-        return closing.flatMapError { [loop] _ in loop.makeSucceededVoidFuture() }.and(unregistering).map { _ in }
+        let gateway = NIOLoopBound(self.gateway, eventLoop: loop)
+        return closing.flatMapError { [loop] _ in loop.makeSucceededVoidFuture() }.and(unregistering).map { _ in
+            // One that was being accepted when listening ended.
+            gateway.value.closeConnections(because: "the server stops")
+        }
     }
 
     /// What the door holds now, for status reports.

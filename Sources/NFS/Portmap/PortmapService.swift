@@ -21,7 +21,8 @@ final class PortmapService {
     private let port: Int
     private let loop: any EventLoop
     private let logger: Logger
-    private let threads = NIOThreadPool(numberOfThreads: 1)
+    /// For libtirpc's blocking calls; made when an rpcbind is met.
+    private var threads: NIOThreadPool?
     private var means = Means.none
     private var checking: RepeatedTask?
     private var isChecking = false
@@ -59,7 +60,6 @@ final class PortmapService {
             logger.warning("the portmapper is for IPv4 addresses; clients of \(address) must name port \(port)")
             return
         }
-        threads.start()
         check()
         let bound = NIOLoopBound(self, eventLoop: loop)
         checking = loop.scheduleRepeatedTask(initialDelay: .seconds(10), delay: .seconds(10)) { _ in bound.value.check()
@@ -77,7 +77,7 @@ final class PortmapService {
                 loop.makeSucceededVoidFuture()
             }
         case .rpcbind(let lock):
-            guard let lock, let registrar else {
+            guard let lock, let registrar, let threads else {
                 done = loop.makeSucceededVoidFuture()
                 break
             }
@@ -86,7 +86,7 @@ final class PortmapService {
             }
         }
         means = .none
-        return done.map { [threads] _ in threads.shutdownGracefully { _ in } }
+        return done.map { [threads] _ in threads?.shutdownGracefully { _ in } }
     }
 
     private var registrar: RpcbindRegistrar? {
@@ -106,6 +106,14 @@ final class PortmapService {
             bound.value.isMakingRoom = false
             bound.value.check()
         }
+    }
+
+    private func startedThreads() -> NIOThreadPool {
+        if let threads { return threads }
+        let made = NIOThreadPool(numberOfThreads: 1)
+        made.start()
+        threads = made
+        return made
     }
 
     private func check() {
@@ -189,6 +197,7 @@ final class PortmapService {
     private func enterRpcbind() {
         guard let registrar else { return }
         let bound = NIOLoopBound(self, eventLoop: loop)
+        let threads = startedThreads()
         threads.runIfActive(eventLoop: loop) { registrar.enter() }.whenComplete { result in
             let service = bound.value
             service.isChecking = false
@@ -210,7 +219,7 @@ final class PortmapService {
     private func register() {
         guard let registrar, let host else { return }
         let bound = NIOLoopBound(self, eventLoop: loop)
-        threads.runIfActive(eventLoop: loop) { registrar.ensure(host: host) }.whenComplete { result in
+        startedThreads().runIfActive(eventLoop: loop) { registrar.ensure(host: host) }.whenComplete { result in
             let service = bound.value
             service.isChecking = false
             if service.isStopped { return }
@@ -232,7 +241,7 @@ final class PortmapService {
                 // It may have gone: then the port is ours at the next look.
                 if case .rpcbind(let lock) = service.means {
                     service.means = .none
-                    if let lock { service.threads.submit { _ in registrar.release(lock) } }
+                    if let lock { registrar.release(lock) }
                 }
             }
         }
