@@ -71,8 +71,8 @@ public final class AdminClient {
         writer.frame(message)
         var sent = 0
         while sent < writer.bytes.count {
-            let count = writer.bytes.withUnsafeBytes { raw in
-                Glibc.send(socket, raw.baseAddress! + sent, raw.count - sent, Int32(MSG_NOSIGNAL))
+            let count = writer.bytes[sent...].withUnsafeBytes { rest in
+                Glibc.send(socket, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
             }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw ended(errno) }
@@ -104,7 +104,7 @@ public final class AdminClient {
         var bytes = [UInt8](repeating: 0, count: count)
         var got = 0
         while got < count {
-            let more = bytes.withUnsafeMutableBytes { raw in recv(socket, raw.baseAddress! + got, count - got, 0) }
+            let more = bytes[got...].withUnsafeMutableBytes { rest in recv(socket, rest.baseAddress, rest.count, 0) }
             if more < 0, errno == EINTR { continue }
             guard more > 0 else { throw ended(more == 0 ? 0 : errno) }
             got += more

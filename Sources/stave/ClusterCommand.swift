@@ -45,6 +45,8 @@ struct ClusterCommand: ParsableCommand {
             let cluster = try ClusterCommand.open(config)
             let start = ClusterStart(launcher: cluster.launcher) { say("==> \($0)") }
             let begin = Date()
+            // What is created is its user's alone.
+            umask(0o077)
             _ = try start.createIfAbsent()
             try LastCluster.write(cluster.file)
             let started = try start.startMissing()

@@ -112,7 +112,10 @@ struct StatusCommand: ParsableCommand {
             }
         }
         lines += ["", table.text]
-        let events = answer.nodes.flatMap { report in report.events.map { (report.node, $0) } }.sorted {
+        // That a group began to serve is no news for people; --json has it.
+        let events = answer.nodes.flatMap { report in
+            report.events.filter { !$0.text.hasPrefix("serving") }.map { (report.node, $0) }
+        }.sorted {
             $0.1.time < $1.1.time
         }
         if !events.isEmpty { lines += ["", "  the last events:"] }
@@ -154,12 +157,13 @@ struct WhyCommand: ParsableCommand {
         let (answers, silent) = cluster.askAll(AdminQuestion(.waits), [WaitReport].self)
         let lines =
             silent.map { id, reason in
-                let process = cluster.launcher.running(id)
-                let state =
-                    process == nil
-                    ? "it is not running: `stave cluster up` starts it"
-                    : process?.isStopped == true
-                        ? "it was stopped by a signal: kill -CONT \(process!.process) lets it go on" : reason
+                let state: String =
+                    if let process = cluster.launcher.running(id) {
+                        process.isStopped
+                            ? "it was stopped by a signal: kill -CONT \(process.process) lets it go on" : reason
+                    } else {
+                        "it is not running: `stave cluster up` starts it"
+                    }
                 return Line(node: Int(id.rawValue), wait: WaitReport(group: nil, who: "node", reason: state))
             } + answers.flatMap { id, waits in waits.map { Line(node: Int(id.rawValue), wait: $0) } }
         if output.json { return try printJSON(lines) }

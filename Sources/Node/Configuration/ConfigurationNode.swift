@@ -15,7 +15,9 @@ final class ConfigurationNode {
         self.key = key
     }
 
-    func error(found: String, expected: String, at other: Yams.Node? = nil, key childKey: String? = nil) -> ConfigurationError {
+    func error(found: String, expected: String, at other: Yams.Node? = nil, key childKey: String? = nil)
+        -> ConfigurationError
+    {
         ConfigurationError(
             file: file, line: (other ?? node).mark?.line ?? 0, key: childKey ?? key, found: found, expected: expected)
     }
@@ -59,14 +61,17 @@ final class ConfigurationNode {
             let text = name.string ?? ConfigurationNode.describe(name)
             if !read.contains(text) {
                 throw error(
-                    found: "the unknown key \"\(text)\"", expected: "one of \(read.sorted().joined(separator: ", "))", at: name,
+                    found: "the unknown key \"\(text)\"", expected: "one of \(read.sorted().joined(separator: ", "))",
+                    at: name,
                     key: child(text))
             }
         }
     }
 
     func string(_ expected: String) throws(ConfigurationError) -> String {
-        guard case .scalar(let scalar) = node, !scalar.string.isEmpty else { throw error(found: described, expected: expected) }
+        guard case .scalar(let scalar) = node, !scalar.string.isEmpty else {
+            throw error(found: described, expected: expected)
+        }
         return scalar.string
     }
 
@@ -89,7 +94,9 @@ final class ConfigurationNode {
             digits = text.dropLast(suffix.count)
             factor = value
         }
-        guard let number = UInt64(digits.filter { $0 != " " }) else { throw error(found: described, expected: expected) }
+        guard let number = UInt64(digits.filter { $0 != " " }) else {
+            throw error(found: described, expected: expected)
+        }
         let (value, overflow) = number.multipliedReportingOverflow(by: factor)
         if overflow || !range.contains(value) { throw error(found: described, expected: expected) }
         return value
@@ -106,7 +113,9 @@ final class ConfigurationNode {
     func choice<T>(_ choices: [(String, T)]) throws(ConfigurationError) -> T {
         let expected = "one of " + choices.map(\.0).joined(separator: ", ")
         let text = try string(expected)
-        guard let match = choices.first(where: { $0.0 == text }) else { throw error(found: described, expected: expected) }
+        guard let match = choices.first(where: { $0.0 == text }) else {
+            throw error(found: described, expected: expected)
+        }
         return match.1
     }
 }

@@ -14,11 +14,13 @@ extension ClusterConfiguration {
             data = try Data(contentsOf: URL(fileURLWithPath: file))
         } catch {
             throw ConfigurationError(
-                file: file, line: 0, key: "", found: "no readable file", expected: "a configuration such as cluster-configs/three-nodes.yaml")
+                file: file, line: 0, key: "", found: "no readable file",
+                expected: "a configuration such as cluster-configs/three-nodes.yaml")
         }
         guard data.count <= maximumFileSize, let text = String(data: data, encoding: .utf8) else {
             throw ConfigurationError(
-                file: file, line: 0, key: "", found: "\(data.count) bytes", expected: "UTF-8 text of at most \(maximumFileSize) bytes")
+                file: file, line: 0, key: "", found: "\(data.count) bytes",
+                expected: "UTF-8 text of at most \(maximumFileSize) bytes")
         }
         return try parse(text, file: file)
     }
@@ -30,12 +32,14 @@ extension ClusterConfiguration {
         do {
             document = try Yams.compose(yaml: text)
         } catch let error as YamlError {
-            throw ConfigurationError(file: file, line: error.mark?.line ?? 0, key: "", found: "\(error)", expected: "YAML")
+            throw ConfigurationError(
+                file: file, line: error.mark?.line ?? 0, key: "", found: "\(error)", expected: "YAML")
         } catch {
             throw ConfigurationError(file: file, line: 0, key: "", found: "\(error)", expected: "YAML")
         }
         guard let document else {
-            throw ConfigurationError(file: file, line: 1, key: "", found: "an empty file", expected: "name, nodes and exports")
+            throw ConfigurationError(
+                file: file, line: 1, key: "", found: "an empty file", expected: "name, nodes and exports")
         }
         let root = ConfigurationNode(node: document, file: file, key: "")
         let configuration = try parse(root, environment: environment)
@@ -60,7 +64,8 @@ extension ClusterConfiguration {
         let storage = nodes.filter { !$0.disks.isEmpty }.count
         if policy.copies > storage {
             throw ConfigurationError(
-                file: root.file, line: try root.optional("replication")?.node.mark?.line ?? 0, key: "replication.copies",
+                file: root.file, line: try root.optional("replication")?.node.mark?.line ?? 0,
+                key: "replication.copies",
                 found: "\(policy.copies) copies for \(storage) storage nodes",
                 expected: "at most as many copies as nodes with the role storage")
         }
@@ -68,10 +73,12 @@ extension ClusterConfiguration {
         let limits = try limits(root)
         if let virtual = try root.optional("virtualAddresses") {
             throw virtual.error(
-                found: "virtual addresses", expected: "no such key: virtual IP addresses do not exist yet; clients mount a node's own address")
+                found: "virtual addresses",
+                expected: "no such key: virtual IP addresses do not exist yet; clients mount a node's own address")
         }
         let configuration = ClusterConfiguration(
-            name: name, dataFolder: data, coordination: coordination, policy: policy, dataGroupCount: groups, layout: layout,
+            name: name, dataFolder: data, coordination: coordination, policy: policy, dataGroupCount: groups,
+            layout: layout,
             nodes: nodes, exports: exports, limits: limits)
         // sun_path holds 108 bytes with its NUL (unix(7)).
         if let last = nodes.last, configuration.socketPath(of: last.id).utf8.count > 100 {
@@ -136,7 +143,9 @@ extension ClusterConfiguration {
         let count = try node?.optional("dataGroups")
         let value = try count?.integer(1...65536, "a power of two") ?? 64
         try node?.finish()
-        guard value & (value - 1) == 0 else { throw count!.error(found: "\(value)", expected: "a power of two, 1 … 65536") }
+        if value & (value - 1) != 0, let count {
+            throw count.error(found: "\(value)", expected: "a power of two, 1 … 65536")
+        }
         return UInt32(value)
     }
 
@@ -147,7 +156,7 @@ extension ClusterConfiguration {
         let count = try node?.optional("stripeCount")?.integer(1...64, "objects in a stripe") ?? 4
         try node?.finish()
         guard let layout = Layout(stripeUnit: Int(unit), stripeCount: Int(count)) else {
-            throw unitNode!.error(found: "\(unit) bytes", expected: "a power of two from 64KiB to 4MiB")
+            throw (unitNode ?? root).error(found: "\(unit) bytes", expected: "a power of two from 64KiB to 4MiB")
         }
         return layout
     }

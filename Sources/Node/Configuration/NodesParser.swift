@@ -17,10 +17,15 @@ extension ClusterConfiguration {
             }
             let addressNode = try element.required("address", "an IPv4 address")
             let address = try addressNode.string("an IPv4 address")
-            guard isIPv4(address) else { throw addressNode.error(found: addressNode.described, expected: "an IPv4 address such as 127.0.0.11") }
+            guard isIPv4(address) else {
+                throw addressNode.error(found: addressNode.described, expected: "an IPv4 address such as 127.0.0.11")
+            }
             guard address.hasPrefix("127.") else {
                 throw addressNode.error(
-                    found: address, expected: "an address of 127.0.0.0/8: nodes on several machines need etcd coordination, which does not exist yet")
+                    found: address,
+                    expected:
+                        "an address of 127.0.0.0/8: nodes on several machines need etcd coordination, which does not exist yet"
+                )
             }
             if nodes.contains(where: { $0.address == address }) {
                 throw addressNode.error(found: "\(address), which another node has", expected: "an address of its own")
@@ -28,16 +33,21 @@ extension ClusterConfiguration {
             let name = try element.optional("name")?.string("a name") ?? "node-\(id.rawValue)"
             let roles = try roles(element)
             let domain = try element.optional("failureDomain")
-            let levels = try domain.map { d throws(ConfigurationError) in try strings(d, "a domain, outermost first", atMost: 8) } ?? []
+            let levels =
+                try domain.map { d throws(ConfigurationError) in try strings(d, "a domain, outermost first", atMost: 8)
+                } ?? []
             let own = try self.disks(element, data: data, roles: roles)
             for disk in own {
                 if let other = disks.updateValue(name, forKey: disk.path) {
-                    throw element.error(found: "the disk \(disk.path), which \(other) has", expected: "a folder of its own for each disk")
+                    throw element.error(
+                        found: "the disk \(disk.path), which \(other) has",
+                        expected: "a folder of its own for each disk")
                 }
             }
             try element.finish()
             nodes.append(
-                NodeConfiguration(id: id, name: name, address: address, roles: roles, failureDomain: levels, disks: own))
+                NodeConfiguration(id: id, name: name, address: address, roles: roles, failureDomain: levels, disks: own)
+            )
         }
         if nodes.isEmpty { throw list.error(found: "no node", expected: "at least one") }
         if nodes.count > 1024 { throw list.error(found: "\(nodes.count) nodes", expected: "at most 1024") }
@@ -56,7 +66,9 @@ extension ClusterConfiguration {
                     ("storage", NodeRoles.storage), ("interface", .interface), ("management", .management),
                 ]))
         }
-        if roles.isEmpty { throw node.error(found: "no role", expected: "storage, interface, management or several of them") }
+        if roles.isEmpty {
+            throw node.error(found: "no role", expected: "storage, interface, management or several of them")
+        }
         return roles
     }
 
@@ -65,7 +77,8 @@ extension ClusterConfiguration {
     ) throws(ConfigurationError) -> [DiskConfiguration] {
         guard let node = try element.optional("disks") else {
             if roles.contains(.storage) {
-                throw element.error(found: "no disks", expected: "disks for a node with the role storage", key: "\(element.key).disks")
+                throw element.error(
+                    found: "no disks", expected: "disks for a node with the role storage", key: "\(element.key).disks")
             }
             return []
         }
@@ -77,9 +90,12 @@ extension ClusterConfiguration {
             let path = try disk.required("path", "the disk's folder").string("a folder")
             let weight = try disk.optional("weight")?.integer(1...1_048_576, "a weight") ?? 1
             try disk.finish()
-            disks.append(DiskConfiguration(path: path.hasPrefix("/") ? path : "\(data)/\(path)", weight: UInt32(weight)))
+            disks.append(
+                DiskConfiguration(path: path.hasPrefix("/") ? path : "\(data)/\(path)", weight: UInt32(weight)))
         }
-        if disks.isEmpty || disks.count > 16 { throw node.error(found: "\(disks.count) disks", expected: "1 … 16 disks") }
+        if disks.isEmpty || disks.count > 16 {
+            throw node.error(found: "\(disks.count) disks", expected: "1 … 16 disks")
+        }
         return disks
     }
 
@@ -93,7 +109,9 @@ extension ClusterConfiguration {
             guard path.hasPrefix("/"), path.utf8.count <= 1024, !path.utf8.contains(0),
                 names.allSatisfy({ !$0.isEmpty && $0 != "." && $0 != ".." && $0.utf8.count <= 255 })
             else {
-                throw pathNode.error(found: pathNode.described, expected: "a path such as /images, without . or .. or a slash at its end")
+                throw pathNode.error(
+                    found: pathNode.described, expected: "a path such as /images, without . or .. or a slash at its end"
+                )
             }
             if exports.contains(where: { $0.path == path }) {
                 throw pathNode.error(found: "\(path) again", expected: "each export once")
@@ -104,13 +122,18 @@ extension ClusterConfiguration {
                 throw node.error(found: node.described, expected: "an IPv4 address or network such as 10.1.0.0/16")
             }
             if clients.isEmpty { throw clientsNode.error(found: "nobody", expected: "at least one address or network") }
-            let squash = try element.optional("squash")?.choice([("none", Squash.none), ("root", .root), ("all", .all)]) ?? .root
+            let squash =
+                try element.optional("squash")?.choice([("none", Squash.none), ("root", .root), ("all", .all)]) ?? .root
             exports.append(
                 ExportConfiguration(
                     path: path, clients: clients, squash: squash,
-                    anonymousUID: UInt32(try element.optional("anonymousUID")?.integer(0...4_294_967_294, "a user id") ?? 65534),
-                    anonymousGID: UInt32(try element.optional("anonymousGID")?.integer(0...4_294_967_294, "a group id") ?? 65534),
-                    access: try element.optional("access")?.choice([("read-only", Export.Access.readOnly), ("read-write", .readWrite)])
+                    anonymousUID: UInt32(
+                        try element.optional("anonymousUID")?.integer(0...4_294_967_294, "a user id") ?? 65534),
+                    anonymousGID: UInt32(
+                        try element.optional("anonymousGID")?.integer(0...4_294_967_294, "a group id") ?? 65534),
+                    access: try element.optional("access")?.choice([
+                        ("read-only", Export.Access.readOnly), ("read-write", .readWrite),
+                    ])
                         ?? .readWrite,
                     verifierBlind: try element.optional("verifierBlind")?.flag() ?? false,
                     ownerUID: UInt32(try element.optional("ownerUID")?.integer(0...4_294_967_294, "a user id") ?? 0),
@@ -133,7 +156,9 @@ extension ClusterConfiguration {
         _ node: ConfigurationNode, _ expected: String, atMost bound: Int
     ) throws(ConfigurationError) -> [String] {
         let elements = try node.elements()
-        if elements.count > bound { throw node.error(found: "\(elements.count) elements", expected: "at most \(bound)") }
+        if elements.count > bound {
+            throw node.error(found: "\(elements.count) elements", expected: "at most \(bound)")
+        }
         var result: [String] = []
         for element in elements { result.append(try element.string(expected)) }
         return result
