@@ -87,7 +87,9 @@ let package = Package(
         .target(name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication"], swiftSettings: strict),
 
         .testTarget(name: "ClusterModelTests", dependencies: ["ClusterModel"], swiftSettings: strict),
-        .testTarget(name: "WireTests", dependencies: ["Wire", "ClusterModel"], swiftSettings: strict),
+        .testTarget(name: "WireTests", dependencies: ["Wire", "ClusterModel"], exclude: ["Corpus"], swiftSettings: strict),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "Wire", "ClusterModel", log] + nio, swiftSettings: strict),
+        .testTarget(name: "HouseTests", swiftSettings: strict),
         .testTarget(name: "ONCRPCTests", dependencies: ["ONCRPC", "CTirpc"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "StoreTests", dependencies: ["Store", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "NamespaceTests", dependencies: ["Namespace", "ClusterModel", "Wire"], swiftSettings: strict),

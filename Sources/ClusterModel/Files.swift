@@ -151,14 +151,16 @@ public struct Layout: Hashable, Sendable {
         return (index, Int(objectOffset))
     }
 
-    /// The file offset of byte `offset` (0 ..< 4 MiB) of object `index`: the inverse of `locate`.
+    /// The file offset of byte `offset` (0 ..< 4 MiB) of object `index`: the inverse of `locate`. The greatest number there
+    /// is for an object that no file can have, which a peer may name all the same.
     public func fileOffset(index: UInt64, offset: Int) -> UInt64 {
         let count = UInt64(stripeCount)
         let set = index / count
+        if set > Geometry.maximumFileSize / (count * UInt64(Geometry.objectSize)) { return .max }
         let column = index % count
         let row = UInt64(offset / stripeUnit)
         let unit = set * count * unitsPerObject + row * count + column
-        return unit &* UInt64(stripeUnit) &+ UInt64(offset % stripeUnit)
+        return unit * UInt64(stripeUnit) + UInt64(offset % stripeUnit)
     }
 
     /// How many bytes object `index` has of a file of `size` bytes without holes (0 … 4 MiB): where a truncation cuts it.

@@ -18,7 +18,7 @@ public enum Placement {
     /// best score first, no two on one node, spread over the outermost failure domains first.
     public static func targets(for pg: PGID, map: ClusterMap, copies: Int) -> [PlacementTarget] {
         struct Candidate {
-            var score: UInt64
+            var score: UInt128
             var target: PlacementTarget
             var domain: [String]
         }
@@ -58,11 +58,8 @@ public enum Placement {
 
     /// weight / -log2(u) for u = hash / 2^64, in fixed point: each disk's chance of the greatest score is in proportion
     /// to its weight.
-    static func weightedScore(hash: UInt64, weight: UInt32) -> UInt64 {
-        let cost = max(negativeLog2(hash), 1)
-        let scaled = UInt128(weight) << 64
-        let quotient = scaled / UInt128(cost)
-        return quotient > UInt128(UInt64.max) ? UInt64.max : UInt64(quotient)
+    static func weightedScore(hash: UInt64, weight: UInt32) -> UInt128 {
+        (UInt128(weight) << 64) / UInt128(max(negativeLog2(hash), 1))
     }
 
     /// -log2(hash / 2^64) with 32 fractional bits, 32 bits computed by repeated squaring.

@@ -16,9 +16,10 @@ public struct PGID: Hashable, Comparable, Sendable, CustomStringConvertible {
 
     /// "d12" or "m1"; nil for anything else.
     public init?(_ text: some StringProtocol) {
-        guard let kind = text.first, let number = UInt32(text.dropFirst()), number & PGID.metadataBit == 0 else {
-            return nil
-        }
+        // Digits only: `UInt32` would take a sign, too.
+        guard let kind = text.first, text.dropFirst().utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let number = UInt32(text.dropFirst()), number & PGID.metadataBit == 0
+        else { return nil }
         switch kind {
         case "d": self = .data(number)
         case "m": self = .metadata(FilesetID(number))

@@ -8,6 +8,7 @@ import Wire
 /// Invariants:
 /// - nothing is delivered before the other side's hello was accepted, and nothing but a hello is accepted as the first;
 /// - a message that cannot be read closes this connection, with a log line, and nothing else;
+/// - nothing that came behind such a message, or after the close, is delivered;
 /// - at most `TransportLimits.unsentBytes` wait to be sent; the connection of a peer that takes no more is closed.
 final class NodeConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
@@ -18,8 +19,8 @@ final class NodeConnection: ChannelInboundHandler {
     private var decoder = FrameDecoder()
     private var context: ChannelHandlerContext?
     private var writer = WireWriter(capacity: 1024)
-    private var unsent = 0
     private var flushScheduled = false
+    private var hasFailed = false
 
     /// Which side opened the connection; the opener knows whom it expects.
     enum Side {
@@ -52,6 +53,8 @@ final class NodeConnection: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // The decoder has lost its place in the stream.
+        if hasFailed { return }
         do {
             try decoder.feed(unwrapInboundIn(data)) { kind, header, payload in
                 transport.countReceived(header.readableBytes + (payload?.readableBytes ?? 0) + FrameHead.size)
@@ -67,6 +70,7 @@ final class NodeConnection: ChannelInboundHandler {
                 }
             }
         } catch {
+            hasFailed = true
             transport.logger.warning("closing the connection to \(describePeer): it sent \(error)")
             context.close(promise: nil)
         }
@@ -124,7 +128,6 @@ final class NodeConnection: ChannelInboundHandler {
             context.write(NIOAny(bytes), promise: nil)
         }
         transport.countSent(size)
-        unsent += size
         if !flushScheduled {
             flushScheduled = true
             context.eventLoop.assumeIsolated().execute { self.flush() }
@@ -135,18 +138,14 @@ final class NodeConnection: ChannelInboundHandler {
         flushScheduled = false
         guard let context else { return }
         context.flush()
-        if context.channel.isWritable {
-            unsent = 0
-        } else if unsent > TransportLimits.unsentBytes {
+        guard !context.channel.isWritable,
+            let waiting = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
+        else { return }
+        if waiting > TransportLimits.unsentBytes {
             transport.logger.warning(
-                "closing the connection to \(describePeer): it takes nothing and \(unsent) bytes wait")
+                "closing the connection to \(describePeer): it takes too little, and \(waiting) bytes wait")
             context.close(promise: nil)
         }
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { unsent = 0 }
-        context.fireChannelWritabilityChanged()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

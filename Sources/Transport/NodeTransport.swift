@@ -105,6 +105,7 @@ public final class NodeTransport {
         connected.assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel):
+                if self.state == .closed { channel.close(promise: nil) }
                 channel.closeFuture.assumeIsolated().whenComplete { _ in self.dialLater(node, endpoint) }
             case .failure: self.dialLater(node, endpoint)
             }
@@ -182,10 +183,16 @@ public final class NodeTransport {
         switch (peer.purpose, message) {
         case (.admin, .ask(let id, let text)):
             delegate?.transport(self, asked: text) { [weak connection] in connection?.send(.tell(id, $0)) }
-        case (.admin, _): connection.close()
+        case (.admin, _):
+            message.payload.map(payloads.drop)
+            connection.close()
         case (.peer, _):
-            guard connections[peer.node] === connection else { return }
-            delegate?.transport(self, received: message, from: peer.node)
+            guard let delegate, connections[peer.node] === connection else {
+                // Nobody takes the payload over.
+                message.payload.map(payloads.drop)
+                return
+            }
+            delegate.transport(self, received: message, from: peer.node)
         }
     }
 

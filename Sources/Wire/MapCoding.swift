@@ -111,7 +111,11 @@ extension ClusterMap {
             let layout = try r.layout()
             guard let state = Fileset.State(rawValue: try r.u8()) else { throw WireError("an unknown fileset state") }
             let junction = try r.optional { r throws(WireError) in
-                Junction(directory: try r.file(), name: try r.blob(atMost: FileName.maximumLength))
+                let directory = try r.file()
+                guard let name = FileName(try r.blob(atMost: FileName.maximumLength)) else {
+                    throw WireError("a junction whose name is no file name")
+                }
+                return Junction(directory: directory, name: name.bytes)
             }
             var fileset = Fileset(id: id, name: name, layout: layout, state: state, junction: junction)
             fileset.rootMode = try r.u16()

@@ -256,8 +256,8 @@ public enum Limits {
     public static let members = 20
     /// Requests that one restatement can name: the windows of 4,096 sessions' one lost request each.
     public static let lostRequests = 4096
-    /// Bytes of a message's header part.
-    public static let headerBytes = 1 << 20
+    /// Bytes of a message's header part: the greatest are an admin text and the answers to a flush of all groups.
+    public static let headerBytes = 2 << 20
     /// Bytes of a message's payload: the greatest transfer and two blocks of completed edges.
     public static let payloadBytes = Geometry.maximumTransfer + 2 * Geometry.blockSize
     /// Groups in one flush.
