@@ -187,17 +187,16 @@ extension PlacementGroup {
     func refreshMembers() {
         guard role == .primary, reign.promised, let record else { return }
         for i in reign.members.indices {
-            let inSync = record.inSync.contains { $0.node == reign.members[i].node }
-            reign.members[i].isInSync = inSync
-            let finishing = reign.catchUps.contains { $0.node == reign.members[i].node && $0.isNeeded }
-            reign.members[i].isNeeded = inSync || finishing || isPromoting(reign.members[i].node)
-            if !reign.members[i].isNeeded, reign.members[i].phase == .streaming,
-                !reign.catchUps.contains(where: { $0.node == reign.members[i].node })
-            {
+            var m = reign.members[i]
+            m.isInSync = record.inSync.contains { $0.node == m.node }
+            let finishing = reign.catchUps.contains { $0.node == m.node && $0.isNeeded }
+            m.isNeeded = m.isInSync || finishing || isPromoting(m.node)
+            if !m.isNeeded, m.phase == .streaming, !reign.catchUps.contains(where: { $0.node == m.node }) {
                 // Removed, though connected: it has to learn.
-                reign.members[i].phase = .detached
-                reign.members[i].isComplete = false
+                m.phase = .detached
+                m.isComplete = false
             }
+            reign.members[i] = m
         }
         for m in record.inSync where m.node != local.node && !reign.members.contains(where: { $0.node == m.node }) {
             reign.members.append(MemberProgress(node: m.node, isInSync: true, isNeeded: true))

@@ -11,6 +11,30 @@ extension RecoveredReplica {
 }
 
 extension PlacementGroup {
+    /// Whether this group's log, as far as it is named, has the file's truncation `number` or a later one.
+    public func knowsTruncation(_ number: TruncationNumber, of file: FileID) -> Bool {
+        number == .zero || (marks.newest(file).map { $0.truncation.number >= number } ?? false)
+    }
+
+    /// Cuts a file before a change is named that knows of a truncation this group has not heard of: the truncation's own
+    /// range deletion comes later and must find it done, or it would cut off what was written after it (traps 34). Nobody
+    /// waits for it. Dropped unless this replica reigns.
+    public func ownDeletion(_ deletion: RangeDeletion, at now: Moment) {
+        self.now = now
+        guard isServing, !pg.isMetadata, lease == reign.lease, let record, let map else { return }
+        let request = PGRequest(
+            pg: pg, session: .none, number: .none, ended: .none, epoch: record.epoch, mapVersion: map.version,
+            body: .deleteRange(deletion))
+        if let range = blocksTouched(request),
+            conflictsWithParked(range.file, range.object, range.blocks)
+                || holdsBack(range.file, range.object, range.blocks) || needsMerge(request)
+        {
+            park(.none, request, [])
+        } else {
+            nameRequest(.none, request, nil, [], edge: nil)
+        }
+    }
+
     /// Logs a namespace operation of the primary itself (a reservation, the making of a fileset's root). It has no session, so
     /// it is not found by retries: it must be one that may be done twice. Dropped unless this replica serves.
     public func ownOperation(_ payload: PayloadHandle, _ durability: Durability, at now: Moment) {

@@ -204,7 +204,8 @@ extension PlacementGroup {
             refuse(token, request, .unavailable)
             return
         }
-        if !mutated(.sessionCheckedAtAdmission), !map.isLive(request.session) {
+        // A primary's own cut has no session; requests that come from outside without one are turned back at admission.
+        if !mutated(.sessionCheckedAtAdmission), request.session != .none, !map.isLive(request.session) {
             drop(payload == request.payload ? nil : payload)
             refuse(token, request, .sessionEnded(map.version))
             return
@@ -458,7 +459,7 @@ extension PlacementGroup {
     // MARK: Reads
 
     private func startRead(_ token: RequestToken, _ request: PGRequest) {
-        if !reign.serving, !mutated(.answerReadsOfTheTail), let n = lastOfTail(touching: request) {
+        if !reign.serving || decided.n < reign.fencedThrough, !mutated(.answerReadsOfTheTail), let n = lastOfTail(touching: request) {
             guard reign.reads.count < limits.waitingRequests else {
                 refuse(token, request, .unavailable)
                 return

@@ -34,6 +34,9 @@ struct Reign {
     /// Duplicates of entries that are not decided yet.
     var joined: [(n: UInt64, token: RequestToken)] = []
     var reads: [WaitingRead] = []
+    /// Through this n the tail has entries of sessions that have ended: what follows their end must not read what they touch
+    /// before they are decided, or a fenced write would appear after it.
+    var fencedThrough: UInt64 = 0
     var flushes: [(n: UInt64, token: RequestToken)] = []
     /// Namespace entries that are decided, and whose result is awaited, ascending by n.
     var applying: [(n: UInt64, token: RequestToken, stamp: LossNumber)] = []
