@@ -1,4 +1,5 @@
 import ClusterModel
+import DiskIO
 import NIOCore
 import Wire
 
@@ -6,6 +7,7 @@ import Wire
 struct Exchanges {
     private struct Waiting {
         var node: NodeID
+        var began: Instant
         var done: (Answer) -> Void
     }
 
@@ -22,7 +24,7 @@ struct Exchanges {
 
     mutating func begin(with node: NodeID, done: @escaping (Answer) -> Void) -> ExchangeID {
         last += 1
-        waiting[last] = Waiting(node: node, done: done)
+        waiting[last] = Waiting(node: node, began: BootClock.now(), done: done)
         return ExchangeID(last)
     }
 
@@ -30,6 +32,7 @@ struct Exchanges {
     mutating func end(_ id: ExchangeID, from node: NodeID) -> ((Answer) -> Void)? {
         guard let waiter = waiting[id.rawValue], waiter.node == node else { return nil }
         waiting[id.rawValue] = nil
+        LayerTimers.record(LayerTimers.transport, since: waiter.began)
         return waiter.done
     }
 

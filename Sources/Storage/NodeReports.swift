@@ -14,6 +14,8 @@ public struct DiskReport: Sendable {
     /// Bytes, before replication.
     public var totalBytes: UInt64
     public var freeBytes: UInt64
+    /// Bytes of log that a recovery would read now.
+    public var logBytes: Int
     public var metrics: DiskMetrics
 }
 
@@ -39,7 +41,7 @@ extension StorageNode {
         disks.map { disk in
             DiskReport(
                 id: disk.id, path: disk.path, failure: disk.failure, waitingFor: disk.waitingFor,
-                totalBytes: disk.space.total, freeBytes: disk.space.admissible, metrics: disk.metrics)
+                totalBytes: disk.space.total, freeBytes: disk.space.admissible, logBytes: disk.logBytes, metrics: disk.metrics)
         }
     }
 

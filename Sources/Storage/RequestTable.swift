@@ -1,4 +1,5 @@
 import ClusterModel
+import DiskIO
 import Replication
 import Wire
 
@@ -8,6 +9,8 @@ import Wire
 struct RequestTable {
     struct Waiting {
         var session: SessionID
+        var kind: RequestKind
+        var began: Instant
         var reply: (PGResponse) -> Void
     }
     private var waiting: [RequestToken: Waiting] = [:]
@@ -15,12 +18,16 @@ struct RequestTable {
 
     var count: Int { waiting.count }
 
-    mutating func add(session: SessionID, reply: @escaping (PGResponse) -> Void) -> RequestToken {
+    mutating func add(session: SessionID, kind: RequestKind, reply: @escaping (PGResponse) -> Void) -> RequestToken {
         last += 1
         let token = RequestToken(last)
-        waiting[token] = Waiting(session: session, reply: reply)
+        waiting[token] = Waiting(session: session, kind: kind, began: BootClock.now(), reply: reply)
         return token
     }
 
-    mutating func take(_ token: RequestToken) -> Waiting? { waiting.removeValue(forKey: token) }
+    mutating func take(_ token: RequestToken) -> Waiting? {
+        guard let one = waiting.removeValue(forKey: token) else { return nil }
+        LayerTimers.record(LayerTimers.group[one.kind.rawValue], since: one.began)
+        return one
+    }
 }

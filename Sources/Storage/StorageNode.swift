@@ -43,8 +43,6 @@ public final class StorageNode {
     private var ticking: RepeatedTask?
     private(set) var events = EventLog()
     public var viewChanged: (() -> Void)?
-    /// A metadata group of this node began to serve.
-    public var metadataServing: ((FilesetID) -> Void)?
     /// Answers the command line.
     public var adminQuestion: ((AdminText, @escaping (AdminText) -> Void) -> Void)?
     /// The node cannot go on (the coordination store is gone); it has to end its process.
@@ -266,8 +264,38 @@ public final class StorageNode {
         }
         let checksums = checksums(of: request)
         if case .mutate = request.body { request = fixed(request, replica) }
-        let token = requests.add(session: request.session, reply: reply)
+        if case .later = cutBefore(request, replica) {
+            if let payload = request.payload { payloads.drop(payload) }
+            return reply(PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
+        }
+        let token = requests.add(session: request.session, kind: RequestKind(request), reply: reply)
         replica.event { $0.requestArrived(token, request, checksums: checksums, at: $1) }
+    }
+
+    /// A change that knows of a truncation which the group has not heard of comes after that cut.
+    private func cutBefore(_ request: PGRequest, _ replica: Replica) -> Cut {
+        let object: ObjectID
+        let mark: TruncationMark
+        switch request.body {
+        case .write(let range, let truncation, _): (object, mark) = (range.object, truncation)
+        case .zero(let changed, _, let truncation, _): (object, mark) = (changed, truncation)
+        case .deleteRange, .read, .readVersion, .mutate, .query, .flush: return .done
+        }
+        guard !replica.group.knowsTruncation(mark.number, of: object.file), let layout = layout(of: object.file.fileset),
+            replica.group.isPrimary
+        else { return .done }
+        guard replica.group.isServing else { return .later }
+        replica.event {
+            $0.ownDeletion(
+                RangeDeletion(file: object.file, truncation: mark, layout: layout, kind: .truncation, edge: nil), at: $1)
+        }
+        return .done
+    }
+
+    private enum Cut {
+        case done
+        /// The group cannot name a cut yet: the sender tries again.
+        case later
     }
 
     /// One for each block of a write of whole blocks.
@@ -425,6 +453,11 @@ public final class StorageNode {
             }
         }
         addNewReplicas()
+        if case .newer = change {
+            for replica in orderedReplicas where replica.group.isServing {
+                if let fileset = replica.pg.fileset { makeJunctions(of: fileset, replica) }
+            }
+        }
         viewChanged?()
     }
 
@@ -460,7 +493,23 @@ public final class StorageNode {
                     FilesetSetup(
                         mode: described.rootMode, uid: described.rootUID, gid: described.rootGID, layout: described.layout)))
         }
-        metadataServing?(fileset)
+        junctionsMade[fileset] = []
+        makeJunctions(of: fileset, replica)
+    }
+
+    /// The folders that other filesets are joined at, so that listings name them. Making one that is there changes nothing.
+    private var junctionsMade: [FilesetID: Set<FilesetID>] = [:]
+
+    private func makeJunctions(of fileset: FilesetID, _ replica: Replica) {
+        for joined in directory.view.map.filesets {
+            guard joined.state == .live, let junction = joined.junction, junction.directory.fileset == fileset,
+                let name = FileName(junction.name), junctionsMade[fileset, default: []].insert(joined.id).inserted
+            else { continue }
+            replica.performOwn(
+                .create(
+                    directory: junction.directory.inode, name: name, file: .directory,
+                    attributes: AttributeChanges(mode: joined.rootMode, uid: joined.rootUID, gid: joined.rootGID)))
+        }
     }
 
     // MARK: - Stopping

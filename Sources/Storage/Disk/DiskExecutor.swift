@@ -133,7 +133,9 @@ final class DiskExecutor {
         }
         metrics.logWrites += 1
         metrics.logBytes += UInt64(write.length)
-        metrics.logWriteNanoseconds += UInt64(cs_boot_time_ns() - start)
+        let took = cs_boot_time_ns() - start
+        metrics.logWriteNanoseconds += UInt64(took)
+        LayerTimers.logWrite.recordNanoseconds(took)
         completed(.logWritten(id))
     }
 
@@ -145,7 +147,9 @@ final class DiskExecutor {
             request(file(number)) { [unowned self] in
                 left -= 1
                 if left > 0 { return nil }
-                metrics.logSyncNanoseconds += UInt64(cs_boot_time_ns() - start)
+                let took = cs_boot_time_ns() - start
+                metrics.logSyncNanoseconds += UInt64(took)
+                LayerTimers.logSync.recordNanoseconds(took)
                 return .logSynced(id)
             }
         }
@@ -278,8 +282,10 @@ final class DiskExecutor {
         metrics.readsFromDisk += 1
         let allocator = allocator
         let owner = LoopBound(done, loop: loop)
+        let start = cs_boot_time_ns()
         let admission = ioThread.submit(to: home) {
             let outcome = reader.read(allocator: allocator)
+            LayerTimers.diskRead.recordNanoseconds(cs_boot_time_ns() - start)
             return { owner.value(outcome) }
         }
         // A full queue is a disk that is far behind: the reader's client sends again.

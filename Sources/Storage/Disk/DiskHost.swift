@@ -42,6 +42,8 @@ final class DiskHost {
     var metrics: DiskMetrics { executor.metrics }
     var space: StoreSpace { store.space }
     var waitingFor: String? { failure ?? store.waitingFor }
+    /// Bytes of log that a recovery would read.
+    var logBytes: Int { store.logBytes }
 
     func add(_ replica: Replica) { replicas[replica.pg] = replica }
     var ownReplicas: Dictionary<PGID, Replica>.Values { replicas.values }
@@ -73,7 +75,28 @@ final class DiskHost {
     func writeState(_ pg: PGID, state: [UInt8], tables: [UInt8]?, done: @escaping () -> Void) {
         // Tables become durable with the next checkpoint, and a learner's before it is complete (`syncAll`): until then its
         // mark says that it must learn anew.
-        store.writeState(pg, state, token: token { _ in done() })
+        store.writeState(
+            pg, state,
+            token: token { [unowned self] _ in
+                done()
+                settleReport(pg)
+            })
+        node?.needsCycleEnd()
+    }
+
+    /// What recovery found of a group that was not whole; told again at every opening until it has been dealt with.
+    private var unsettled: [PGID: RecoveredOnDisk.Origin] = [:]
+
+    /// Void records are kept in the protocol's own state from its first writing on; a corrupt replica is dealt with once it
+    /// is durable that it learns.
+    private func settleReport(_ pg: PGID) {
+        guard let origin = unsettled[pg] else { return }
+        switch origin {
+        case .found, .fresh: break
+        case .corrupt: guard replicas[pg]?.group.isLearning == true else { return }
+        }
+        unsettled[pg] = nil
+        store.settleReport(pg, token: token { _ in })
         node?.needsCycleEnd()
     }
 
@@ -254,10 +277,11 @@ final class DiskHost {
         case .failed(let reason): store.failed(StoreFailure(reason))
         }
         // Within `settle` (a log write completes at once) the loop there goes on.
-        if !isSettling {
-            settle()
-            node?.settle()
-        }
+        if isSettling { return }
+        settle()
+        guard let node else { return endCycle() }
+        // What the completion made ready goes to the log with all else of this cycle.
+        node.needsCycleEnd()
     }
 
     /// The log was read: payloads that groups will need are fetched, then the disk begins.
@@ -267,6 +291,9 @@ final class DiskHost {
             switch result {
             case .success(let found):
                 recovered = found
+                for group in found where group.origin == .corrupt || !group.voids.isEmpty {
+                    unsettled[group.pg] = group.origin
+                }
                 store.begin()
                 settle()
             case .failure(let failure): fail(failure.description)
