@@ -131,7 +131,7 @@ public final class AdminService {
             return DiskStatus(
                 id: "\(disk.id)", path: disk.path, state: disk.failure ?? "in use", totalBytes: disk.totalBytes,
                 freeBytes: disk.freeBytes, replicas: standings.filter { $0.disk == disk.id }.count,
-                logWrites: m.logWrites,
+                logHeldBytes: disk.logBytes, logWrites: m.logWrites,
                 logBytes: m.logBytes, logSyncs: m.logSyncs,
                 logWriteMicroseconds: mean(m.logWriteNanoseconds, m.logWrites),
                 logSyncMicroseconds: mean(m.logSyncNanoseconds, m.logSyncs), dataSyncs: m.dataSyncs,

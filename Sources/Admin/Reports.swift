@@ -64,6 +64,8 @@ public struct DiskStatus: Codable, Sendable {
     public var totalBytes: UInt64
     public var freeBytes: UInt64
     public var replicas: Int
+    /// Bytes of log that a recovery would read now: how full the log is.
+    public var logHeldBytes: Int
     public var logWrites: UInt64
     public var logBytes: UInt64
     public var logSyncs: UInt64

@@ -56,12 +56,16 @@ extension OperatorError.Code {
         case .clusterIncomplete:
             Page(
                 title: "Part of the cluster exists, part is missing",
-                cause: "A disk is not mounted, a folder was moved, or an earlier creation was interrupted. A cluster is "
+                cause:
+                    "A disk is not mounted, a folder was moved, or an earlier creation was interrupted. A cluster is "
                     + "never created over anything that exists, and an empty folder is never taken for a disk.",
-                next: "bring back what is missing (mount it, move it back); if nothing of it is wanted, `stave cluster wipe`")
+                next:
+                    "bring back what is missing (mount it, move it back); if nothing of it is wanted, `stave cluster wipe`"
+            )
         case .clusterAbsent:
             Page(
-                title: "The cluster was never created", cause: "There is neither a coordination store nor a disk of it.",
+                title: "The cluster was never created",
+                cause: "There is neither a coordination store nor a disk of it.",
                 next: "create and start it with `stave cluster up CONFIG` (or tools/up)")
         case .nodeUnknown:
             Page(
@@ -78,36 +82,44 @@ extension OperatorError.Code {
                 next: "`stave why` names what waits for what; the nodes' logs are under the data folder")
         case .nodeNotRunning:
             Page(
-                title: "The node does not answer", cause: "Its process is not running, is stopped, or is still starting.",
+                title: "The node does not answer",
+                cause: "Its process is not running, is stopped, or is still starting.",
                 next: "`stave cluster up CONFIG` starts what is not running")
         case .noCluster:
             Page(
                 title: "No cluster was named and none was started here last",
-                cause: "Commands find the cluster that was last started with tools/up or `stave cluster up` by this user.",
+                cause:
+                    "Commands find the cluster that was last started with tools/up or `stave cluster up` by this user.",
                 next: "start one, or name it with --config FILE")
         case .portTaken:
             Page(
                 title: "A port is taken", cause: "Another server listens at the node's address.",
-                next: "find it with `ss -ltnp`, stop it, or set limits.nfsPort / limits.portmapPort in the configuration")
+                next:
+                    "find it with `ss -ltnp`, stop it, or set limits.nfsPort / limits.portmapPort in the configuration")
         case .diskFailed:
             Page(
                 title: "A disk cannot be used",
-                cause: "A write, a sync or its database failed, another process holds it, or it is no disk of this cluster. "
+                cause:
+                    "A write, a sync or its database failed, another process holds it, or it is no disk of this cluster. "
                     + "A disk whose sync failed is never used again by the same process: the kernel tells of a failure once.",
                 next: "the message names the file and the system's error; mend it and restart the node")
         case .coordinationFailed:
             Page(
-                title: "The coordination store failed", cause: "The file with map and records cannot be opened or written.",
+                title: "The coordination store failed",
+                cause: "The file with map and records cannot be opened or written.",
                 next: "check the path and the disk that the message names; nothing is lost by waiting")
         case .notFound:
-            Page(title: "There is no such thing", cause: "The path or name does not exist.", next: "list with `stave fs ls` or the list command of its kind")
+            Page(
+                title: "There is no such thing", cause: "The path or name does not exist.",
+                next: "list with `stave fs ls` or the list command of its kind")
         case .refused:
             Page(
                 title: "The cluster refused the operation", cause: "The message says why.",
                 next: "change what the message names and try again")
         case .scrubDiffers:
             Page(
-                title: "Replicas do not agree", cause: "A copy differs from the others or does not match its checksums.",
+                title: "Replicas do not agree",
+                cause: "A copy differs from the others or does not match its checksums.",
                 next: "the report names group, object and disks; a bad disk should be replaced")
         case .preflight:
             Page(

@@ -41,7 +41,8 @@ extension StorageNode {
         disks.map { disk in
             DiskReport(
                 id: disk.id, path: disk.path, failure: disk.failure, waitingFor: disk.waitingFor,
-                totalBytes: disk.space.total, freeBytes: disk.space.admissible, logBytes: disk.logBytes, metrics: disk.metrics)
+                totalBytes: disk.space.total, freeBytes: disk.space.admissible, logBytes: disk.logBytes,
+                metrics: disk.metrics)
         }
     }
 
