@@ -44,8 +44,6 @@ final class DiskHost {
     var waitingFor: String? { failure ?? store.waitingFor }
     /// Bytes of log that a recovery would read.
     var logBytes: Int { store.logBytes }
-    /// Bytes of log that a recovery would read.
-    var logBytes: Int { store.logBytes }
 
     func add(_ replica: Replica) { replicas[replica.pg] = replica }
     var ownReplicas: Dictionary<PGID, Replica>.Values { replicas.values }
