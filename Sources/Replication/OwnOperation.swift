@@ -11,6 +11,16 @@ extension RecoveredReplica {
 }
 
 extension PlacementGroup {
+    /// The stamp of a flush that has nothing to do: every decided entry is stable on every member that must have it. Nil
+    /// when the flush has to be asked for as a request, whatever the reason. As with any answer, the lease is to be checked
+    /// after this.
+    public func stampIfStable(_ session: SessionID, epoch: Epoch, mapVersion: MapVersion) -> (LossNumber, LeaseNumber)? {
+        guard isServing, lease == reign.lease, let record, record.epoch == epoch, let map, map.version >= mapVersion,
+            map.isLive(session), agreed.stable >= decided.n
+        else { return nil }
+        return (presentStamp, reign.lease)
+    }
+
     /// Whether this group's log, as far as it is named, has the file's truncation `number` or a later one.
     public func knowsTruncation(_ number: TruncationNumber, of file: FileID) -> Bool {
         number == .zero || (marks.newest(file).map { $0.truncation.number >= number } ?? false)

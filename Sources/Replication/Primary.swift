@@ -325,7 +325,7 @@ extension PlacementGroup {
     }
 
     /// The last n that is appended, and stable, on every needed member.
-    private var agreed: (appended: UInt64, stable: UInt64) {
+    var agreed: (appended: UInt64, stable: UInt64) {
         var a = appended.n
         var s = stable.n
         for m in reign.members where m.isNeeded {
