@@ -8,7 +8,7 @@ import Wire
 /// Invariants:
 /// - nothing is delivered before the other side's hello was accepted, and nothing but a hello is accepted as the first;
 /// - a message that cannot be read closes this connection, with a log line, and nothing else;
-/// - nothing that came behind such a message, or after the close, is delivered;
+/// - nothing that came behind such a message is delivered;
 /// - at most `TransportLimits.unsentBytes` wait to be sent; the connection of a peer that takes no more is closed.
 final class NodeConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
