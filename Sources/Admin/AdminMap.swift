@@ -71,8 +71,28 @@ extension AdminService {
             },
             done: { [self] result in
                 if let refusal { return done(.failure(refusal)) }
-                done(changed(result) { [self] _ in made.map(filesetReport) })
+                switch changed(result, { _ in made }) {
+                case .failure(let failure): done(.failure(failure))
+                case .success(let fileset): awaitRoot(fileset, attempts: 200, done)
+                }
             })
+    }
+
+    /// Answers when the new fileset's group has made its root folder; before that, its files are stale.
+    private func awaitRoot(_ fileset: Fileset, attempts: Int, _ done: @escaping Answer<FilesetReport>) {
+        filesystem.attributes(superuser, of: FileID(fileset: fileset.id, inode: .root)) { [self] result in
+            if case .success = result { return done(.success(filesetReport(fileset))) }
+            guard attempts > 0 else {
+                return done(
+                    .failure(
+                        AdminFailure(
+                            .unavailable, "the fileset \(fileset.name) is in the map, but its group does not serve yet")
+                    ))
+            }
+            node.loop.assumeIsolated().scheduleTask(in: .milliseconds(50)) {
+                self.awaitRoot(fileset, attempts: attempts - 1, done)
+            }
+        }
     }
 
     func deleteFileset(_ arguments: AdminArguments, _ done: @escaping Answer<FilesetReport>) throws(AdminFailure) {
@@ -97,8 +117,32 @@ extension AdminService {
             },
             done: { [self] result in
                 if let refusal { return done(.failure(refusal)) }
-                done(changed(result) { [self] map in map.filesets.first { $0.name == name }.map(filesetReport) })
+                switch changed(result, { map in map.filesets.first { $0.name == name } }) {
+                case .failure(let failure): done(.failure(failure))
+                case .success(let fileset): removeFolder(of: fileset, done)
+                }
             })
+    }
+
+    /// The empty folder that stands for the fileset in its parent's listings goes with it.
+    private func removeFolder(of fileset: Fileset, _ done: @escaping Answer<FilesetReport>) {
+        guard let junction = fileset.junction, let name = FileName(junction.name) else {
+            return done(.success(filesetReport(fileset)))
+        }
+        filesystem.removeDirectory(superuser, in: junction.directory, name: name) { [self] result in
+            switch result {
+            case .success(let result) where result.failure == nil || result.failure == .notFound:
+                done(.success(filesetReport(fileset)))
+            case .success(let result):
+                done(
+                    .failure(
+                        AdminFailure(
+                            .refused,
+                            "the fileset \(fileset.name) is being deleted, but its folder \(name) stays: "
+                                + (result.failure?.plainWords ?? ""))))
+            case .failure(let failure): done(.failure(Self.failure(failure, "\(name)")))
+            }
+        }
     }
 
     /// Why a fileset cannot be deleted; nil if it can.

@@ -43,6 +43,8 @@ struct ClusterCommand: ParsableCommand {
 
         func run() throws {
             let cluster = try ClusterCommand.open(config)
+            let lock = try ClusterCommand.lock(cluster)
+            defer { withExtendedLifetime(lock) {} }
             let start = ClusterStart(launcher: cluster.launcher) { say("==> \($0)") }
             let begin = Date()
             // What is created is its user's alone.
@@ -55,7 +57,27 @@ struct ClusterCommand: ParsableCommand {
             say(
                 String(
                     format: "==> %@ is healthy (%.1f s)", cluster.configuration.name, Date().timeIntervalSince(begin)))
+            warnOfPortmapper(cluster.configuration)
             print(NextSteps.text(cluster.configuration))
+        }
+
+        /// QEMU's driver asks the portmapper for the port: where none answers, nfs:// does not work.
+        private func warnOfPortmapper(_ configuration: ClusterConfiguration) {
+            guard configuration.limits.portmapPort == 111, configuration.limits.nfsPort == 2049 else { return }
+            let deaf = configuration.nodes.filter {
+                $0.roles.contains(.interface) && !ClusterHealth.answers($0.address, 111)
+            }
+            guard let first = deaf.first else { return }
+            say(
+                "warning: nothing answers on port 111 of \(first.address), so QEMU's nfs:// does not find the gateway; "
+                    + "`stave preflight` tells why")
+        }
+    }
+
+    /// Taken by what starts, stops or removes a cluster.
+    static func lock(_ cluster: Cluster) throws -> ClusterLock {
+        try ClusterLock(configuration: cluster.file) {
+            say("==> Waiting for another command that works on \(cluster.configuration.name)")
         }
     }
 
@@ -68,7 +90,12 @@ struct ClusterCommand: ParsableCommand {
         )
         var config: String?
 
-        func run() throws { ClusterCommand.stop(try ClusterCommand.open(config)) }
+        func run() throws {
+            let cluster = try ClusterCommand.open(config)
+            let lock = try ClusterCommand.lock(cluster)
+            defer { withExtendedLifetime(lock) {} }
+            ClusterCommand.stop(cluster)
+        }
     }
 
     static func stop(_ cluster: Cluster) {
@@ -117,8 +144,10 @@ struct ClusterCommand: ParsableCommand {
                     throw OperatorError(.refused, "nothing was removed")
                 }
             }
+            let lock = try ClusterCommand.lock(cluster)
+            defer { withExtendedLifetime(lock) {} }
             ClusterCommand.stop(cluster)
-            try removal.run()
+            try ClusterRemoval(cluster.configuration).run()
             LastCluster.forget(cluster.file)
             say("==> Removed the data of \(cluster.configuration.name)")
         }

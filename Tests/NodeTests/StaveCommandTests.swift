@@ -212,6 +212,34 @@ private final class Installation {
         _ = try it.succeed("cluster", "up", it.configuration)
     }
 
+    @Test("Two that bring one cluster up at once both succeed, and each node runs once") func twoAtOnce() async throws {
+        let it = try Installation(nodes: 3, firstAddress: 210, port: 20497)
+        let (program, configuration, folder) = (Installation.program, it.configuration, it.folder)
+        let codes = try await withThrowingTaskGroup(of: Int32.self) { group in
+            for _ in 0..<2 {
+                group.addTask {
+                    let process = Process()
+                    process.executableURL = URL(fileURLWithPath: program)
+                    process.arguments = ["cluster", "up", configuration]
+                    process.environment = ["XDG_STATE_HOME": folder + "/state", "HOME": folder]
+                    process.standardError = FileHandle.nullDevice
+                    process.standardOutput = FileHandle.nullDevice
+                    try process.run()
+                    process.waitUntilExit()
+                    return process.terminationStatus
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(codes == [0, 0])
+        let running = try FileManager.default.contentsOfDirectory(atPath: "/proc").filter { name in
+            Int(name) != nil
+                && (try? String(contentsOfFile: "/proc/\(name)/cmdline", encoding: .utf8))?.contains(configuration)
+                    == true
+        }
+        #expect(running.count == 3)
+    }
+
     @Test("A node that cannot start is told with the end of its log, at once") func takenPort() throws {
         let it = try Installation(nodes: 1, firstAddress: 190, port: 20495)
         let other = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -13,7 +13,12 @@ public struct ClusterHealth: Sendable {
     /// Gateways whose NFS port takes no connection.
     public var deafGateways: [NodeID] = []
 
-    public var isHealthy: Bool { silent.isEmpty && unserved == 0 && deafGateways.isEmpty }
+    /// Gateways that have no session yet: they hold what clients ask.
+    public var waitingGateways: [NodeID] = []
+
+    public var isHealthy: Bool {
+        silent.isEmpty && unserved == 0 && deafGateways.isEmpty && waitingGateways.isEmpty
+    }
 
     /// Asks every node once; each may take `timeout` seconds.
     public static func check(_ configuration: ClusterConfiguration, timeout: Int = 2) -> ClusterHealth {
@@ -21,7 +26,9 @@ public struct ClusterHealth: Sendable {
         for node in configuration.nodes {
             do {
                 let client = try AdminClient(path: configuration.socketPath(of: node.id), timeout: timeout)
-                health.reports.append(try client.ask(AdminQuestion(.status), NodeReport.self))
+                let report = try client.ask(AdminQuestion(.status), NodeReport.self)
+                health.reports.append(report)
+                if report.session == nil, node.roles.contains(.interface) { health.waitingGateways.append(node.id) }
             } catch {
                 health.silent.append((node.id, "\(error)"))
                 continue
@@ -48,6 +55,10 @@ public struct ClusterHealth: Sendable {
         if let unserved { parts.append("\(groupCount - unserved) of \(groupCount) placement groups serve") }
         if !deafGateways.isEmpty {
             parts.append("gateways not open: \(deafGateways.map { "\($0.rawValue)" }.joined(separator: ", "))")
+        }
+        if !waitingGateways.isEmpty {
+            parts.append(
+                "gateways without a session: \(waitingGateways.map { "\($0.rawValue)" }.joined(separator: ", "))")
         }
         return parts.joined(separator: "; ")
     }

@@ -50,6 +50,11 @@ public struct ClusterStart {
     /// Starts the nodes that do not run, and gives those.
     public func startMissing() throws -> [(id: NodeID, process: Int32)] {
         var started: [(id: NodeID, process: Int32)] = []
+        for node in launcher.configuration.nodes {
+            if let process = launcher.running(node.id), process.isStopped {
+                told("Node \(node.id.rawValue) was stopped by a signal: kill -CONT \(process.process) lets it go on")
+            }
+        }
         for node in launcher.configuration.nodes where launcher.running(node.id) == nil {
             let process = try launcher.start(node.id)
             told("Started node \(node.id.rawValue) (process \(process))")
@@ -64,7 +69,7 @@ public struct ClusterStart {
         var last = ""
         var lastTold = begin
         while true {
-            for (id, process) in started where NodeLauncher.hasEnded(process) {
+            for (id, process) in started where NodeLauncher.hasEnded(process) && launcher.running(id) == nil {
                 throw OperatorError(
                     .nodeFailed,
                     "node \(id.rawValue) ended while it was starting; the end of \(launcher.configuration.logPath(of: id)):\n"
