@@ -119,9 +119,7 @@ struct StatusCommand: ParsableCommand {
             $0.1.time < $1.1.time
         }
         if !events.isEmpty { lines += ["", "  the last events:"] }
-        for (node, event) in events.suffix(8) {
-            lines.append("  \(date(event.time))  node \(node)  \(event.subject): \(event.text)")
-        }
+        for line in collapsed(events).suffix(8) { lines.append(line) }
         let bad = answer.nodes.filter { $0.metrics.groups.badBlocks > 0 }
         for node in bad {
             lines.append(
@@ -132,6 +130,25 @@ struct StatusCommand: ParsableCommand {
             lines += ["", "  `stave why` tells what waits for what; `stave cluster up` starts what is not running"]
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// The same of many groups of a node is one line.
+    private func collapsed(_ events: [(Int, EventReport)]) -> [String] {
+        var lines: [(node: Int, text: String, time: Int64, subjects: [String])] = []
+        for (node, event) in events {
+            if let last = lines.lastIndex(where: { $0.node == node && $0.text == event.text }) {
+                lines[last].subjects.append(event.subject)
+                lines[last].time = event.time
+            } else {
+                lines.append((node, event.text, event.time, [event.subject]))
+            }
+        }
+        return lines.sorted { $0.time < $1.time }.map { line in
+            let subject =
+                line.subjects.count == 1
+                ? line.subjects[0] : "\(line.subjects.count) times, last \(line.subjects.last ?? "")"
+            return "  \(date(line.time))  node \(line.node)  \(subject): \(line.text)"
+        }
     }
 }
 

@@ -78,7 +78,8 @@ public struct ClusterStart {
             let health = ClusterHealth.check(launcher.configuration)
             if health.isHealthy { return }
             let now = Date()
-            if health.progress != last || now.timeIntervalSince(lastTold) > 5 {
+            let since = now.timeIntervalSince(lastTold)
+            if (health.progress != last && since > 0.5) || since > 5 {
                 last = health.progress
                 lastTold = now
                 told("\(Int(now.timeIntervalSince(begin))) s: \(last)")
