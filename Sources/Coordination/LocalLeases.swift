@@ -48,7 +48,7 @@ final class LocalLeases {
         return "/dev/shm"
     }
 
-    private var filePath: String { "\(folder)/stave-\(cluster).leases" }
+    private var filePath: String { LocalCoordinator.leaseFilePath(of: cluster, folder: folder) }
 
     // MARK: the file in force
 

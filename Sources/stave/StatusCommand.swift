@@ -184,9 +184,11 @@ struct WhyCommand: ParsableCommand {
                 return Line(node: Int(id.rawValue), wait: WaitReport(group: nil, who: "node", reason: state))
             } + answers.flatMap { id, waits in waits.map { Line(node: Int(id.rawValue), wait: $0) } }
         if output.json { return try printJSON(lines) }
-        if lines.isEmpty { return print("Nothing waits.") }
+        // What is under way is not worth a line before it takes longer than usual.
+        let slow = lines.filter { ($0.wait.seconds ?? .infinity) >= 0.2 }
+        if slow.isEmpty { return print("Nothing waits.") }
         var seen: [(text: String, groups: [String])] = []
-        for line in lines {
+        for line in slow {
             var text = "node \(line.node), \(line.wait.who): \(line.wait.reason)"
             if let requests = line.wait.requests {
                 text += " (\(requests) requests, \(size(UInt64(line.wait.bytes ?? 0)))"

@@ -102,7 +102,8 @@ private final class Folder {
     @Test("A wipe removes all of a cluster and nothing beside it") func wipe() throws {
         let folder = try Folder()
         let configuration = try configuration(folder.path)
-        _ = try ClusterCreation.create(configuration, boot: BootID(1))
+        let cluster = try ClusterCreation.create(configuration, boot: BootID(1))
+        #expect(ClusterRemoval(configuration).names(cluster))
         try "mine".write(toFile: configuration.dataFolder + "/notes", atomically: true, encoding: .utf8)
         try ClusterRemoval(configuration).run()
         #expect(ClusterCreation.standing(configuration) == .absent)

@@ -33,7 +33,7 @@ private final class Installation {
     }
 
     deinit {
-        _ = try? run("cluster", "down", configuration)
+        _ = try? run("cluster", "wipe", "--yes", configuration)
         try? FileManager.default.removeItem(atPath: folder)
     }
 

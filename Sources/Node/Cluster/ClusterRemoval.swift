@@ -1,11 +1,18 @@
 import ClusterModel
+import Coordination
+import DiskIO
 import Foundation
 
 /// Removes everything of a cluster from this machine: what its configuration names, and nothing else.
 public struct ClusterRemoval {
     /// What exists of it.
     public let paths: [String]
+    /// What may exist of it.
+    private let wanted: [String]
     private let configuration: ClusterConfiguration
+
+    /// Whether the lease file of this cluster would go too.
+    func names(_ cluster: ClusterID) -> Bool { wanted.contains(LocalCoordinator.leaseFilePath(of: cluster)) }
 
     public init(_ configuration: ClusterConfiguration) {
         self.configuration = configuration
@@ -20,7 +27,18 @@ public struct ClusterRemoval {
                 "\(folder)/\($0)"
             }
         }
+        // The lease file bears the cluster's id, which any disk tells.
+        for disk in configuration.nodes.flatMap(\.disks) {
+            guard let folder = try? DiskFolder(path: disk.path, health: DiskHealth { _ in }),
+                let superblock = try? Superblock.read(from: folder)
+            else {
+                continue
+            }
+            paths.append(LocalCoordinator.leaseFilePath(of: superblock.cluster))
+            break
+        }
         paths += [configuration.runFolder, configuration.dataFolder + "/log"]
+        wanted = paths
         self.paths = paths.filter { FileManager.default.fileExists(atPath: $0) }
     }
 
