@@ -114,7 +114,8 @@ public enum EntryBody: Hashable, Sendable {
     case empty
     case write(BlockWrite)
     case zero(BlockZero)
-    case deleteRange(RangeDeletion)
+    /// Rare and large: beside the others it would double the size of every entry.
+    indirect case deleteRange(RangeDeletion)
     case restate(Restatement)
     /// The payload is an encoded `NamespaceEntry`.
     case namespace

@@ -119,9 +119,9 @@ final class NodeConnection: ChannelInboundHandler {
         }
         writer.reset()
         writer.frame(message)
-        var buffer = context.channel.allocator.buffer(capacity: writer.bytes.count)
-        buffer.writeBytes(writer.bytes)
-        var size = writer.bytes.count
+        var buffer = context.channel.allocator.buffer(capacity: writer.count)
+        writer.withUnsafeBytes { _ = buffer.writeBytes($0) }
+        var size = writer.count
         context.write(NIOAny(buffer), promise: nil)
         if let handle = message.payload, let bytes = transport.payloads.bytes(of: handle) {
             size += bytes.readableBytes

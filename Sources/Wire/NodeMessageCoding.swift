@@ -23,13 +23,13 @@ public struct FrameHead: Hashable, Sendable {
 extension WireWriter {
     /// Appends a whole frame but its payload.
     public mutating func frame(_ message: NodeMessage) {
-        let start = bytes.count
+        let start = count
         u32(0)
         u32(UInt32(message.payload?.length ?? 0))
         u32(UInt32(NodeMessage.kind(of: message)))
-        let headerStart = bytes.count
+        let headerStart = count
         message.encode(into: &self)
-        patch32(at: start, UInt32(bytes.count - headerStart))
+        patch32(at: start, UInt32(count - headerStart))
     }
 }
 

@@ -49,7 +49,7 @@ public enum PGRequestBody: Hashable, Sendable {
     /// Whole blocks to zero.
     case zero(ObjectID, BlockRange, TruncationMark, Durability)
     /// Cut or remove a file's objects. Always stable.
-    case deleteRange(RangeDeletion)
+    indirect case deleteRange(RangeDeletion)
     case read(ObjectRange, TruncationMark)
     /// What version the primary has decided, and that its lease is valid: for a read from the asker's own replica.
     case readVersion(ObjectRange, TruncationMark)

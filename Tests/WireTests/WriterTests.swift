@@ -55,4 +55,24 @@ struct WriterTests {
             at += length
         }
     }
+
+    @Test("A writer grows by whatever is written, and lends its bytes as they are", arguments: [0, 1, 16, 100])
+    func growth(capacity: Int) {
+        var w = WireWriter(capacity: capacity)
+        var expected: [UInt8] = []
+        var source = SampleSource(seed: UInt64(capacity))
+        for step in 0..<400 {
+            let bytes = source.bytes(source.random.below(step + 1))
+            w.blob(bytes)
+            w.u8(UInt8(truncatingIfNeeded: step))
+            let length = UInt32(bytes.count)
+            expected += (0..<4).map { UInt8(truncatingIfNeeded: length >> ($0 * 8)) } + bytes
+            expected.append(UInt8(truncatingIfNeeded: step))
+        }
+        #expect(w.bytes == expected && w.count == expected.count)
+        #expect(w.withUnsafeBytes { Array($0) } == expected)
+        let copy = w
+        w.u64(1)
+        #expect(copy.bytes == expected && w.count == expected.count + 8)
+    }
 }
