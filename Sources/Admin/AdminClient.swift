@@ -69,9 +69,10 @@ public final class AdminClient {
     private func send(_ message: NodeMessage) throws(AdminFailure) {
         var writer = WireWriter()
         writer.frame(message)
+        let bytes = writer.bytes
         var sent = 0
-        while sent < writer.bytes.count {
-            let count = writer.bytes[sent...].withUnsafeBytes { rest in
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes { rest in
                 Glibc.send(socket, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
             }
             if count < 0, errno == EINTR { continue }
