@@ -85,7 +85,7 @@ public enum NodeMessage: Hashable, Sendable {
     case flush(ExchangeID, SessionID, MapVersion, [FlushTarget])
     case flushed(ExchangeID, [PGResponse])
     case replica(ReplicaMessage)
-    /// A sign of life, twice a second.
+    /// A sign of life, several times a second.
     case alive(NodeStanding)
     case ask(ExchangeID, AdminText)
     case tell(ExchangeID, AdminText)

@@ -3,8 +3,16 @@ import Foundation
 /// One text file of the project.
 struct SourceFile: Sendable {
     /// From the project's folder, "Sources/Store/Log.swift".
-    var path: String
-    var text: String
+    let path: String
+    let text: String
+    /// The text with comments and string literals blanked out, line breaks kept.
+    let code: String
+
+    init(path: String, text: String) {
+        self.path = path
+        self.text = text
+        code = Code.withoutWords(text)
+    }
 
     var lines: [String] { text.components(separatedBy: "\n") }
     /// The folder below Sources or Tests, "Store"; empty for files elsewhere.
@@ -12,8 +20,6 @@ struct SourceFile: Sendable {
         let parts = path.split(separator: "/")
         return parts.count > 2 && (parts[0] == "Sources" || parts[0] == "Tests") ? String(parts[1]) : ""
     }
-    /// The text with comments and string literals blanked out, line breaks kept.
-    var code: String { Code.withoutWords(text) }
 }
 
 /// A rule that was broken: where, and what to do instead.
@@ -64,6 +70,9 @@ enum SourceTree {
     static func swiftFiles(_ folder: String) throws -> [SourceFile] {
         try paths(folder).filter { $0.hasSuffix(".swift") }.map(read)
     }
+
+    /// Every source, read once for all tests.
+    static let sources = Result { try swiftFiles("Sources") }
 }
 
 /// What is code in a Swift file, and what is words.

@@ -96,16 +96,16 @@ final class Network {
         try await loop.submit { body(host.value) }.get()
     }
 
-    /// Asks on the host's loop until `condition` holds; records an issue after ten seconds.
+    /// Asks on the host's loop until `condition` holds; records an issue after a minute.
     func wait(
         for what: String, _ host: LoopBound<Host>, _ condition: @escaping @Sendable (Host) -> Bool
     ) async throws {
-        let deadline = ContinuousClock.now.advanced(by: .seconds(10))
+        let deadline = ContinuousClock.now.advanced(by: .seconds(60))
         while ContinuousClock.now < deadline {
             if try await on(host, condition) { return }
             try await Task.sleep(for: .milliseconds(2))
         }
-        Issue.record("waited ten seconds for \(what)")
+        Issue.record("waited a minute for \(what)")
     }
 
     func close() async throws {
@@ -136,7 +136,7 @@ struct RawSocket {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
-        var timeout = timeval(tv_sec: 10, tv_usec: 0)
+        var timeout = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
