@@ -149,8 +149,14 @@ extension WireReader {
         }
         return range
     }
-    public mutating func objectRange() throws(WireError) -> ObjectRange {
+    /// An object that a file can have. Greater indexes are not a client's to name: disks keep rows of their own there.
+    mutating func fileObject() throws(WireError) -> ObjectID {
         let object = try object()
+        if object.index > Limits.objectIndex { throw WireError("object \(object.index), which no file can have") }
+        return object
+    }
+    public mutating func objectRange() throws(WireError) -> ObjectRange {
+        let object = try fileObject()
         let offset = Int(try u32())
         let length = Int(try u32())
         if length > Geometry.maximumTransfer || offset + length > Geometry.objectSize {
@@ -260,6 +266,8 @@ public enum Limits {
     public static let headerBytes = 2 << 20
     /// Bytes of a message's payload: the greatest transfer and two blocks of completed edges.
     public static let payloadBytes = Geometry.maximumTransfer + 2 * Geometry.blockSize
+    /// The greatest index of an object, in any layout: a file's greatest size in objects, and the rest of a stripe set.
+    public static let objectIndex = Geometry.maximumFileSize / UInt64(Geometry.objectSize) + 64
     /// Groups in one flush.
     public static let flushGroups = 65536
     public static let nodes = 1024

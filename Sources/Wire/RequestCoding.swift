@@ -110,7 +110,7 @@ extension WireReader {
         let body: PGRequestBody
         switch try u8() {
         case 1: body = .write(try objectRange(), try truncation(), try durability())
-        case 2: body = .zero(try object(), try blocks(), try truncation(), try durability())
+        case 2: body = .zero(try fileObject(), try blocks(), try truncation(), try durability())
         case 3: body = .deleteRange(try rangeDeletion())
         case 4: body = .read(try objectRange(), try truncation())
         case 5: body = .readVersion(try objectRange(), try truncation())

@@ -89,6 +89,30 @@ struct BoundsTests {
         }
     }
 
+    @Test("A request names no object that no file can have: disks keep rows of their own there")
+    func objects() throws {
+        for layout in [Layout.standard, Layout(stripeUnit: 65536, stripeCount: 64) ?? .standard] {
+            #expect(layout.locate(Geometry.maximumFileSize - 1).index <= Limits.objectIndex)
+            #expect(layout.objectCount(fileSize: Geometry.maximumFileSize) <= Limits.objectIndex + 1)
+        }
+        for (index, isRead) in [(Limits.objectIndex, true), (Limits.objectIndex + 1, false), (.max, false)] {
+            let object = ObjectID(file: FileID(fileset: .root, inode: .root), index: index)
+            let range = ObjectRange(object: object, offset: 0, length: 4096)
+            let blocks = BlockRange(first: 0, count: 1)
+            let bodies: [PGRequestBody] = [
+                .read(range, .none), .readVersion(range, .none), .write(range, .none, .stable),
+                .zero(object, blocks, .none, .stable),
+            ]
+            for body in bodies {
+                let request = PGRequest(
+                    pg: .data(1), session: SessionID(1), number: .none, ended: .none, epoch: Epoch(1),
+                    mapVersion: MapVersion(1), body: body)
+                let frame = try Frame(.request(ExchangeID(1), request))
+                #expect(((try? frame.decoded()) != nil) == isRead, "\(body)")
+            }
+        }
+    }
+
     @Test("A piece whose bits, checksums and bytes contradict each other is refused")
     func pieces() throws {
         var source = SampleSource(seed: 1)

@@ -41,6 +41,8 @@ struct SampleSource {
     mutating func mapVersion() -> MapVersion { MapVersion(u64()) }
     mutating func file() -> FileID { FileID(fileset: FilesetID(u32()), inode: InodeNumber(u64())) }
     mutating func object() -> ObjectID { ObjectID(file: file(), index: u64()) }
+    /// One that a file can have, as clients name them.
+    mutating func fileObject() -> ObjectID { ObjectID(file: file(), index: min(u64(), Limits.objectIndex)) }
     mutating func mark() -> TruncationMark { TruncationMark(number: TruncationNumber(u64()), size: u64()) }
     mutating func durability() -> Durability { isTrue() ? .stable : .unstable }
     mutating func call() -> CallIdentity { CallIdentity(origin: u128(), request: u64()) }
@@ -53,7 +55,7 @@ struct SampleSource {
     }
     mutating func range() -> ObjectRange {
         let length = random.below(Geometry.maximumTransfer + 1)
-        return ObjectRange(object: object(), offset: random.below(Geometry.objectSize - length + 1), length: length)
+        return ObjectRange(object: fileObject(), offset: random.below(Geometry.objectSize - length + 1), length: length)
     }
     mutating func layout() -> Layout {
         Layout(stripeUnit: Geometry.slotSize << random.below(7), stripeCount: 1 + random.below(64)) ?? .standard
@@ -99,7 +101,7 @@ struct SampleSource {
         let body: PGRequestBody =
             switch kind {
             case 0: .write(range(), mark(), durability())
-            case 1: .zero(object(), blocks(), mark(), durability())
+            case 1: .zero(fileObject(), blocks(), mark(), durability())
             case 2: .deleteRange(deletion())
             case 3: .read(range(), mark())
             case 4: .readVersion(range(), mark())
