@@ -13,7 +13,9 @@ public final class CallMark: @unchecked Sendable {
 
     init(name: String) {
         self.name = name
-        guard let memory = cs_call_mark_make() else { fatalError("no memory for 64 bytes of a call mark") }
+        guard let memory = cs_call_mark_make() else {
+            preconditionFailure("64 bytes are refused only to a process that is out of memory")
+        }
         self.memory = memory
     }
 

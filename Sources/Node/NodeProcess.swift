@@ -184,7 +184,9 @@ public final class NodeProcess {
             filesystem: filesystem, exports: parts.exports, lossNumbers: losses, logger: logger)
         self.parts?.door = door
         self.parts?.losses = losses
-        filesystem.sessionEnded = { [weak door] session in door?.closeConnections(because: "session \(session) has ended") }
+        filesystem.sessionEnded = { [weak door] session in
+            door?.closeConnections(because: "session \(session) has ended")
+        }
         let earlier = storage.viewChanged
         storage.viewChanged = { [unowned self] in
             earlier?()
@@ -197,7 +199,9 @@ public final class NodeProcess {
             case .success: process.logger.info("node \(process.id.rawValue) serves NFS at \(node.address)")
             case .failure(let error):
                 process.finish(
-                    OperatorError(.portTaken, "cannot serve NFS at \(node.address):\(process.configuration.limits.nfsPort): \(error)"))
+                    OperatorError(
+                        .portTaken,
+                        "cannot serve NFS at \(node.address):\(process.configuration.limits.nfsPort): \(error)"))
             }
         }
     }

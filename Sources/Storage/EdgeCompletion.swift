@@ -67,7 +67,8 @@ struct EdgeCompletion {
         case nil, .zero: done(ByteBuffer())
         case .inFlight: done(held)
         case .stored:
-            let range = ObjectRange(object: merge.object, offset: block * Geometry.blockSize, length: Geometry.blockSize)
+            let range = ObjectRange(
+                object: merge.object, offset: block * Geometry.blockSize, length: Geometry.blockSize)
             disk.read(pg, range, merge.truncation) { result in
                 switch result {
                 case .success(let found): done(found.bytes)

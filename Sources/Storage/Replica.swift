@@ -1,9 +1,9 @@
 import CSupport
 import ClusterModel
-import Logging
-import Namespace
 import DequeModule
+import Logging
 import NIOCore
+import Namespace
 import Replication
 import Transport
 import Wire
@@ -30,7 +30,8 @@ final class Replica {
     private(set) var reports: [ReplicaReport] = []
 
     init(
-        pg: PGID, group: PlacementGroup, disk: DiskHost, namespace: NamespaceHost?, node: StorageNode, payloads: PayloadTable
+        pg: PGID, group: PlacementGroup, disk: DiskHost, namespace: NamespaceHost?, node: StorageNode,
+        payloads: PayloadTable
     ) {
         self.pg = pg
         self.group = group
@@ -39,7 +40,7 @@ final class Replica {
         self.node = node
         self.payloads = payloads
         namespace?.appliedThrough = { [unowned self] through, results in namespaceApplied(through, results) }
-        namespace?.failed = { [unowned self] reason in disk.fail(reason) }
+        namespace?.failed = { [unowned disk] reason in disk.fail(reason) }
         namespace?.workArrived = { [unowned node] in node.needsCycleEnd() }
     }
 
@@ -68,7 +69,9 @@ final class Replica {
             dropUnapplied { _ in true }
             disk.restart(pg, after: after)
         case .writeState(let state, let tables, let token):
-            disk.writeState(pg, state: state, tables: tables) { [unowned self] in event { $0.stateWritten(token, at: $1) } }
+            disk.writeState(pg, state: state, tables: tables) { [unowned self] in
+                event { $0.stateWritten(token, at: $1) }
+            }
         case .decided(let through): decided(through)
         case .send(let message, let to): node.send(.replica(message), to: to)
         case .drop(let handle): payloads.drop(handle)
@@ -82,7 +85,9 @@ final class Replica {
         case .readMap(let token): node.readMap { [unowned self] map in self.event { $0.mapRead(token, map, at: $1) } }
         case .readRecord: node.readRecord()
         case .listChanges(let after, let token):
-            disk.listChanges(pg, after: after) { [unowned self] objects in event { $0.changesListed(token, objects, at: $1) } }
+            disk.listChanges(pg, after: after) { [unowned self] objects in
+                event { $0.changesListed(token, objects, at: $1) }
+            }
         case .readPiece(let object, let blocks, let token): readPiece(object, blocks, token)
         case .installPiece(let piece, let token):
             disk.install(pg, piece) { [unowned self] in event { $0.installed(token, at: $1) } }
@@ -181,7 +186,8 @@ final class Replica {
 
     /// Reads from this replica for the own gateway, once it has applied through `name`.
     func readLocally(
-        _ range: ObjectRange, epoch: Epoch, through name: EntryName, done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
+        _ range: ObjectRange, epoch: Epoch, through name: EntryName,
+        done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
     ) {
         guard group.canReadLocally else { return done(nil) }
         var known = true

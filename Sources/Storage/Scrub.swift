@@ -157,6 +157,9 @@ private final class ScrubRun {
         disk.readBlocks(disk.reader(for: plan)) { [self] outcome in
             switch outcome {
             case .read: disk.finished(plan)
+            case .notRead:
+                disk.finished(plan)
+                tally.fault = tally.fault ?? "the disk takes no more reads"
             case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
             case .mismatch(let block):
                 let verdict = disk.verdict(plan, block: block)

@@ -26,16 +26,16 @@ public final class StorageNode {
     let coordinator: any Coordinator
     public let membership: NodeMembership
     private(set) var disks: [DiskHost] = []
-    private var replicas: [PGID: Replica] = [:]
+    var replicas: [PGID: Replica] = [:]
     /// Ascending by group, for everything that walks over all.
     private(set) var orderedReplicas: [Replica] = []
     private var dirty: [Replica] = []
     private(set) var requests = RequestTable()
-    private(set) var exchanges = Exchanges()
+    var exchanges = Exchanges()
     private var map: MapFacts
     private var cycle = Cycle.idle
     private var isSettling = false
-    private var peers = PeerWatch()
+    var peers = PeerWatch()
     private var lastAlive = Instant(nanoseconds: 0)
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
@@ -86,7 +86,8 @@ public final class StorageNode {
     public func connect(to node: NodeID, at endpoint: NodeEndpoint) { transport.connect(to: node, at: endpoint) }
 
     /// Opens the disks one after the other, and starts.
-    public func start(_ plans: [DiskPlan], threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void) {
+    public func start(_ plans: [DiskPlan], threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void)
+    {
         guard disks.count < plans.count else {
             begin(done)
             return
@@ -110,7 +111,8 @@ public final class StorageNode {
         for disk in disks {
             for recovered in disk.takeRecovered() {
                 guard directory.view.record(recovered.pg) != nil else {
-                    logger.warning("disk \(disk.id) holds group \(recovered.pg), which the cluster does not have (any more)")
+                    logger.warning(
+                        "disk \(disk.id) holds group \(recovered.pg), which the cluster does not have (any more)")
                     continue
                 }
                 addReplica(recovered.pg, on: disk, recovered)
@@ -260,13 +262,15 @@ public final class StorageNode {
         if requests.count >= StorageLimits.waitingRequests || payloads.byteCount > StorageLimits.payloadBytes {
             if let payload = request.payload { payloads.drop(payload) }
             counters.overloaded += 1
-            return reply(PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
+            return reply(
+                PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
         }
         let checksums = checksums(of: request)
         if case .mutate = request.body { request = fixed(request, replica) }
         if case .later = cutBefore(request, replica) {
             if let payload = request.payload { payloads.drop(payload) }
-            return reply(PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
+            return reply(
+                PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
         }
         let token = requests.add(session: request.session, kind: RequestKind(request), reply: reply)
         replica.event { $0.requestArrived(token, request, checksums: checksums, at: $1) }
@@ -281,13 +285,15 @@ public final class StorageNode {
         case .zero(let changed, _, let truncation, _): (object, mark) = (changed, truncation)
         case .deleteRange, .read, .readVersion, .mutate, .query, .flush: return .done
         }
-        guard !replica.group.knowsTruncation(mark.number, of: object.file), let layout = layout(of: object.file.fileset),
+        guard !replica.group.knowsTruncation(mark.number, of: object.file),
+            let layout = layout(of: object.file.fileset),
             replica.group.isPrimary
         else { return .done }
         guard replica.group.isServing else { return .later }
         replica.event {
             $0.ownDeletion(
-                RangeDeletion(file: object.file, truncation: mark, layout: layout, kind: .truncation, edge: nil), at: $1)
+                RangeDeletion(file: object.file, truncation: mark, layout: layout, kind: .truncation, edge: nil), at: $1
+            )
         }
         return .done
     }
@@ -310,7 +316,8 @@ public final class StorageNode {
     /// A settlement's time is fixed when it is named, by what this primary answered (namespace.md).
     private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest {
         guard let namespace = replica.namespace, let payload = request.payload, let bytes = payloads.bytes(of: payload),
-            let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) }), case .settle = entry.operation
+            let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) }),
+            case .settle = entry.operation
         else { return request }
         var changed = entry
         changed.operation = namespace.fixed(entry.operation)
@@ -338,7 +345,7 @@ public final class StorageNode {
     func send(_ message: NodeMessage, to node: NodeID) { transport.send(message, to: node) }
 
     /// Flushes several groups of this node; one sync of each disk serves them all.
-    private func flush(
+    func flush(
         _ targets: [FlushTarget], _ session: SessionID, _ version: MapVersion, reply: @escaping ([PGResponse]) -> Void
     ) {
         var responses: [PGResponse?] = Array(repeating: nil, count: targets.count)
@@ -346,7 +353,8 @@ public final class StorageNode {
         if left == 0 { return reply([]) }
         for (i, target) in targets.enumerated() {
             // Most groups of a file have nothing unstable: they cost no request.
-            if let (stamp, lease) = replicas[target.pg]?.group.stampIfStable(session, epoch: target.epoch, mapVersion: version),
+            if let (stamp, lease) = replicas[target.pg]?.group.stampIfStable(
+                session, epoch: target.epoch, mapVersion: version),
                 membership.lease?.number == lease, membership.isSurelyValid
             {
                 responses[i] = PGResponse(pg: target.pg, epoch: target.epoch, body: .flushed(stamp: stamp))
@@ -375,7 +383,7 @@ public final class StorageNode {
         for peer in peers.connected { transport.send(.alive(standing), to: peer.node) }
     }
 
-    private func peerChanged(_ change: PeerWatch.Change) {
+    func peerChanged(_ change: PeerWatch.Change) {
         switch change {
         case .fellSilent(let node):
             logger.warning("\(node) has fallen silent")
@@ -500,7 +508,8 @@ public final class StorageNode {
             replica.performOwn(
                 .initialize(
                     FilesetSetup(
-                        mode: described.rootMode, uid: described.rootUID, gid: described.rootGID, layout: described.layout)))
+                        mode: described.rootMode, uid: described.rootUID, gid: described.rootGID,
+                        layout: described.layout)))
         }
         junctionsMade[fileset] = []
         makeJunctions(of: fileset, replica)
@@ -527,9 +536,12 @@ public final class StorageNode {
     public func stop(done: @escaping () -> Void) {
         ticking?.cancel()
         transport.close()
-        membership.leave { [self] in
-            for replica in orderedReplicas { replica.event { $0.leaseLapsed(.none, at: $1) } }
+        // Roles end before the lease does.
+        if let number = membership.lease?.number {
+            for replica in orderedReplicas { replica.event { $0.leaseLapsed(number, at: $1) } }
             settle()
+        }
+        membership.leave { [self] in
             var left = disks.count
             if left == 0 { return done() }
             for disk in disks {
@@ -539,129 +551,5 @@ public final class StorageNode {
                 }
             }
         }
-    }
-}
-
-// MARK: - Connections
-
-extension StorageNode: NodeTransportDelegate {
-    public func transportHello(_ transport: NodeTransport, for purpose: Hello.Purpose) -> Hello {
-        Hello(
-            cluster: directory.view.map.cluster, node: localNode, boot: boot, lease: membership.lease?.number ?? .none,
-            mapVersion: directory.view.map.version, purpose: purpose)
-    }
-
-    public func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello) {
-        peers.connected(node, boot: hello.boot, at: moment().now)
-        let facts = PeerFacts(node: node, boot: hello.boot)
-        for replica in orderedReplicas { replica.event { $0.peerConnected(facts, at: $1) } }
-    }
-
-    public func transport(_ transport: NodeTransport, disconnected node: NodeID) {
-        peers.disconnected(node)
-        for replica in orderedReplicas { replica.event { $0.peerDisconnected(node, at: $1) } }
-        for waiter in exchanges.lost(node) { waiter(.lost) }
-    }
-
-    public func transport(_ transport: NodeTransport, received message: NodeMessage, from node: NodeID) {
-        if let change = peers.heard(node, at: BootClock.now()) { peerChanged(change) }
-        switch message {
-        case .request(let id, let request):
-            self.request(request) { [unowned self] response in
-                transport.send(.response(id, response), to: node)
-                if let payload = response.payload { payloads.drop(payload) }
-            }
-        case .response(let id, let response):
-            let bytes = response.payload.flatMap(payloads.bytes)
-            if let payload = response.payload { payloads.drop(payload) }
-            exchanges.end(id, from: node)?(.response(response, bytes))
-        case .flush(let id, let session, let version, let targets):
-            flush(targets, session, version) { transport.send(.flushed(id, $0), to: node) }
-        case .flushed(let id, let responses): exchanges.end(id, from: node)?(.flushed(responses))
-        case .replica(let message):
-            guard let replica = replicas[message.pg] else {
-                if let payload = message.payload { payloads.drop(payload) }
-                return
-            }
-            replica.event { $0.messageArrived(from: node, message, at: $1) }
-        case .alive(let standing):
-            peers.told(node, standing)
-            if standing.mapVersion > directory.view.map.version { directory.barrier {} }
-        case .hello, .ask, .tell: transport.reset(node)
-        }
-    }
-
-    public func transport(_ transport: NodeTransport, asked text: AdminText, answer: @escaping (AdminText) -> Void) {
-        guard let adminQuestion else { return answer(AdminText(json: Array("{\"error\":\"starting\"}".utf8))) }
-        adminQuestion(text, answer)
-    }
-
-    public func transportReadCycleEnded(_ transport: NodeTransport) { settle() }
-}
-
-// MARK: - Gateways
-
-extension StorageNode: PGService {
-    public var eventLoop: any EventLoop { loop }
-    public var view: ClusterView { directory.view }
-    public var session: SessionID? { membership.session }
-    public func leaseIsSurelyValid() -> Bool { membership.isSurelyValid }
-
-    public func send(_ request: PGRequest, payload: ByteBuffer?, to node: NodeID, done: @escaping (PGOutcome) -> Void) {
-        var request = request
-        request.payload = payload.map(payloads.add)
-        if node == localNode {
-            self.request(request) { [unowned self] response in
-                let bytes = response.payload.flatMap(payloads.bytes)
-                if let payload = response.payload { payloads.drop(payload) }
-                done(.answered(response, payload: bytes))
-            }
-            return
-        }
-        guard transport.isConnected(to: node) else {
-            if let payload = request.payload { payloads.drop(payload) }
-            return done(.unknown)
-        }
-        let id = exchanges.begin(with: node) { answer in
-            switch answer {
-            case .response(let response, let bytes): done(.answered(response, payload: bytes))
-            case .flushed, .lost: done(.unknown)
-            }
-        }
-        transport.send(.request(id, request), to: node)
-        if let payload = request.payload { payloads.drop(payload) }
-    }
-
-    public func flush(
-        _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
-        done: @escaping ([PGResponse]?) -> Void
-    ) {
-        if node == localNode { return flush(groups, session, mapVersion, reply: done) }
-        guard transport.isConnected(to: node) else { return done(nil) }
-        let id = exchanges.begin(with: node) { answer in
-            switch answer {
-            case .flushed(let responses): done(responses.count == groups.count ? responses : nil)
-            case .response, .lost: done(nil)
-            }
-        }
-        transport.send(.flush(id, session, mapVersion, groups), to: node)
-    }
-
-    public func readLocal(
-        _ range: ObjectRange, in pg: PGID, epoch: Epoch, through name: EntryName,
-        done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
-    ) {
-        guard let replica = replicas[pg] else { return done(nil) }
-        replica.readLocally(range, epoch: epoch, through: name, done: done)
-    }
-
-    public func refresh(atLeast version: MapVersion) { directory.barrier { [unowned self] in viewChanged?() } }
-
-    /// Of the nodes that can be heard, divided by the number of copies.
-    public var capacity: (total: UInt64, free: UInt64) {
-        let copies = UInt64(view.map.policy.copies)
-        let total = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.total }) { $0 + $1.standing.totalBytes }
-        let free = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.admissible }) { $0 + $1.standing.freeBytes }
-        return (total / copies, free / copies)
     }
 }

@@ -26,6 +26,8 @@ struct BlockReader: Sendable {
         case read(ByteBuffer)
         /// Some of it is not in the page cache.
         case wouldBlock
+        /// The disk's thread takes no more work.
+        case notRead
         /// This block of the object does not match its checksum, or could not be read.
         case mismatch(block: Int)
     }
@@ -88,7 +90,9 @@ struct BlockReader: Sendable {
                     problem = .mismatch(block: piece.first)
                     return 0
                 }
-                if let bad = BlockChecksums.firstMismatch(object, first: piece.first, piece.checksums, UnsafeRawBufferPointer(part)) {
+                if let bad = BlockChecksums.firstMismatch(
+                    object, first: piece.first, piece.checksums, UnsafeRawBufferPointer(part))
+                {
                     problem = .mismatch(block: bad)
                     return 0
                 }

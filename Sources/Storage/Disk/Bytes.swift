@@ -37,7 +37,8 @@ extension [UInt8] {
         if let failure { throw failure }
     }
 
-    mutating func withMutableBytes(_ body: (UnsafeMutableRawBufferPointer) throws(DiskError) -> Void) throws(DiskError) {
+    mutating func withMutableBytes(_ body: (UnsafeMutableRawBufferPointer) throws(DiskError) -> Void) throws(DiskError)
+    {
         var failure: DiskError?
         withUnsafeMutableBytes { raw in
             do throws(DiskError) { try body(raw) } catch { failure = error }

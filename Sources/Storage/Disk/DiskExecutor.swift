@@ -26,11 +26,14 @@ final class DiskExecutor {
     private let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: DiskExecutor.stagingSize, alignment: 4096)
     private static let stagingSize = 1 << 20
     private(set) var metrics = DiskMetrics()
+    /// Bytes of slots written since writeback was last begun.
+    private var notWrittenBack = 0
     private let allocator = ByteBufferAllocator()
 
     init(
         disk: OpenDisk, loop: any EventLoop, home: CompletionHome, payloads: PayloadTable, threads: DiskThreads,
-        index: ThreadBound<IndexRows>, indexLog: DiskFile, segmentFiles: LogSegments, segments: [SegmentNumber: DiskFile]
+        index: ThreadBound<IndexRows>, indexLog: DiskFile, segmentFiles: LogSegments,
+        segments: [SegmentNumber: DiskFile]
     ) {
         self.disk = disk
         self.loop = loop
@@ -80,7 +83,9 @@ final class DiskExecutor {
     // MARK: - Log
 
     private func file(_ number: SegmentNumber) -> DiskFile {
-        guard let file = segments[number] else { preconditionFailure("the store named \(number), which was never prepared") }
+        guard let file = segments[number] else {
+            preconditionFailure("the store named \(number), which was never prepared")
+        }
         return file
     }
 
@@ -181,7 +186,9 @@ final class DiskExecutor {
             ioThread,
             work: { () throws(DiskError) -> [UInt8] in
                 var bytes = [UInt8](repeating: 0, count: length)
-                try bytes.withMutableBytes { (raw) throws(DiskError) in try file.readExactly(into: raw, at: Int64(offset)) }
+                try bytes.withMutableBytes { (raw) throws(DiskError) in
+                    try file.readExactly(into: raw, at: Int64(offset))
+                }
                 return bytes
             }, completion: { .logRead(id, $0) })
     }
@@ -193,7 +200,13 @@ final class DiskExecutor {
             preconditionFailure("the store wrote slots of payload \(handle.id) after it had dropped it")
         }
         let file = disk.data
-        metrics.slotBytes += UInt64(writes.reduce(0) { $0 + $1.length })
+        let length = writes.reduce(0) { $0 + $1.length }
+        metrics.slotBytes += UInt64(length)
+        notWrittenBack += length
+        // Writeback begins before there are seconds of it for a sync to meet, and not at each write: it costs the processors
+        // that clients' writes need.
+        let writesBack = notWrittenBack >= StorageLimits.writebackBytes
+        if writesBack { notWrittenBack = 0 }
         submit(
             ioThread,
             work: { () throws(DiskError) in
@@ -201,9 +214,9 @@ final class DiskExecutor {
                     try buffer.withBytes(offset: write.payloadOffset, length: write.length) { (raw) throws(DiskError) in
                         try file.write(raw, at: Int64(write.dataOffset))
                     }
-                    // Large data goes out soon, so that a later sync does not meet seconds of it.
-                    try file.startWriteback(Int64(write.dataOffset), length: Int64(write.length))
                 }
+                // 0 bytes from 0: the whole file (sync_file_range(2)).
+                if writesBack { try file.startWriteback(0, length: 0) }
             }, completion: { .slotsWritten(id) })
     }
 
@@ -288,8 +301,8 @@ final class DiskExecutor {
             LayerTimers.diskRead.recordNanoseconds(cs_boot_time_ns() - start)
             return { owner.value(outcome) }
         }
-        // A full queue is a disk that is far behind: the reader's client sends again.
-        if admission != .accepted { done(.mismatch(block: reader.pieces.first?.first ?? 0)) }
+        // A full queue is a disk that is far behind.
+        if admission != .accepted { done(.notRead) }
     }
 
     /// The bytes of an entry's payload; nil if they cannot be read or do not match. For recovery, on the I/O thread.
@@ -317,10 +330,12 @@ final class DiskExecutor {
         // Behind the transactions: their frames are in the -wal file when the sync begins.
         let file = indexLog
         let owner = LoopBound(self, loop: loop)
-        submit(indexThread, work: { () throws(DiskError) in }, completion: { _ in
-            owner.value.request(file) { .rowsSynced(id) }
-            return nil
-        })
+        submit(
+            indexThread, work: { () throws(DiskError) in },
+            completion: { _ in
+                owner.value.request(file) { .rowsSynced(id) }
+                return nil
+            })
     }
 
     private func onIndex(_ work: @escaping @Sendable (IndexRows) throws(DiskError) -> sending DiskCompletion) {

@@ -168,7 +168,8 @@ final class DiskHost {
         }
         let content = ObjectPiece(
             object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
-            truncation: piece.truncation.number, asOf: piece.asOf, completes: piece.position == .last ? piece.version : nil)
+            truncation: piece.truncation.number, asOf: piece.asOf,
+            completes: piece.position == .last ? piece.version : nil)
         store.install(pg, content, payload: piece.payload, token: token { _ in done() })
         node?.needsCycleEnd()
     }
@@ -220,7 +221,8 @@ final class DiskHost {
                 case .failure(let error): done(.failure(StoreFailure("\(error)")))
                 case .success(let files):
                     let host = DiskHost(
-                        files, plan: plan, home: home, threads: threads, namespaceThread: namespaceThread, payloads: payloads,
+                        files, plan: plan, home: home, threads: threads, namespaceThread: namespaceThread,
+                        payloads: payloads,
                         loop: loop, health: health, logger: logger)
                     slot.host = host
                     host.opened = done

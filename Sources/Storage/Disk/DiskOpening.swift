@@ -41,7 +41,8 @@ struct DiskFiles: Sendable {
         let rows = try IndexRows(in: disk.folder, .existing)
         let log = try rows.database.walFile()
         return DiskFiles(
-            disk: disk, index: ThreadBound(rows, to: threads.index), indexLog: log, segmentFiles: files, segments: segments,
+            disk: disk, index: ThreadBound(rows, to: threads.index), indexLog: log, segmentFiles: files,
+            segments: segments,
             facts: try disk.facts(boot: plan.boot, segments: numbers, bound: plan.bound))
     }
 }

@@ -1,11 +1,11 @@
 import ClusterModel
 import Store
 
-import class DiskIO.IndexRows
 import enum DiskIO.ChunkKind
-import enum DiskIO.IndexChange
-import enum DiskIO.MetaKey
 import struct DiskIO.DiskError
+import enum DiskIO.IndexChange
+import class DiskIO.IndexRows
+import enum DiskIO.MetaKey
 import struct DiskIO.ObjectRow
 import struct DiskIO.RowKey
 
@@ -31,12 +31,16 @@ enum IndexAdapter {
         case .opening: try opening(index)
         case .objects(let file, let from, let limit):
             .objects(
-                try index.objects(in: ObjectID(file: file, index: from)...ObjectID(file: file, index: UInt64(Int64.max)), limit: limit)
-                    .rows.map { ($0.object, record($0)) })
+                try index.objects(
+                    in: ObjectID(file: file, index: from)...ObjectID(file: file, index: UInt64(Int64.max)), limit: limit
+                )
+                .rows.map { ($0.object, record($0)) })
         case .changed(let group, let version, let object, let limit):
             .objects(
-                try index.changed(in: group, after: IndexRows.ChangePosition(version: version, object: object), limit: limit)
-                    .rows.map { ($0.object, record($0)) })
+                try index.changed(
+                    in: group, after: IndexRows.ChangePosition(version: version, object: object), limit: limit
+                )
+                .rows.map { ($0.object, record($0)) })
         }
     }
 
@@ -88,7 +92,8 @@ enum IndexAdapter {
         let whole = withUnsafeBytes(of: UInt32(bytes.count).littleEndian) { Array($0) } + bytes
         return stride(from: 0, to: whole.count, by: piece).enumerated().map { i, from in
             .putChunk(
-                .groupTables, number: UInt64(pg.rawValue) << 16 | UInt64(i), Array(whole[from..<min(from + piece, whole.count)]))
+                .groupTables, number: UInt64(pg.rawValue) << 16 | UInt64(i),
+                Array(whole[from..<min(from + piece, whole.count)]))
         }
     }
 

@@ -28,7 +28,8 @@ final class ObjectRead {
         attempts += 1
         if let failure = host.failure { return done(.failure(StoreFailure(failure))) }
         if attempts > StorageLimits.readAttempts {
-            return done(.failure(StoreFailure("blocks of \(range.object) moved \(attempts) times while they were read")))
+            return done(
+                .failure(StoreFailure("blocks of \(range.object) moved \(attempts) times while they were read")))
         }
         var cut: Int?
         if truncation.number > .zero {
@@ -59,6 +60,9 @@ final class ObjectRead {
                 bytes.writeRepeatingByte(0, count: range.length - kept)
             }
             done(.success((bytes, plan.presence)))
+        case .notRead:
+            host.finished(plan)
+            done(.failure(StoreFailure("the disk of \(range.object) takes no more reads")))
         case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
         case .mismatch(let block):
             let verdict = host.verdict(plan, block: block)

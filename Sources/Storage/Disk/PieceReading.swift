@@ -52,7 +52,10 @@ final class PieceReading {
                 case .log, .data, .payload:
                     content |= bit
                     checksums.append(piece.checksums[i])
-                    wanted.append(ReadPiece(blocks: BlockRange(first: block, count: 1), source: piece.source.moved(byBlocks: i), checksums: [piece.checksums[i]]))
+                    wanted.append(
+                        ReadPiece(
+                            blocks: BlockRange(first: block, count: 1), source: piece.source.moved(byBlocks: i),
+                            checksums: [piece.checksums[i]]))
                 }
             }
         }
@@ -73,6 +76,9 @@ final class PieceReading {
             case .read(let bytes):
                 host.finished(plan)
                 done(found(bytes))
+            case .notRead:
+                host.finished(plan)
+                done(nil)
             case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
             case .mismatch(let block):
                 let verdict = host.verdict(plan, block: block)

@@ -1,8 +1,8 @@
 import ClusterModel
 import DiskIO
 import Logging
-import Namespace
 import NIOCore
+import Namespace
 import Replication
 import Transport
 import Wire

@@ -1,8 +1,8 @@
 import ClusterModel
 import DiskIO
 import Logging
-import Namespace
 import NIOCore
+import Namespace
 import Transport
 
 /// The namespaces on one disk: opens their databases on the namespace thread, and makes what they applied durable, so that

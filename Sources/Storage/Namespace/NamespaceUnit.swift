@@ -1,7 +1,7 @@
 import ClusterModel
 import DiskIO
-import Namespace
 import NIOCore
+import Namespace
 import Replication
 import Wire
 

@@ -1,0 +1,69 @@
+import ClusterModel
+import NIOCore
+import Wire
+
+/// The object layer as this node's gateway sees it.
+extension StorageNode: PGService {
+    public var eventLoop: any EventLoop { loop }
+    public var view: ClusterView { directory.view }
+    public var session: SessionID? { membership.session }
+    public func leaseIsSurelyValid() -> Bool { membership.isSurelyValid }
+
+    public func send(_ request: PGRequest, payload: ByteBuffer?, to node: NodeID, done: @escaping (PGOutcome) -> Void) {
+        var request = request
+        request.payload = payload.map(payloads.add)
+        if node == localNode {
+            self.request(request) { [unowned self] response in
+                let bytes = response.payload.flatMap(payloads.bytes)
+                if let payload = response.payload { payloads.drop(payload) }
+                done(.answered(response, payload: bytes))
+            }
+            return
+        }
+        guard transport.isConnected(to: node) else {
+            if let payload = request.payload { payloads.drop(payload) }
+            return done(.unknown)
+        }
+        let id = exchanges.begin(with: node) { answer in
+            switch answer {
+            case .response(let response, let bytes): done(.answered(response, payload: bytes))
+            case .flushed, .lost: done(.unknown)
+            }
+        }
+        transport.send(.request(id, request), to: node)
+        if let payload = request.payload { payloads.drop(payload) }
+    }
+
+    public func flush(
+        _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
+        done: @escaping ([PGResponse]?) -> Void
+    ) {
+        if node == localNode { return flush(groups, session, mapVersion, reply: done) }
+        guard transport.isConnected(to: node) else { return done(nil) }
+        let id = exchanges.begin(with: node) { answer in
+            switch answer {
+            case .flushed(let responses): done(responses.count == groups.count ? responses : nil)
+            case .response, .lost: done(nil)
+            }
+        }
+        transport.send(.flush(id, session, mapVersion, groups), to: node)
+    }
+
+    public func readLocal(
+        _ range: ObjectRange, in pg: PGID, epoch: Epoch, through name: EntryName,
+        done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
+    ) {
+        guard let replica = replicas[pg] else { return done(nil) }
+        replica.readLocally(range, epoch: epoch, through: name, done: done)
+    }
+
+    public func refresh(atLeast version: MapVersion) { directory.barrier { [unowned self] in viewChanged?() } }
+
+    /// Of the nodes that can be heard, divided by the number of copies.
+    public var capacity: (total: UInt64, free: UInt64) {
+        let copies = UInt64(view.map.policy.copies)
+        let total = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.total }) { $0 + $1.standing.totalBytes }
+        let free = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.admissible }) { $0 + $1.standing.freeBytes }
+        return (total / copies, free / copies)
+    }
+}

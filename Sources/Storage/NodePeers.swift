@@ -1,0 +1,62 @@
+import ClusterModel
+import DiskIO
+import NIOCore
+import Replication
+import Transport
+import Wire
+
+/// What comes over the connections to other nodes and from the command line.
+extension StorageNode: NodeTransportDelegate {
+    public func transportHello(_ transport: NodeTransport, for purpose: Hello.Purpose) -> Hello {
+        Hello(
+            cluster: directory.view.map.cluster, node: localNode, boot: boot, lease: membership.lease?.number ?? .none,
+            mapVersion: directory.view.map.version, purpose: purpose)
+    }
+
+    public func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello) {
+        peers.connected(node, boot: hello.boot, at: moment().now)
+        let facts = PeerFacts(node: node, boot: hello.boot)
+        for replica in orderedReplicas { replica.event { $0.peerConnected(facts, at: $1) } }
+    }
+
+    public func transport(_ transport: NodeTransport, disconnected node: NodeID) {
+        peers.disconnected(node)
+        for replica in orderedReplicas { replica.event { $0.peerDisconnected(node, at: $1) } }
+        for waiter in exchanges.lost(node) { waiter(.lost) }
+    }
+
+    public func transport(_ transport: NodeTransport, received message: NodeMessage, from node: NodeID) {
+        if let change = peers.heard(node, at: BootClock.now()) { peerChanged(change) }
+        switch message {
+        case .request(let id, let request):
+            self.request(request) { [unowned self] response in
+                transport.send(.response(id, response), to: node)
+                if let payload = response.payload { payloads.drop(payload) }
+            }
+        case .response(let id, let response):
+            let bytes = response.payload.flatMap(payloads.bytes)
+            if let payload = response.payload { payloads.drop(payload) }
+            exchanges.end(id, from: node)?(.response(response, bytes))
+        case .flush(let id, let session, let version, let targets):
+            flush(targets, session, version) { transport.send(.flushed(id, $0), to: node) }
+        case .flushed(let id, let responses): exchanges.end(id, from: node)?(.flushed(responses))
+        case .replica(let message):
+            guard let replica = replicas[message.pg] else {
+                if let payload = message.payload { payloads.drop(payload) }
+                return
+            }
+            replica.event { $0.messageArrived(from: node, message, at: $1) }
+        case .alive(let standing):
+            peers.told(node, standing)
+            if standing.mapVersion > directory.view.map.version { directory.barrier {} }
+        case .hello, .ask, .tell: transport.reset(node)
+        }
+    }
+
+    public func transport(_ transport: NodeTransport, asked text: AdminText, answer: @escaping (AdminText) -> Void) {
+        guard let adminQuestion else { return answer(AdminText(json: Array("{\"error\":\"starting\"}".utf8))) }
+        adminQuestion(text, answer)
+    }
+
+    public func transportReadCycleEnded(_ transport: NodeTransport) { settle() }
+}
