@@ -22,6 +22,9 @@ public enum NFSLimits {
     /// A connection on which no whole call arrived in its first minute, that stops within a record for a minute, or that
     /// takes no answers for a minute, is closed.
     public static let stalledSeconds: Int64 = 60
+    /// While no record is taken in because of what calls hold, a connection is closed already when it stops for this long
+    /// within a record that has room reserved: else a few dozen of them would silence the gateway for a minute.
+    public static let hoardSeconds: Int64 = 5
     /// After this long a client that understands JUKEBOX is told to come again.
     public static let jukeboxSeconds: Int64 = 30
     /// Answers of calls that a client was sent away from, kept for its return: their number and their age.

@@ -445,6 +445,20 @@ import Wire
         }
     }
 
+    @Test("Half-read records that reserve all the room there is and do not go on give way to others")
+    func hoarders() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.on { $0.server.gateway.hoardLimit = .milliseconds(200) }
+            let message = Array(client.writeMessage(file, [UInt8](repeating: 5, count: 1 << 20)).prefix(70_000))
+            let clients = try (1...70).map { try RawClient(port: gateway.port, xid: UInt32($0 << 20)) }
+            for client in clients { try client.sendRaw(message) }
+            #expect(try eventually { try gateway.on { $0.server.load.heldBytes } >= NFSLimits.heldBytes })
+            #expect(try client.getattr(file).status == .ok)
+            #expect(try gateway.on { $0.server.load.heldBytes } < NFSLimits.heldBytes)
+        }
+    }
+
     @Test("A client that takes no answers holds no more than its share, and is closed")
     func takesNothing() throws {
         try session { (gateway, client, root) throws in

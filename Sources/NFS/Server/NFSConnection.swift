@@ -65,6 +65,9 @@ final class NFSConnection: ChannelDuplexHandler {
         }
     }
 
+    /// It has room reserved for a record that does not go on.
+    func isHoarding(since instant: NIODeadline) -> Bool { reserved > 0 && lastActive < instant }
+
     // MARK: Files whose handles this connection got (replication.md, Loss number)
 
     /// The handle of a file was given out here.

@@ -23,6 +23,7 @@ final class NFSGateway {
     var patience = TimeAmount.seconds(NFSLimits.jukeboxSeconds)
     /// How long a connection may stand within a record, or without a first call.
     var stallLimit = TimeAmount.seconds(NFSLimits.stalledSeconds)
+    var hoardLimit = TimeAmount.seconds(NFSLimits.hoardSeconds)
     var admission = Admission()
     private var connections: [ObjectIdentifier: NFSConnection] = [:]
     private var unflushed: [NFSConnection] = []
@@ -227,6 +228,11 @@ final class NFSGateway {
         let stalled = now - stallLimit
         for connection in connections.values.filter({ $0.isStalled(since: stalled) }) {
             connection.close(because: "no whole call came for too long")
+        }
+        if admission.isOpen { return }
+        let hoarding = now - hoardLimit
+        for connection in connections.values.filter({ $0.isHoarding(since: hoarding) }) {
+            connection.close(because: "others wait for the room of its unfinished record")
         }
     }
 
