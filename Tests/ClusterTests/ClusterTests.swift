@@ -10,7 +10,7 @@ import Testing
         var random = SplitMix64(seed: 41)
         let loads = (0..<3).map { WriteLoad("load-\($0)", seed: UInt64($0)) }
         let addresses = [1, 2, 3].map { cluster.address($0) }
-        for round in 0..<6 {
+        for round in 0..<4 {
             let before = loads.map { $0.count.load(ordering: .relaxed) }
             let running = concurrently(3) { loads[$0].run(at: addresses[$0]) }
             try cluster.wait("every client has written", within: 30) {

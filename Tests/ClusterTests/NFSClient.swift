@@ -53,7 +53,7 @@ final class NFSClient {
         var sent = 0
         while sent < bytes.count {
             let n = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+                Glibc.send(descriptor, $0.baseAddress?.advanced(by: sent), $0.count - sent, Int32(MSG_NOSIGNAL))
             }
             guard n > 0 else { throw ClusterFailure("send: \(String(cString: strerror(errno)))") }
             sent += n
