@@ -79,7 +79,8 @@ extension PlacementGroup {
         if expected.contains(where: { e in !live.contains { $0.node == e.node } }) {
             // Those that are away longer than a silence are not waited for.
             let hopeful = expected.contains { e in
-                !live.contains { $0.node == e.node } && awaySince(e.node, orElse: since) + limits.claimPatience > now.now
+                !live.contains { $0.node == e.node }
+                    && awaySince(e.node, orElse: since) + limits.claimPatience > now.now
             }
             if hopeful { patience = max(patience, limits.claimPatience) }
         }

@@ -40,7 +40,9 @@ extension PlacementGroup {
             return
         }
         // From sending a claim after a loss of power until its outcome is known, no stream is accepted.
-        if case .claim(let kind, _)? = proposal?.kind, kind == .powerLoss, !mutated(.streamAcceptedWhileClaiming) { return }
+        if case .claim(let kind, _)? = proposal?.kind, kind == .powerLoss, !mutated(.streamAcceptedWhileClaiming) {
+            return
+        }
         if role == .primary {
             if epoch == reign.epoch { return }
             endReign()

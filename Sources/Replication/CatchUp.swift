@@ -206,7 +206,8 @@ extension PlacementGroup {
             c.block = read.blocks.end
         }
         reign.catchUps[k] = c
-        if content.version == .zero, read.blocks.first == 0, content.content == 0, content.zero == 0, position == .last {
+        if content.version == .zero, read.blocks.first == 0, content.content == 0, content.zero == 0, position == .last
+        {
             send(.removeObject(attempt: attempt, step: c.steps, read.object), to: node)
             drop(content.payload)
         } else {
@@ -228,7 +229,9 @@ extension PlacementGroup {
     /// The blocks cannot be read here: the catching up cannot go on.
     public func pieceFailed(_ token: WorkToken, at now: Moment) {
         self.now = now
-        guard case .piece(let number, let node, _)? = end(token), role == .primary, number == reign.number else { return }
+        guard case .piece(let number, let node, _)? = end(token), role == .primary, number == reign.number else {
+            return
+        }
         reign.pieceReads.removeAll { $0.token == token }
         abandonCatchUp(node)
     }
@@ -238,7 +241,8 @@ extension PlacementGroup {
         _ token: WorkToken, _ payload: PayloadHandle?, asOf: EntryName, position: ListPosition, at now: Moment
     ) {
         self.now = now
-        guard let w = works.first(where: { $0.token == token })?.work, case .snapshot(let number, let node, let attempt) = w,
+        guard let w = works.first(where: { $0.token == token })?.work,
+            case .snapshot(let number, let node, let attempt) = w,
             role == .primary, number == reign.number, let k = find(node, attempt)
         else {
             drop(payload)

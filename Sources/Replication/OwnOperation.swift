@@ -5,7 +5,8 @@ extension RecoveredReplica {
     /// A replica of a group whose record was never claimed: it has no content, and whoever the record names holds all of it.
     public static func fresh(boot: BootID) -> RecoveredReplica {
         RecoveredReplica(
-            state: ReplicaState(boot: boot).encoded(), tables: nil, entries: [], decided: .zero, stable: .zero, voids: [],
+            state: ReplicaState(boot: boot).encoded(), tables: nil, entries: [], decided: .zero, stable: .zero,
+            voids: [],
             opening: .clean)
     }
 }
@@ -14,7 +15,8 @@ extension PlacementGroup {
     /// The stamp of a flush that has nothing to do: every decided entry is stable on every member that must have it. Nil
     /// when the flush has to be asked for as a request, whatever the reason. As with any answer, the lease is to be checked
     /// after this.
-    public func stampIfStable(_ session: SessionID, epoch: Epoch, mapVersion: MapVersion) -> (LossNumber, LeaseNumber)? {
+    public func stampIfStable(_ session: SessionID, epoch: Epoch, mapVersion: MapVersion) -> (LossNumber, LeaseNumber)?
+    {
         guard isServing, lease == reign.lease, let record, record.epoch == epoch, let map, map.version >= mapVersion,
             map.isLive(session), agreed.stable >= decided.n
         else { return nil }

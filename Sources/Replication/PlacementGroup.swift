@@ -94,7 +94,8 @@ public final class PlacementGroup {
 
     /// Opens a replica. `local.boot` is the machine's present boot. Throws if the kept state cannot be read.
     public init(
-        pg: PGID, local: Member, recovered: RecoveredReplica?, limits: ReplicationLimits = ReplicationLimits(), at now: Moment
+        pg: PGID, local: Member, recovered: RecoveredReplica?, limits: ReplicationLimits = ReplicationLimits(),
+        at now: Moment
     ) throws(WireError) {
         guard let boot = local.boot else { throw WireError("a replica is opened without the machine's boot") }
         self.pg = pg

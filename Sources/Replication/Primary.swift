@@ -459,7 +459,9 @@ extension PlacementGroup {
     // MARK: Reads
 
     private func startRead(_ token: RequestToken, _ request: PGRequest) {
-        if !reign.serving || decided.n < reign.fencedThrough, !mutated(.answerReadsOfTheTail), let n = lastOfTail(touching: request) {
+        if !reign.serving || decided.n < reign.fencedThrough, !mutated(.answerReadsOfTheTail),
+            let n = lastOfTail(touching: request)
+        {
             guard reign.reads.count < limits.waitingRequests else {
                 refuse(token, request, .unavailable)
                 return

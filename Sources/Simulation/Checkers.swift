@@ -60,14 +60,19 @@ enum Checkers {
                 }
             }
             // A write without an answer that nobody saw need not have happened.
-            let relevant = zones.filter { z in z.value == 0 || writes[z.value]?.end != nil || wasRead.contains(z.value) }
-            let forward = relevant.filter(\.isForward).sorted { $0.low != $1.low ? $0.low < $1.low : $0.value < $1.value }
+            let relevant = zones.filter { z in z.value == 0 || writes[z.value]?.end != nil || wasRead.contains(z.value)
+            }
+            let forward = relevant.filter(\.isForward).sorted {
+                $0.low != $1.low ? $0.low < $1.low : $0.value < $1.value
+            }
             for (a, b) in zip(forward, forward.dropFirst()) where b.low < a.high {
-                return "register \(key): \(a.value) (\(a.low) … \(a.high)) and \(b.value) (\(b.low) … \(b.high)) overlap"
+                return
+                    "register \(key): \(a.value) (\(a.low) … \(a.high)) and \(b.value) (\(b.low) … \(b.high)) overlap"
             }
             for z in relevant where !z.isForward {
                 if let f = forward.first(where: { $0.low < z.low && z.high < $0.high }) {
-                    return "register \(key): \(z.value) was written and gone within \(f.value)'s time (\(f.low) … \(f.high))"
+                    return
+                        "register \(key): \(z.value) was written and gone within \(f.value)'s time (\(f.low) … \(f.high))"
                 }
             }
         }

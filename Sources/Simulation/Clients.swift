@@ -236,7 +236,9 @@ extension Simulator {
             return
         }
         clients[c].attempt += 1
-        agenda.add(.clientTimeout(client: c, attempt: clients[c].attempt), at: clock + 10 * millisecond + below(30 * millisecond))
+        agenda.add(
+            .clientTimeout(client: c, attempt: clients[c].attempt),
+            at: clock + 10 * millisecond + below(30 * millisecond))
     }
 
     func clientTimedOut(_ c: Int, _ attempt: Int) {

@@ -161,7 +161,9 @@ extension Simulator {
             }
         case .partition:
             let length = 100 * millisecond + below(6 * second)
-            for other in nodes.indices where other != n && (chance(60) || nodes.count == 2) { partition(n, other, length) }
+            for other in nodes.indices where other != n && (chance(60) || nodes.count == 2) {
+                partition(n, other, length)
+            }
         case .coordinatorAway: nodes[n].awayFromCoordinatorUntil = clock + below(6 * second)
         case .newSession: replaceSession(random.below(sessions.count))
         case .checkpoint: if nodes[n].alive, nodes[n].pausedUntil == nil { checkpoint(n) }

@@ -54,7 +54,9 @@ extension Simulator {
         case .readRecord: toCoordinator(.readRecord(node: n, life: nodes[n].life), n)
         case .listChanges(let name, let token):
             let image = nodes[n].disk.present
-            let changed = workObjects.filter { image.visible($0).version.n > name.n || image.visible($0).version > name }
+            let changed = workObjects.filter {
+                image.visible($0).version.n > name.n || image.visible($0).version > name
+            }
             tell("\(nodes[n].id) lists changes after \(name): \(changed)")
             later(n, below(2 * millisecond), .changes(token, changed))
         case .readPiece(let object, let blocks, let token): readPiece(n, object, blocks, token)

@@ -191,7 +191,8 @@ public final class Simulator {
         case .coordinator(let request): coordinate(request)
         case .toNode(let n, let life, let answer): if isLife(n, life) { answerArrived(n, answer) }
         case .clientStep(let c): clientStep(c)
-        case .request(let c, let attempt, let n, let request, let content): requestArrived(c, attempt, n, request, content)
+        case .request(let c, let attempt, let n, let request, let content):
+            requestArrived(c, attempt, n, request, content)
         case .response(let c, let attempt, let response, let content): responseArrived(c, attempt, response, content)
         case .clientTimeout(let c, let attempt): clientTimedOut(c, attempt)
         case .fault: fault()
@@ -286,11 +287,13 @@ public final class Simulator {
     }
 
     var stateOfThings: String {
-        var text = "record \(record.epoch) primary \(record.primary.map(\.description) ?? "none") in-sync \(record.inSync)"
+        var text =
+            "record \(record.epoch) primary \(record.primary.map(\.description) ?? "none") in-sync \(record.inSync)"
         for n in nodes {
             text += "; \(n.id) \(n.alive ? "up" : "down")"
             if let g = n.group {
-                text += " \(g.role)\(g.isServing ? " serving" : "")\(g.isLearning ? " learning" : "") decided \(g.decided)"
+                text +=
+                    " \(g.role)\(g.isServing ? " serving" : "")\(g.isLearning ? " learning" : "") decided \(g.decided)"
                 text += " (\(g.progress))"
                 if let w = g.waiting { text += " waits for \(w)" }
             }

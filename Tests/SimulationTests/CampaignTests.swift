@@ -30,7 +30,11 @@ struct CampaignTests {
             answered += outcome.answered
             if outcome.failure != nil {
                 failures += 1
-                if failures <= 3 { Issue.record("\(outcome.report)") } else { Issue.record("seed \(seed): \(outcome.failure ?? "")") }
+                if failures <= 3 {
+                    Issue.record("\(outcome.report)")
+                } else {
+                    Issue.record("seed \(seed): \(outcome.failure ?? "")")
+                }
             }
         }
         print("\(count) seeds, \(answered) operations answered, \(failures) failed")

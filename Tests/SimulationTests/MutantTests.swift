@@ -1,0 +1,80 @@
+import Replication
+import Simulation
+import Testing
+
+#if DEBUG
+    /// Each rule that replication.md marks is left out once, to see that the checkers find it: a campaign that stays green
+    /// without a rule proves nothing about it. `firstSeed` is where a failure is known to be near; the search goes on from
+    /// there, so that a changed schedule does not break the test.
+    struct MutantTests {
+        struct Mutant: Sendable, CustomTestStringConvertible {
+            var name: String
+            var rule: Mutation
+            var firstSeed: UInt64
+            var seeds: UInt64 = 45
+            var tune: @Sendable (inout Scenario) -> Void = { _ in }
+            var testDescription: String { name }
+        }
+
+        static let mutants: [Mutant] = [
+            Mutant(name: "answers before the last backup has the entry", rule: .answerBeforeLastBackup, firstSeed: 11) {
+                $0.nodes = 3
+                $0.copies = 3
+                $0.faults = [.kill, .pause, .partition, .reset]
+            },
+            Mutant(name: "counts a removal as won when it is sent", rule: .removalTakenAsWon, firstSeed: 7) {
+                $0.faults = [.pause, .partition, .coordinatorAway, .kill]
+                $0.nodes = 3
+                $0.copies = 3
+            },
+            Mutant(
+                name: "serves before all members hold the log", rule: .serveBeforeAllHoldTheLog, firstSeed: 81
+            ) {
+                $0.nodes = 3
+                $0.copies = 3
+                $0.faults = [.kill, .pause, .partition, .powerLossOfAll]
+            },
+            Mutant(name: "answers reads of its tail while it activates", rule: .answerReadsOfTheTail, firstSeed: 3) {
+                $0.nodes = 3
+                $0.copies = 3
+                $0.faults = [.kill, .pause, .newSession]
+            },
+            Mutant(name: "shrinks the set below the least number", rule: .belowMinInSync, firstSeed: 2),
+            Mutant(name: "promotes with pieces missing", rule: .promoteWithPiecesMissing, firstSeed: 18),
+            Mutant(name: "promotes what is not synced", rule: .promoteNotSynced, firstSeed: 38) {
+                $0.nodes = 3
+                $0.copies = 3
+                $0.faults = [.powerLoss, .powerLossOfAll, .kill]
+            },
+            Mutant(name: "answers stable writes after the append", rule: .stableAfterAppendOnly, firstSeed: 1) {
+                $0.faults = [.powerLossOfAll]
+            },
+            Mutant(name: "does not raise the loss number", rule: .lossNumberNotRaised, firstSeed: 3) {
+                $0.faults = [.powerLossOfAll]
+            },
+            Mutant(name: "keeps no request window", rule: .noRequestWindow, firstSeed: 4),
+            Mutant(name: "ignores void records", rule: .voidIgnored, firstSeed: 34) {
+                $0.faults = [.powerLoss, .powerLossOfAll, .kill]
+            },
+        ]
+
+        static func findFailure(_ mutant: Mutant) -> (seed: UInt64, failure: String)? {
+            for seed in mutant.firstSeed..<mutant.firstSeed + mutant.seeds {
+                var scenario = Scenario.drawn(seed: seed)
+                mutant.tune(&scenario)
+                scenario.mutations = mutant.rule
+                if let failure = Simulator(seed: seed, scenario: scenario).run().failure { return (seed, failure) }
+            }
+            return nil
+        }
+
+        @Test("a machine without one of its rules is found out", arguments: mutants)
+        func found(_ mutant: Mutant) {
+            let found = MutantTests.findFailure(mutant)
+            #expect(found != nil, "no seed finds a machine that \(mutant.name)")
+            if CampaignTests.number("STAVE_SHOW_MUTANTS") != nil, let found {
+                print("MUTANT \(mutant.name): seed \(found.seed): \(found.failure.prefix(160))")
+            }
+        }
+    }
+#endif
