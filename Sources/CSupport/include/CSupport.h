@@ -5,6 +5,7 @@
 #ifndef STAVE_CSUPPORT_H
 #define STAVE_CSUPPORT_H
 
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,8 @@ int cs_inotify_unwatch(int fd, int watch);
 /* CLOCK_BOOTTIME: goes on while the machine sleeps, never steps. */
 int64_t cs_boot_time_ns(void);
 int64_t cs_boot_time_ms(void);
+/* The process to be spawned closes every descriptor from `first` on; 0 or an error number. */
+int cs_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 /* CLOCK_REALTIME in nanoseconds: wall-clock time, which may step. */
 int64_t cs_wall_time_ns(void);
 /* Keeps freed memory of up to a few MiB in the heap: buffers of 1 MiB would else be mapped and cleared at each use. */

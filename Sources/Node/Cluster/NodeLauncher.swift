@@ -1,3 +1,4 @@
+import CSupport
 import ClusterModel
 import Foundation
 
@@ -31,7 +32,7 @@ public struct NodeLauncher: Sendable {
         posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         // What this process inherited (a pipe of the caller's) must not stay open in a node.
-        for descriptor in Int32(3)..<64 { posix_spawn_file_actions_addclose(&actions, descriptor) }
+        cs_spawn_close_from(&actions, 3)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
