@@ -93,6 +93,7 @@ let package = Package(
         .testTarget(name: "ONCRPCTests", dependencies: ["ONCRPC", "CTirpc"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "StoreTests", dependencies: ["Store", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "NamespaceTests", dependencies: ["Namespace", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(name: "ReplicationTests", dependencies: ["Replication", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["Simulation", "Replication", "ClusterModel", "Wire"], swiftSettings: strict),
@@ -114,6 +115,9 @@ let package = Package(
             name: "NFSTests", dependencies: ["NFS", "ONCRPC", "Filesystem", "Wire", "ClusterModel", "CTirpc"],
             swiftSettings: strict),
         .testTarget(name: "NodeTests", dependencies: ["Node", "ClusterModel", "stave"], swiftSettings: strict),
+        .testTarget(
+            name: "ClusterTests", dependencies: ["stave", "Node", "Admin", "ONCRPC", "ClusterModel", "Wire"],
+            swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", "ClusterModel", "Wire", metrics], swiftSettings: strict),
     ]
 )
