@@ -88,6 +88,8 @@ extension PlacementGroup {
         // The members that are live, but not fewer than the least number: then some that are not stay in the record.
         var members = [ownMember(record)] + live.map { updated($0) }
         let least = mutated(.belowMinInSync) ? 1 : min(map.policy.minInSync, record.inSync.count)
+        // A record that was never claimed names no boots: only members that are there can be told apart from later lives.
+        if fresh, members.count < least { return }
         for m in others where members.count < least && !members.contains(where: { $0.node == m.node }) {
             members.append(m)
         }

@@ -12,7 +12,9 @@ import Wire
 extension PlacementGroup {
     func considerPowerLossClaim(_ record: PGRecord, _ map: MapFacts) {
         let own = record.inSync.first { $0.node == local.node && $0.disk == local.disk }
-        guard let own, own.boot != nil, rebooted, !state.learning, !absent, following?.phase != .streaming else {
+        guard let own, own.boot != nil, rebooted || !isRecorded, !state.learning, !absent,
+            following?.phase != .streaming
+        else {
             claim.alone = nil
             return
         }
@@ -60,13 +62,20 @@ extension PlacementGroup {
     }
 
     func statusAsked(by node: NodeID, epoch: Epoch) {
+        // Continuity is told with respect to the record that the asker knows.
+        guard let record, record.epoch >= epoch else {
+            emit(.readRecord)
+            return
+        }
         let continuity: ReplicaStatus.Continuity
         if absent {
             continuity = .absent
         } else if state.learning {
             continuity = .learning
         } else {
-            continuity = rebooted ? .rebooted : .kept
+            // One that learned all again under a boot that the record does not name yet is no member that kept its boot: it
+            // cannot claim by itself, and takes part like those that rebooted.
+            continuity = rebooted || !isRecorded ? .rebooted : .kept
         }
         send(
             .status(ReplicaStatus(member: local, continuity: continuity, end: history.end)), to: node, epoch: epoch)

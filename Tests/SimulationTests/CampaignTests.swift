@@ -40,6 +40,15 @@ struct CampaignTests {
         print("\(count) seeds, \(answered) operations answered, \(failures) failed")
     }
 
+    /// Seeds that once found a defect of the protocol, or are near one that did.
+    @Test(
+        "what a seed once found stays mended",
+        arguments: [27, 57, 89, 95, 116, 123, 150, 260, 282, 318, 20_387, 20_751] as [UInt64])
+    func regression(_ seed: UInt64) {
+        let outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+        #expect(outcome.failure == nil, "\(outcome.report)")
+    }
+
     @Test("the same seed gives the same run")
     func determinism() {
         for seed: UInt64 in [3, 7, 11] {
