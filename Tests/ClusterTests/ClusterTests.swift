@@ -136,7 +136,11 @@ import Testing
         #expect(caughtUp < 20, "catching up took \(caughtUp) s")
         for load in loads { load.stop() }
         running.wait()
-        for load in loads { #expect(try load.faults(at: cluster.address(3)) == []) }
-        #expect(try cluster.scrub() == nil)
+        for load in loads {
+            let faults = try load.faults(at: cluster.address(3))
+            #expect(faults.isEmpty, "\(faults.count) blocks: \(faults.prefix(3))")
+        }
+        let differences = try cluster.scrub()
+        #expect(differences == nil, "\(differences ?? "")")
     }
 }
