@@ -23,6 +23,12 @@ extension PlacementGroup {
         return (presentStamp, reign.lease)
     }
 
+    /// The last cut of each file that this replica knows, as of its decided entries: a learner that begins a new log applies
+    /// them, for it gets neither the entries that cut nor, for objects that are gone, anything else that tells.
+    public var cuts: [(file: FileID, truncation: TruncationMark, kind: RangeDeletion.Kind)] {
+        marks.list.map { ($0.0, $0.1.truncation, $0.1.removed) }
+    }
+
     /// Whether this group's log, as far as it is named, has the file's truncation `number` or a later one.
     public func knowsTruncation(_ number: TruncationNumber, of file: FileID) -> Bool {
         number == .zero || (marks.newest(file).map { $0.truncation.number >= number } ?? false)

@@ -280,6 +280,8 @@ public final class ClusterDirectory {
         barrier { [self] in
             let pg = one.proposal.record.pg
             guard let record = view.record(pg) else { return one.done(.refused) }
+            // Its own raise is what moved the map on, under an outcome that was not known.
+            if record == one.proposal.record { return one.done(.won(version(of: pg))) }
             one.done(.lost(record, version(of: pg)))
         }
     }

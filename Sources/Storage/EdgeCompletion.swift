@@ -21,6 +21,8 @@ struct EdgeCompletion {
         let block = Geometry.blockSize
         // What is in flight is taken now: its handles may be dropped while stored blocks are read.
         let data = merge.payload.flatMap(payloads.bytes) ?? ByteBuffer()
+        // Never zeros in place of bytes that are gone.
+        if let payload = merge.payload, data.readableBytes != payload.length { return done(nil) }
         let heldHead = held(merge.head)
         let heldTail = held(merge.tail)
         base(merge.head, heldHead, block: merge.blocks.first) { head in

@@ -81,6 +81,14 @@ public final class NodeMembership {
         loop.assumeIsolated().scheduleTask(in: .milliseconds(200)) { self.join() }
     }
 
+    /// Lays the lease down, with every role under it, and takes a new one: so others can claim at once what this node cannot
+    /// serve any more.
+    func startOver() {
+        guard case .member = state, let lease else { return }
+        lease.release()
+        lapsed(lease.number, .revoked)
+    }
+
     private func lapsed(_ number: LeaseNumber, _ reason: LapseReason) {
         guard lease?.number == number else { return }
         logger.warning("\(number) has lapsed: \(reason)")

@@ -20,6 +20,8 @@ extension StorageNode: NodeTransportDelegate {
     }
 
     public func transport(_ transport: NodeTransport, disconnected node: NodeID) {
+        // What was meant for this connection is lost with it, and must not go out on the next one.
+        settle()
         peers.disconnected(node)
         for replica in orderedReplicas { replica.event { $0.peerDisconnected(node, at: $1) } }
         for waiter in exchanges.lost(node) { waiter(.lost) }
@@ -29,8 +31,10 @@ extension StorageNode: NodeTransportDelegate {
         if let change = peers.heard(node, at: BootClock.now()) { peerChanged(change) }
         switch message {
         case .request(let id, let request):
+            // A node that restarts counts its exchanges anew: an answer belongs to the connection that asked.
+            let connection = peers.connection(to: node)
             self.request(request) { [unowned self] response in
-                transport.send(.response(id, response), to: node)
+                if peers.connection(to: node) == connection { transport.send(.response(id, response), to: node) }
                 if let payload = response.payload { payloads.drop(payload) }
             }
         case .response(let id, let response):
@@ -38,7 +42,10 @@ extension StorageNode: NodeTransportDelegate {
             if let payload = response.payload { payloads.drop(payload) }
             exchanges.end(id, from: node)?(.response(response, bytes))
         case .flush(let id, let session, let version, let targets):
-            flush(targets, session, version) { transport.send(.flushed(id, $0), to: node) }
+            let connection = peers.connection(to: node)
+            flush(targets, session, version) { [unowned self] responses in
+                if peers.connection(to: node) == connection { transport.send(.flushed(id, responses), to: node) }
+            }
         case .flushed(let id, let responses): exchanges.end(id, from: node)?(.flushed(responses))
         case .replica(let message):
             guard let replica = replicas[message.pg] else {

@@ -8,11 +8,14 @@ struct PeerWatch {
     private struct Peer {
         var node: NodeID
         var hello: BootID
+        var connection: UInt64
         var lastHeard: Instant
         var isSilent = false
         var standing: NodeStanding?
     }
     private var peers: [Peer] = []
+    private var lastConnection: UInt64 = 0
+    private var lastCheck: Instant?
 
     /// What changed for one node.
     enum Change: Hashable {
@@ -22,7 +25,8 @@ struct PeerWatch {
 
     mutating func connected(_ node: NodeID, boot: BootID, at now: Instant) {
         peers.removeAll { $0.node == node }
-        peers.append(Peer(node: node, hello: boot, lastHeard: now))
+        lastConnection += 1
+        peers.append(Peer(node: node, hello: boot, connection: lastConnection, lastHeard: now))
         peers.sort { $0.node < $1.node }
     }
 
@@ -42,6 +46,11 @@ struct PeerWatch {
 
     /// The nodes that have been silent for too long now.
     mutating func check(at now: Instant, silence: TimeSpan) -> [Change] {
+        // While this loop stood still itself, nothing could be heard: that is not their silence.
+        if let lastCheck, now - lastCheck > TimeSpan(nanoseconds: silence.nanoseconds / 4) {
+            for i in peers.indices { peers[i].lastHeard = min(now, peers[i].lastHeard + (now - lastCheck)) }
+        }
+        lastCheck = now
         var changes: [Change] = []
         for i in peers.indices where !peers[i].isSilent && now - peers[i].lastHeard >= silence {
             peers[i].isSilent = true
@@ -51,6 +60,8 @@ struct PeerWatch {
     }
 
     var connected: [(node: NodeID, boot: BootID)] { peers.map { ($0.node, $0.hello) } }
+    /// Tells one connection to a node from the next; nil without one.
+    func connection(to node: NodeID) -> UInt64? { peers.first { $0.node == node }?.connection }
     func isConnected(_ node: NodeID) -> Bool { peers.contains { $0.node == node } }
     func isHeard(_ node: NodeID) -> Bool { peers.contains { $0.node == node && !$0.isSilent } }
     /// Ascending by node.

@@ -68,6 +68,7 @@ final class Replica {
         case .restartLog(let after):
             dropUnapplied { _ in true }
             disk.restart(pg, after: after)
+            for cut in group.cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: after) }
         case .writeState(let state, let tables, let token):
             disk.writeState(pg, state: state, tables: tables) { [unowned self] in
                 event { $0.stateWritten(token, at: $1) }

@@ -8,6 +8,7 @@ import Wire
 /// Invariant: every token is answered once; `take` forgets it.
 struct RequestTable {
     struct Waiting {
+        var pg: PGID
         var session: SessionID
         var kind: RequestKind
         var began: Instant
@@ -18,11 +19,18 @@ struct RequestTable {
 
     var count: Int { waiting.count }
 
-    mutating func add(session: SessionID, kind: RequestKind, reply: @escaping (PGResponse) -> Void) -> RequestToken {
+    mutating func add(_ request: PGRequest, reply: @escaping (PGResponse) -> Void) -> RequestToken {
         last += 1
         let token = RequestToken(last)
-        waiting[token] = Waiting(session: session, kind: kind, began: BootClock.now(), reply: reply)
+        waiting[token] = Waiting(
+            pg: request.pg, session: request.session, kind: RequestKind(request), began: BootClock.now(), reply: reply)
         return token
+    }
+
+    /// All that wait for a group that cannot answer any more, in the order of their coming.
+    mutating func takeAll(of pg: PGID) -> [Waiting] {
+        let tokens = waiting.filter { $0.value.pg == pg }.map(\.key).sorted { $0.rawValue < $1.rawValue }
+        return tokens.compactMap { take($0) }
     }
 
     mutating func take(_ token: RequestToken) -> Waiting? {

@@ -39,6 +39,9 @@ public final class StorageNode {
     private var lastAlive = Instant(nanoseconds: 0)
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
+    /// Replicas that the disks hold are still being made.
+    var isOpening: Bool { !hasBegun || !opening.isEmpty }
+    private var hasBegun = false
     private var leasesAsked: Set<LeaseNumber> = []
     private var ticking: RepeatedTask?
     private(set) var events = EventLog()
@@ -119,6 +122,7 @@ public final class StorageNode {
             }
         }
         addNewReplicas()
+        hasBegun = true
         membership.join()
         let owner = LoopBound(self, loop: loop)
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(20), delay: .milliseconds(20)) { _ in
@@ -135,7 +139,9 @@ public final class StorageNode {
             guard let record = view.record(pg) else { continue }
             let targets = record.placement.filter { $0.node == localNode }.map(\.disk)
             let members = (record.inSync + record.learners).filter { $0.node == localNode }.map(\.disk)
-            guard let disk = disks.first(where: { (targets + members).contains($0.id) }) else { continue }
+            guard let disk = disks.first(where: { $0.failure == nil && (targets + members).contains($0.id) }) else {
+                continue
+            }
             // A group that was never claimed has no content: whoever its record names holds all of it.
             let isFresh = record.primary == nil && record.inSync.contains { $0.disk == disk.id }
             addReplica(pg, on: disk, isFresh ? .fresh(pg) : nil)
@@ -157,16 +163,23 @@ public final class StorageNode {
     private func addReplica(_ pg: PGID, on disk: DiskHost, _ recovered: RecoveredOnDisk?, namespace: NamespaceHost?) {
         let local = Member(node: localNode, disk: disk.id, boot: boot)
         let group: PlacementGroup
+        let found = recovered?.replica(boot: boot)
         do {
-            group = try PlacementGroup(pg: pg, local: local, recovered: recovered?.replica(boot: boot), at: moment())
+            group = try PlacementGroup(pg: pg, local: local, recovered: found, at: moment())
         } catch {
             return disk.fail("the state of group \(pg) cannot be read: \(error)")
         }
         let replica = Replica(
             pg: pg, group: group, disk: disk, namespace: namespace, node: self, payloads: payloads)
         if let recovered {
-            replica.reapply(recovered.reapply)
-            replica.resume(recovered.undecided)
+            if found != nil {
+                // A learner's rows wait for a snapshot: entries do not join what is there now.
+                if !group.isLearning { replica.reapply(recovered.reapply) }
+                replica.resume(recovered.undecided)
+            } else {
+                // It learns anew: its old log counts for nothing, and may have holes.
+                for entry in recovered.undecided { if let payload = entry.payload { payloads.drop(payload) } }
+            }
         }
         replicas[pg] = replica
         let at = orderedReplicas.firstIndex { pg < $0.pg } ?? orderedReplicas.count
@@ -272,7 +285,7 @@ public final class StorageNode {
             return reply(
                 PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
         }
-        let token = requests.add(session: request.session, kind: RequestKind(request), reply: reply)
+        let token = requests.add(request, reply: reply)
         replica.event { $0.requestArrived(token, request, checksums: checksums, at: $1) }
     }
 
@@ -406,9 +419,19 @@ public final class StorageNode {
         note(.disk(disk.id), "out of use: \(reason)")
         let lost = orderedReplicas.filter { $0.disk === disk }
         for replica in lost { replica.event { $0.leaseLapsed(membership.lease?.number ?? .none, at: $1) } }
+        // Its groups can be claimed elsewhere only when the lease of their primary (or of a claim under way) has ended.
+        membership.startOver()
         settle()
         orderedReplicas.removeAll { $0.disk === disk }
         for replica in lost { replicas[replica.pg] = nil }
+        // What was being read there never returns.
+        for replica in lost {
+            for waiting in requests.takeAll(of: replica.pg) {
+                waiting.reply(
+                    PGResponse(
+                        pg: replica.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
+            }
+        }
     }
 
     private func note(_ subject: EventLog.Subject, _ text: String) { events.add(subject, text, at: moment().time) }
@@ -543,7 +566,8 @@ public final class StorageNode {
         }
         membership.leave { [self] in
             var left = disks.count
-            if left == 0 { return done() }
+            // While replicas are still being made, no tables can be written down: the next start finds what a kill leaves.
+            if left == 0 || isOpening { return done() }
             for disk in disks {
                 disk.close {
                     left -= 1

@@ -117,13 +117,20 @@ final class NodeConnection: ChannelInboundHandler {
         guard let context else {
             return
         }
+        let payload = message.payload.flatMap(transport.payloads.bytes)
+        if let handle = message.payload, payload?.readableBytes != handle.length {
+            // The frame would promise bytes that do not follow, and the peer would take the next frame for them.
+            transport.logger.critical("closing the connection to \(describePeer): payload \(handle.id) was dropped")
+            context.close(promise: nil)
+            return
+        }
         writer.reset()
         writer.frame(message)
         var buffer = context.channel.allocator.buffer(capacity: writer.count)
         writer.withUnsafeBytes { _ = buffer.writeBytes($0) }
         var size = writer.count
         context.write(NIOAny(buffer), promise: nil)
-        if let handle = message.payload, let bytes = transport.payloads.bytes(of: handle) {
+        if let bytes = payload {
             size += bytes.readableBytes
             context.write(NIOAny(bytes), promise: nil)
         }

@@ -29,6 +29,8 @@ final class DiskHost {
     private var tokens: [StoreToken: (Notice) -> Void] = [:]
     private var lastToken: UInt64 = 0
     private var closed: (() -> Void)?
+    /// Groups whose tables a checkpoint waits for.
+    private var tablesWanted: [PGID]?
     private var opened: ((Result<DiskHost, StoreFailure>) -> Void)?
     private(set) var failure: String?
 
@@ -68,9 +70,13 @@ final class DiskHost {
 
     func cut(_ pg: PGID, after name: EntryName, done: @escaping () -> Void) {
         store.cut(pg, after: name, token: token { _ in done() })
+        node?.needsCycleEnd()
     }
 
-    func restart(_ pg: PGID, after name: EntryName) { store.restart(pg, after: name) }
+    func restart(_ pg: PGID, after name: EntryName) {
+        store.restart(pg, after: name)
+        node?.needsCycleEnd()
+    }
 
     func writeState(_ pg: PGID, state: [UInt8], tables: [UInt8]?, done: @escaping () -> Void) {
         // Tables become durable with the next checkpoint, and a learner's before it is complete (`syncAll`): until then its
@@ -100,8 +106,13 @@ final class DiskHost {
         node?.needsCycleEnd()
     }
 
-    /// Everything of the group that was written before this call becomes stable.
+    /// Everything of the group that was written before this call becomes stable, its namespace's rows first.
     func syncAll(_ pg: PGID, done: @escaping () -> Void) {
+        guard let fileset = pg.fileset else { return syncLog(pg, done) }
+        namespaces.syncRows(fileset) { [unowned self] in syncLog(pg, done) }
+    }
+
+    private func syncLog(_ pg: PGID, _ done: @escaping () -> Void) {
         store.checkpointGroup(pg, token: token { _ in done() })
         node?.needsCycleEnd()
     }
@@ -171,6 +182,16 @@ final class DiskHost {
             truncation: piece.truncation.number, asOf: piece.asOf,
             completes: piece.position == .last ? piece.version : nil)
         store.install(pg, content, payload: piece.payload, token: token { _ in done() })
+        node?.needsCycleEnd()
+    }
+
+    /// A cut of a file that happened while this replica did not take part.
+    func install(
+        _ pg: PGID, _ file: FileID, _ truncation: TruncationMark, _ kind: RangeDeletion.Kind, asOf name: EntryName
+    ) {
+        guard let layout = node?.layout(of: file.fileset) else { return }
+        store.install(
+            pg, cut: FileCut(file: file, truncation: truncation, layout: layout, kind: kind, version: name))
         node?.needsCycleEnd()
     }
 
@@ -316,6 +337,7 @@ final class DiskHost {
     }
 
     func tick(_ now: Instant) {
+        giveTables()
         store.tick(now)
         namespaces.tick(now)
     }
@@ -348,6 +370,7 @@ final class DiskHost {
     func close(done: @escaping () -> Void) {
         guard failure == nil else { return done() }
         namespaces.makeDurable { [self] in
+            guard failure == nil else { return done() }
             closed = { [self] in namespaces.close(done) }
             store.close()
             settle()
@@ -359,6 +382,13 @@ final class DiskHost {
         let token = StoreToken(lastToken)
         tokens[token] = done
         return token
+    }
+
+    /// Not before every replica is there: the log would be trimmed that its tables are to be made from.
+    private func giveTables() {
+        guard let groups = tablesWanted, let node, !node.isOpening else { return }
+        tablesWanted = nil
+        store.giveTables(groups.compactMap { pg in replicas[pg].map { (pg, $0.group.checkpointTables().bytes) } })
     }
 
     private func took(_ notice: StoreNotice) {
@@ -373,7 +403,8 @@ final class DiskHost {
         case .durable(let token): tokens.removeValue(forKey: token)?(.durable)
         case .readAgain(let token): tokens.removeValue(forKey: token)?(.readAgain)
         case .tablesWanted(let groups):
-            store.giveTables(groups.compactMap { pg in replicas[pg].map { (pg, $0.group.checkpointTables().bytes) } })
+            tablesWanted = groups
+            giveTables()
         case .changes(let token, let page): tokens.removeValue(forKey: token)?(.changes(page))
         case .closed:
             closed?()

@@ -77,7 +77,7 @@ final class NamespaceHost {
     }
 
     func install(_ part: ByteBuffer, step: UInt32, done: @escaping () -> Void) {
-        add(.install(ticket { _ in done() }, part, step: step))
+        add(.install(ticket { if $0 != nil { done() } }, part, step: step))
     }
 
     private func ticket(_ done: @escaping ([UInt8]?) -> Void) -> NamespaceTicket {
@@ -129,6 +129,9 @@ final class NamespaceHost {
         if outcomes.applied > applied {
             applied = outcomes.applied
             appliedThrough?(applied, outcomes.results)
+        } else {
+            // A snapshot may be as of an earlier entry than what it replaced.
+            applied = outcomes.applied
         }
         for (ticket, bytes) in outcomes.answers { tickets.removeValue(forKey: ticket)?(bytes) }
     }

@@ -99,6 +99,25 @@ final class NamespaceHosts {
         }
     }
 
+    /// Makes what the fileset's rows hold now durable, whatever is known of them: a snapshot replaces rows without a new
+    /// name. `done` comes only if it is.
+    func syncRows(_ fileset: FilesetID, _ done: @escaping () -> Void) {
+        guard let host = hosts[fileset] else { return }
+        let through = host.applied
+        let owner = LoopBound((self, done), loop: loop)
+        let admission = sync.request(host.writeAheadLog, home: home) { result in
+            let (hosts, done) = owner.value
+            switch result {
+            case .success:
+                hosts.durable[fileset] = through
+                hosts.becameDurable?(fileset, through)
+                done()
+            case .failure(let error): hosts.failed?("\(error)")
+            }
+        }
+        if admission == .full { failed?("the sync thread's queue is full") }
+    }
+
     private func sync(_ fileset: FilesetID, _ done: @escaping () -> Void) {
         guard let host = hosts[fileset], host.applied > durable[fileset] ?? .zero else { return done() }
         let through = host.applied

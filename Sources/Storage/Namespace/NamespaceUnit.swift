@@ -40,8 +40,8 @@ struct NamespaceOutcomes: Sendable {
     var results: [(entry: EntryName, bytes: [UInt8])] = []
     /// Encoded answers; nil where there is none to give.
     var answers: [(ticket: NamespaceTicket, bytes: [UInt8]?)] = []
-    /// Parts of exports.
-    var parts: [(ticket: NamespaceTicket, part: NamespacePart)] = []
+    /// Parts of exports; nil for an export that was forgotten.
+    var parts: [(ticket: NamespaceTicket, part: NamespacePart?)] = []
     /// Inodes that were shown with a moving time, and which.
     var moving: [(inodes: [InodeNumber], time: Timestamp)] = []
     var wantedReservation: InodeNumber?
@@ -59,6 +59,10 @@ final class NamespaceUnit {
     /// Exports under way, few; the oldest are forgotten, their learners begin anew.
     private var exports: [(number: UInt64, export: NamespaceExport)] = []
     private var install: NamespaceInstall?
+    /// The export that began last: numbers only rise, so an earlier one that is not under way was forgotten.
+    private var lastExport: UInt64 = 0
+    /// Nothing is done after a failure: a later entry must never be committed without the one that failed.
+    private var failure: String?
 
     init(fileset: FilesetID, rows: NamespaceDatabase) throws {
         self.rows = rows
@@ -70,13 +74,21 @@ final class NamespaceUnit {
     /// Applies entries in one transaction and answers queries at their places; everything is committed when it returns.
     func run(_ batch: [NamespaceWork]) -> NamespaceOutcomes {
         var outcomes = NamespaceOutcomes()
+        if let failure {
+            outcomes.failure = failure
+            return outcomes
+        }
         do {
             for work in batch { try run(work, &outcomes) }
             try machine.commit(rows: rows)
             outcomes.logBytes = rows.database.walBytes
-            if outcomes.logBytes > StorageLimits.namespaceLogBytes { _ = try rows.database.passiveCheckpoint() }
+            // An install under way is an open transaction: SQLite refuses a checkpoint within one.
+            if install == nil, outcomes.logBytes > StorageLimits.namespaceLogBytes {
+                _ = try rows.database.passiveCheckpoint()
+            }
         } catch {
-            outcomes.failure = "the namespace of \(machine.state.fileset): \(error)"
+            failure = "the namespace of \(machine.state.fileset): \(error)"
+            outcomes.failure = failure
         }
         outcomes.applied = machine.applied
         outcomes.wantedReservation = machine.wantedReservation
@@ -87,7 +99,8 @@ final class NamespaceUnit {
     private func run(_ work: NamespaceWork, _ outcomes: inout NamespaceOutcomes) throws {
         switch work {
         case .apply(let entry, let bytes):
-            guard case .namespace = entry.body, let bytes else { return try machine.skip(entry.name) }
+            guard case .namespace = entry.body else { return try machine.skip(entry.name) }
+            guard let bytes else { throw WireError("entry \(entry.name) without its operation") }
             let operation = try bytes.decoded { r throws(WireError) in try NamespaceEntry(from: &r) }
             let change = NamespaceChange(
                 name: entry.name, time: entry.time, session: entry.session, request: entry.request, call: entry.call,
@@ -127,8 +140,11 @@ final class NamespaceUnit {
         }
     }
 
-    private func exportNext(_ number: UInt64) throws -> NamespacePart {
+    private func exportNext(_ number: UInt64) throws -> NamespacePart? {
         if !exports.contains(where: { $0.number == number }) {
+            // Begun anew in the middle, it would leave rows at the learner that were removed meanwhile.
+            guard number > lastExport else { return nil }
+            lastExport = number
             if exports.count >= StorageLimits.exports { exports.removeFirst() }
             exports.append((number, try NamespaceExport(after: 0, changedByLearner: [], rows: rows)))
         }
@@ -152,6 +168,8 @@ final class NamespaceUnit {
         }
         if step == 0 {
             if install != nil { try NamespaceInstall.abandon(rows: rows) }
+            // What came before is a transaction of its own: the end of the batch must not commit half an install.
+            try machine.commit(rows: rows)
             install = try NamespaceInstall(.everything(horizon: horizon), rows: rows)
         }
         guard var receiving = install else { throw WireError("a part of an export that never began") }
