@@ -2,8 +2,6 @@ import ClusterModel
 
 /// Bounds of the object layer. Each names what happens when it is reached.
 public enum StorageLimits {
-    /// Bytes of slots that are written before their writeback is begun: about a tenth of a second of a disk's speed.
-    static let writebackBytes = 64 << 20
     /// Bytes of an index's write-ahead log before it is checkpointed (store.md, Parts).
     static let indexLogBytes = 32 << 20
     /// Bytes of a namespace database's write-ahead log before it is checkpointed.

@@ -26,8 +26,6 @@ final class DiskExecutor {
     private let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: DiskExecutor.stagingSize, alignment: 4096)
     private static let stagingSize = 1 << 20
     private(set) var metrics = DiskMetrics()
-    /// Bytes of slots written since writeback was last begun.
-    private var notWrittenBack = 0
     private let allocator = ByteBufferAllocator()
 
     init(
@@ -202,11 +200,6 @@ final class DiskExecutor {
         let file = disk.data
         let length = writes.reduce(0) { $0 + $1.length }
         metrics.slotBytes += UInt64(length)
-        notWrittenBack += length
-        // Writeback begins before there are seconds of it for a sync to meet, and not at each write: it costs the processors
-        // that clients' writes need.
-        let writesBack = notWrittenBack >= StorageLimits.writebackBytes
-        if writesBack { notWrittenBack = 0 }
         submit(
             ioThread,
             work: { () throws(DiskError) in
@@ -214,9 +207,10 @@ final class DiskExecutor {
                     try buffer.withBytes(offset: write.payloadOffset, length: write.length) { (raw) throws(DiskError) in
                         try file.write(raw, at: Int64(write.dataOffset))
                     }
+                    // Large data goes out soon, so that a later sync does not meet seconds of it. (Begun for the whole file every
+                    // 64 MiB it cost 7.6 instead of 2.8 ms of CPU a MiB.)
+                    try file.startWriteback(Int64(write.dataOffset), length: Int64(write.length))
                 }
-                // 0 bytes from 0: the whole file (sync_file_range(2)).
-                if writesBack { try file.startWriteback(0, length: 0) }
             }, completion: { .slotsWritten(id) })
     }
 
