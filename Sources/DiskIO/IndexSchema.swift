@@ -7,6 +7,10 @@ enum IndexSchema {
     /// The formats of the index; each case says what it changed.
     enum Format: Int64, Sendable, CaseIterable {
         case first = 1
+        /// The row of a file in a group holds its blocks beside its last cut.
+        case fileUsage = 2
+
+        static let current = fileUsage
     }
 
     static func create(in database: SQLiteDatabase) throws(DiskError) {
@@ -14,7 +18,7 @@ enum IndexSchema {
             try database.execute(
                 """
                 CREATE TABLE format(number INTEGER NOT NULL);
-                INSERT INTO format VALUES(\(Format.first.rawValue));
+                INSERT INTO format VALUES(\(Format.current.rawValue));
                 CREATE TABLE rows(
                     fileset INTEGER NOT NULL, inode INTEGER NOT NULL, object INTEGER NOT NULL,
                     mebibyte INTEGER NOT NULL, value BLOB NOT NULL,
@@ -37,11 +41,11 @@ enum IndexSchema {
         let statement = try database.prepare("SELECT number FROM format")
         let number = try statement.step() ? statement.integer(0) : 0
         statement.reset()
-        guard Format(rawValue: number) != nil else {
-            let latest = Format.first.rawValue
+        guard Format(rawValue: number) == .current else {
+            let current = Format.current.rawValue
             throw DiskError(
                 .database, path: database.path,
-                .malformed("index format \(number) is not known to this version, which knows up to \(latest)"))
+                .malformed("index format \(number) is not known to this version, which knows \(current)"))
         }
     }
 }

@@ -247,6 +247,7 @@ extension Store {
 
     private func count(_ row: HotRow, blocks: Int, slots: Int) {
         row.object.pg.row.add(row.object.id.file.fileset, blocks: blocks, slots: slots)
+        row.object.file.blocks += Int64(blocks)
     }
 
     /// Slot `i` of the row is this fresh one, all its blocks present.

@@ -49,8 +49,9 @@ struct CheckpointState {
     var nextBlock = 0
     var hasCopied = false
     var dataTarget = 0
-    /// Groups whose usage changed in the transaction being built.
+    /// Groups and files whose usage changed in the transaction being built.
     var touched: [Group] = []
+    var touchedFiles: [FileState] = []
     var isRequested = false
     /// That the frozen changes are decided is stable in the log.
     var isDecidedStable = false
@@ -261,7 +262,9 @@ extension Store {
         let rows = live + checkpoint.rows.count
         let objects = checkpoint.rows.count + checkpoint.objects.count
         let files = objects + checkpoint.files.count
-        while checkpoint.next < files, writes.count < configuration.rowsPerTransaction {
+        while checkpoint.next < files,
+            writes.count + checkpoint.touchedFiles.count < configuration.rowsPerTransaction
+        {
             let i = checkpoint.next
             checkpoint.next += 1
             if i < live {
@@ -271,7 +274,9 @@ extension Store {
             } else if i < objects {
                 commit(checkpoint.objects[i - checkpoint.rows.count], &writes)
             } else {
-                commit(checkpoint.files[i - objects], &writes)
+                let frozen = checkpoint.files[i - objects]
+                frozen.file.durable.cut = frozen.cut
+                touch(frozen.file)
             }
         }
         for (piece, value) in map.takeDirty() { writes.append(.putMap(piece: piece, value)) }
@@ -288,6 +293,11 @@ extension Store {
         if isLast {
             for group in checkpoint.groups where !group.isTouched { checkpoint.touched.append(group) }
         }
+        for file in checkpoint.touchedFiles {
+            file.isTouched = false
+            writes.append(file.durable.write(file.file, in: file.pg.pg))
+        }
+        checkpoint.touchedFiles = []
         for group in checkpoint.touched {
             group.isTouched = false
             writes.append(.putGroup(group.pg, group.durable.encoded(crc: crc)))
@@ -325,6 +335,10 @@ extension Store {
             group.durable.add(
                 row.object.id.file.fileset, blocks: Int(after.blocks - before.blocks),
                 slots: Int(after.slots - before.slots))
+            if before.blocks != after.blocks {
+                row.object.file.durable.blocks += after.blocks - before.blocks
+                touch(row.object.file)
+            }
             if !group.isTouched {
                 group.isTouched = true
                 checkpoint.touched.append(group)
@@ -346,15 +360,10 @@ extension Store {
         }
     }
 
-    private func commit(_ frozen: CheckpointState.FrozenFile, _ writes: inout [IndexWrite]) {
-        guard let cut = frozen.cut else { return }
-        var value: [UInt8] = []
-        CutCoding.encode(cut, into: &value)
-        writes.append(
-            .putObject(
-                IndexKey.fileObject(frozen.file.file, in: frozen.file.pg.pg),
-                IndexRecord(
-                    group: frozen.file.pg.pg, version: cut.version, truncation: cut.truncation.number, value: value)))
+    private func touch(_ file: FileState) {
+        if file.isTouched { return }
+        file.isTouched = true
+        checkpoint.touchedFiles.append(file)
     }
 
     public func rowsCommitted(_ id: EffectID) {

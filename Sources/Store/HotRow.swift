@@ -1,11 +1,17 @@
 import ClusterModel
 import Wire
 
-/// A file's part in one group while any of its rows is in memory: its last cut.
+/// A file's part in one group while any of its rows is in memory: its last cut, and how many blocks it has.
 final class FileState {
     let pg: Group
     let file: FileID
     var cut: FileCut?
+    /// Present blocks of the file in this group; all that is applied is counted.
+    var blocks: Int64
+    /// The file's row as the index has it: its blocks are always the sum over the rows that the index has.
+    var durable: FileRow
+    /// In the list of files whose row goes with the transaction being built.
+    var isTouched = false
     /// Changed since the last freeze.
     var isDirty = false
     /// Its cut has not been carried to all rows yet.
@@ -19,10 +25,12 @@ final class FileState {
     /// Records under way that need it.
     var pins = 0
 
-    init(pg: Group, file: FileID, cut: FileCut?) {
+    init(pg: Group, file: FileID, row: FileRow) {
         self.pg = pg
         self.file = file
-        self.cut = cut
+        cut = row.cut
+        blocks = row.blocks
+        durable = row
     }
     var isIdle: Bool { objects.isEmpty && !isDirty && !isPurging && pins == 0 }
 }

@@ -18,15 +18,15 @@ public struct ContentKey: Hashable, Comparable, Sendable {
 /// A row to read.
 public enum IndexKey: Hashable, Sendable {
     case content(ContentKey)
-    /// The object's own row; also the row of a file's last cut in a group (`IndexKey.fileObject`).
+    /// The object's own row; also a file's row in a group: its blocks and its last cut (`IndexKey.fileObject`).
     case object(ObjectID)
 
-    /// The object id under which a group keeps a file's last cut: beyond every index that a file can have (2^41), and
+    /// The object id under which a group keeps a file's row: beyond every index that a file can have (2^41), and
     /// found among the objects by version, as tombstones must be.
     public static func fileObject(_ file: FileID, in pg: PGID) -> ObjectID {
         ObjectID(file: file, index: UInt64(Int64.max) - UInt64(pg.rawValue))
     }
-    /// Whether an object row is a file's cut.
+    /// Whether an object row is a file's row.
     public static func isFileObject(_ object: ObjectID) -> Bool {
         object.index >= UInt64(Int64.max) - UInt64(UInt32.max)
     }

@@ -257,12 +257,7 @@ extension Store {
         var changes: [ObjectChange] = []
         for (id, record) in rows {
             if IndexKey.isFileObject(id) {
-                changes.append(
-                    .cut(
-                        try record.value.withUnsafeBytes {
-                            var r = WireReader($0)
-                            return try CutCoding.decode(&r)
-                        }))
+                if let cut = try FileRow.decode(record.value).cut { changes.append(.cut(cut)) }
             } else {
                 changes.append(.object(id, version: record.version, truncation: record.truncation))
             }

@@ -120,28 +120,23 @@ extension Store {
 
     private func insert(_ keys: [IndexKey], _ records: [IndexRecord?]) throws {
         precondition(keys.count == records.count, "one record for each key")
-        var cut: FileCut?
+        var fileRow = FileRow()
         var object: IndexRecord?
         var woken: [(waiter: Waiter, key: ContentKey, group: Group)] = []
         for (key, record) in zip(keys, records) {
             switch key {
             case .object(let id) where IndexKey.isFileObject(id):
-                cut = try record.map { r in
-                    try r.value.withUnsafeBytes {
-                        var reader = WireReader($0)
-                        return try CutCoding.decode(&reader)
-                    }
-                }
+                fileRow = try record.map { try FileRow.decode($0.value) } ?? FileRow()
                 let wanted = ContentKey(object: id, mebibyte: 0)
                 if let under = loading.removeValue(forKey: wanted) {
-                    _ = file(under.group, id.file, cut)
+                    _ = file(under.group, id.file, fileRow)
                     woken += under.waiters.map { ($0, wanted, under.group) }
                 }
             case .object: object = record
             case .content(let content):
                 guard let under = loading.removeValue(forKey: content) else { continue }
                 let row = try record.map { try RowContent.decode($0.value, crc: crc) } ?? RowContent()
-                let state = file(under.group, content.object.file, cut)
+                let state = file(under.group, content.object.file, fileRow)
                 let hot = hotObject(content.object, state, version: object?.version ?? .zero)
                 if hot.rows[content.mebibyte] == nil {
                     let new = HotRow(object: hot, mebibyte: content.mebibyte, content: row)
@@ -203,10 +198,10 @@ extension Store {
         }
     }
 
-    private func file(_ group: Group, _ id: FileID, _ cut: FileCut?) -> FileState {
+    private func file(_ group: Group, _ id: FileID, _ row: FileRow) -> FileState {
         let key = FileKey(pg: group.pg, file: id)
         if let state = files[key] { return state }
-        let state = FileState(pg: group, file: id, cut: cut)
+        let state = FileState(pg: group, file: id, row: row)
         files[key] = state
         return state
     }

@@ -373,10 +373,10 @@ private func run(_ program: String, _ arguments: [String]) -> Int32 {
         let disk = try TestDisk()
         do {
             let index = try IndexRows(in: disk.folder, .new)
-            try index.database.execute("UPDATE format SET number=2")
+            try index.database.execute("UPDATE format SET number=3")
         }
         let error = failure { () throws(DiskError) in try IndexRows(in: disk.folder, .existing) }
-        #expect(error?.description.contains("index format 2 is not known to this version") == true)
+        #expect(error?.description.contains("index format 3 is not known to this version") == true)
         #expect(!disk.health.hasFailed)
     }
 

@@ -376,7 +376,21 @@ final class History {
         for g in 0..<2 {
             let content = groups[g].content(through: host.store.appliedThrough(groups[g].pg))
             var blocks: Int64 = 0
-            for (_, map) in content { for (_, v) in map { if case .seed = v { blocks += 1 } } }
+            var byFile: [FileID: Int64] = [:]
+            for (object, map) in content {
+                for (_, v) in map {
+                    if case .seed = v {
+                        blocks += 1
+                        byFile[object.file, default: 0] += 1
+                    }
+                }
+            }
+            for file in groups[g].files {
+                let usage = host.usage(groups[g].pg, of: file)
+                #expect(
+                    usage == FileUsage(blocks: byFile[file] ?? 0, standing: .settled),
+                    "seed \(seed): \(when): \(file) in \(groups[g].pg)")
+            }
             let usage = host.store.usage(groups[g].pg)
             let used = usage.reduce(0) { $0 + $1.usage.blocks }
             #expect(used == blocks, "seed \(seed): \(when): blocks of \(groups[g].pg)")

@@ -268,6 +268,18 @@ final class StoreHost {
 
     // MARK: Reading
 
+    func usage(_ pg: PGID, of file: FileID) -> FileUsage? {
+        for _ in 0..<100 {
+            let token = token()
+            let usage = store.usage(pg, of: file, token: token)
+            collect()
+            if let usage { return usage }
+            while !readable.contains(token), step() {}
+        }
+        Issue.record("the usage of \(file) does not come")
+        return nil
+    }
+
     enum ReadError: Error { case bad(block: Int) }
 
     /// The blocks' bytes; nil for absent ones. Reads again as rule 5 says.

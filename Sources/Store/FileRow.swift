@@ -1,0 +1,90 @@
+import ClusterModel
+import Wire
+
+/// A file's row in one group: how many blocks it has there, and its last cut. There is none for a file without either.
+struct FileRow: Equatable {
+    var blocks: Int64 = 0
+    var cut: FileCut?
+
+    var isEmpty: Bool { blocks == 0 && cut == nil }
+
+    private static let format: UInt8 = 2
+
+    /// Format (1), blocks (8), whether a cut follows (1), the cut.
+    func encoded() -> [UInt8] {
+        var b: [UInt8] = [FileRow.format]
+        b.put(blocks)
+        b.append(cut == nil ? 0 : 1)
+        if let cut { CutCoding.encode(cut, into: &b) }
+        return b
+    }
+
+    static func decode(_ bytes: [UInt8]) throws -> FileRow {
+        try bytes.withUnsafeBytes {
+            var r = WireReader($0)
+            let format = try r.u8()
+            guard format == FileRow.format else {
+                throw LogFormatError(description: "a file's row of format \(format)")
+            }
+            var row = FileRow(blocks: try r.i64())
+            if try r.u8() == 1 { row.cut = try CutCoding.decode(&r) }
+            try r.finish()
+            return row
+        }
+    }
+
+    /// The write that brings the index to this row. Without a cut it has version zero: no listing of changes shows it.
+    func write(_ file: FileID, in pg: PGID) -> IndexWrite {
+        let key = IndexKey.fileObject(file, in: pg)
+        if isEmpty { return .deleteObject(key) }
+        return .putObject(
+            key,
+            IndexRecord(
+                group: pg, version: cut?.version ?? .zero, truncation: cut?.truncation.number ?? .zero,
+                value: encoded()))
+    }
+}
+
+/// What a file has in one group.
+public struct FileUsage: Hashable, Sendable {
+    public enum Standing: Hashable, Sendable {
+        /// Nothing is under way that may change it.
+        case settled
+        /// Entries of the file are not applied yet, or a cut has not been carried to all rows.
+        case moving
+    }
+    /// Present blocks, of 4 KiB; all that is applied is counted.
+    public var blocks: Int64
+    public var standing: Standing
+    public init(blocks: Int64, standing: Standing) {
+        self.blocks = blocks
+        self.standing = standing
+    }
+}
+
+extension Store {
+    /// What a file has in a group; nil if its row has to be read first (`readAgain`).
+    public func usage(_ pg: PGID, of file: FileID, token: StoreToken) -> FileUsage? {
+        guard phase == .running || phase == .closing else { return nil }
+        let group = group(pg)
+        guard let state = hotFile(group, file) else {
+            request([ContentKey(object: IndexKey.fileObject(file, in: pg), mebibyte: 0)], group, .caller(token))
+            return nil
+        }
+        return FileUsage(blocks: state.blocks, standing: isMoving(state) ? .moving : .settled)
+    }
+
+    private func isMoving(_ state: FileState) -> Bool {
+        if state.isPurging || state.pg.row.unpurged.contains(state.file) { return true }
+        for i in 0..<state.pg.tail.count {
+            switch state.pg.tail[i].entry?.body {
+            case .write(let write): if write.object.file == state.file { return true }
+            case .zero(let zero): if zero.object.file == state.file { return true }
+            case .deleteRange(let deletion): if deletion.file == state.file { return true }
+            case .restate(let restatement): if restatement.object.file == state.file { return true }
+            case .empty, .namespace, .scrubMark, nil: break
+            }
+        }
+        return false
+    }
+}
