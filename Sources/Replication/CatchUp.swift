@@ -167,13 +167,29 @@ extension PlacementGroup {
         }
         let count = min(ReplicaMessageLimits.blocksPerPiece, Geometry.blocksPerObject - c.block)
         reign.catchUps[k].reading = true
-        readPiece(node, c.attempt, c.keys[c.next], BlockRange(first: c.block, count: count))
+        reign.pieceReads.append(
+            PieceRead(node: node, token: nil, object: c.keys[c.next], blocks: BlockRange(first: c.block, count: count)))
+        startPieceReads()
     }
 
-    private func readPiece(_ node: NodeID, _ attempt: UInt32, _ object: ObjectID, _ blocks: BlockRange) {
-        let token = begin(.piece(reign: reign.number, node, attempt: attempt))
-        reign.pieceReads.append(PieceRead(node: node, token: token, object: object, blocks: blocks))
-        emit(.readPiece(object, blocks, token))
+    /// Starts the reads that waited for entries which are decided now.
+    func startPieceReads() {
+        for i in reign.pieceReads.indices where reign.pieceReads[i].token == nil {
+            let read = reign.pieceReads[i]
+            guard !waitsForTail(read), let c = reign.catchUps.first(where: { $0.node == read.node }) else { continue }
+            let token = begin(.piece(reign: reign.number, read.node, attempt: c.attempt))
+            reign.pieceReads[i].token = token
+            emit(.readPiece(read.object, read.blocks, token))
+        }
+    }
+
+    /// Whether an entry that touches the piece may be decided, and so applied by the learner, before the piece reaches it.
+    /// Nothing is decided without a member that is needed.
+    private func waitsForTail(_ read: PieceRead) -> Bool {
+        if mutated(.pieceOverUndecided) || reign.members.contains(where: { $0.node == read.node && $0.isNeeded }) {
+            return false
+        }
+        return (0..<tail.count).contains { tail[$0].entry.body.touches(read.object, read.blocks) }
     }
 
     /// Blocks of an object as decided entries left them.
@@ -185,12 +201,13 @@ extension PlacementGroup {
             drop(content.payload)
             return
         }
-        let read = reign.pieceReads.remove(at: r)
-        if read.disturbed {
+        if waitsForTail(reign.pieceReads[r]) {
+            // An entry of the primary's own, which is not held back.
+            reign.pieceReads[r].token = nil
             drop(content.payload)
-            readPiece(node, attempt, read.object, read.blocks)
             return
         }
+        let read = reign.pieceReads.remove(at: r)
         var c = reign.catchUps[k]
         c.reading = false
         c.steps += 1

@@ -20,14 +20,14 @@ struct ParkedWrite {
     }
 }
 
-/// A read of part of an object for a learner; new changes of it are held back, and if one that was named before is decided
-/// meanwhile, it is read again.
+/// A read of part of an object for a learner. New changes of it are held back, and those that were named before are decided
+/// first: the piece follows them in the stream, and would otherwise be put over what the learner has applied of them.
 struct PieceRead {
     var node: NodeID
-    var token: WorkToken
+    /// Nil while it waits for entries that touch it to be decided.
+    var token: WorkToken?
     var object: ObjectID
     var blocks: BlockRange
-    var disturbed = false
 }
 
 /// Unaligned writes become whole blocks, completed from the newest sequenced content: a queue per block, never per group.
@@ -48,12 +48,6 @@ extension PlacementGroup {
     func holdsBack(_ file: FileID, _ object: ObjectID?, _ blocks: BlockRange) -> Bool {
         reign.pieceReads.contains {
             $0.object.file == file && (object == nil || object == $0.object && $0.blocks.overlaps(blocks))
-        }
-    }
-
-    func disturbPieceReads(_ body: EntryBody) {
-        for i in reign.pieceReads.indices where body.touches(reign.pieceReads[i].object, reign.pieceReads[i].blocks) {
-            reign.pieceReads[i].disturbed = true
         }
     }
 

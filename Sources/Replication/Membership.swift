@@ -191,10 +191,14 @@ extension PlacementGroup {
             m.isInSync = record.inSync.contains { $0.node == m.node }
             let finishing = reign.catchUps.contains { $0.node == m.node && $0.isNeeded }
             m.isNeeded = m.isInSync || finishing || isPromoting(m.node)
-            if !m.isNeeded, m.phase == .streaming, !reign.catchUps.contains(where: { $0.node == m.node }) {
-                // Removed, though connected: it has to learn.
+            let isLearner = reign.catchUps.contains { $0.node == m.node }
+            if !m.isNeeded, reign.members[i].isNeeded || !isLearner, m.phase == .streaming {
+                // Removed, though connected: it has to learn; anew, if it does already, for its pieces did not wait for entries
+                // that could not be decided without it.
                 m.phase = .detached
                 m.isComplete = false
+                reign.catchUps.removeAll { $0.node == m.node }
+                reign.pieceReads.removeAll { $0.node == m.node }
             }
             reign.members[i] = m
         }

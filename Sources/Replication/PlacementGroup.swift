@@ -280,4 +280,5 @@ public struct Mutation: OptionSet, Sendable {
     public static let voidIgnored = Mutation(rawValue: 1 << 23)
     public static let shortestLogClaims = Mutation(rawValue: 1 << 24)
     public static let streamAcceptedWhileClaiming = Mutation(rawValue: 1 << 25)
+    public static let pieceOverUndecided = Mutation(rawValue: 1 << 26)
 }

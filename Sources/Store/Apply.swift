@@ -154,9 +154,8 @@ extension Store {
         if let object = record.rows.first?.object {
             object.isDeleted = false
             markDirty(object)
-            if let version = piece.completes {
-                object.version = version
-            }
+            // An entry up to `asOf` that touched another part may have raised it further already.
+            if let version = piece.completes, object.version < version { object.version = version }
         }
         release(record)
     }

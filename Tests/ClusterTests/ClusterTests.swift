@@ -136,15 +136,11 @@ import Testing
         #expect(caughtUp < 20, "catching up took \(caughtUp) s")
         for load in loads { load.stop() }
         running.wait()
-        // docs/plan.md, first of what is next: about one run in three ends with stale blocks at the node that was killed while it
-        // learned.
-        try withKnownIssue("a learner that is killed again may keep stale blocks", isIntermittent: true) {
-            for load in loads {
-                let faults = try load.faults(at: cluster.address(3))
-                #expect(faults.isEmpty, "\(faults.count) blocks: \(faults.prefix(3))")
-            }
-            let differences = try cluster.scrub()
-            #expect(differences == nil, "\(differences ?? "")")
+        for load in loads {
+            let faults = try load.faults(at: cluster.address(3))
+            #expect(faults.isEmpty, "\(faults.count) blocks: \(faults.prefix(3))")
         }
+        let differences = try cluster.scrub()
+        #expect(differences == nil, "\(differences ?? "")")
     }
 }
