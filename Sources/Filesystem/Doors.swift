@@ -126,14 +126,21 @@ extension ClusterFilesystem {
 
     public func usage(_ context: CallContext, of file: FileID, done: @escaping Reply<FilesystemUsage>) {
         ask(.usage, context, .usage(file), done) { [self] answer in
-            guard case .usage(let used) = answer else { return nil }
+            guard case .usage(let used, let quota) = answer else { return nil }
             let copies = UInt64(max(service.view.map.policy.copies, 1))
             let (total, free) = service.capacity
             // Inodes are bounded by space only: as many as blocks.
             let block = UInt64(Geometry.blockSize)
-            let freeInodes = free / copies / block
+            var (totalBytes, freeBytes) = (total / copies, free / copies)
+            // A quota is the size of the fileset, as far as the disks have room for it.
+            if let most = quota.bytes {
+                freeBytes = min(freeBytes, most > used.bytes ? most - used.bytes : 0)
+                totalBytes = used.bytes + freeBytes
+            }
+            var freeInodes = free / copies / block
+            if let most = quota.inodes { freeInodes = min(freeInodes, most > used.inodes ? most - used.inodes : 0) }
             return FilesystemUsage(
-                totalBytes: total / copies, freeBytes: free / copies, availableBytes: free / copies,
+                totalBytes: totalBytes, freeBytes: freeBytes, availableBytes: freeBytes,
                 totalInodes: used.inodes + freeInodes, freeInodes: freeInodes)
         }
     }

@@ -103,7 +103,7 @@ public enum FileAnswer: Hashable, Sendable {
     /// The highest stamp of what was flushed.
     case committed(LossNumber)
     case entries([DirectoryEntry], directory: FileAttributes, ListEnd)
-    case usage(FilesetUsage)
+    case usage(FilesetUsage, FilesetQuota)
 }
 
 /// How an operation failed.

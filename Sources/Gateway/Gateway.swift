@@ -45,6 +45,7 @@ public final class GatewayMachine {
     var evictionHand = 0
     var timers = Timers()
     var deletions = Deletions()
+    var measurements = Measurements()
     var heldCount = 0
     var heldBytes = 0
 
@@ -128,6 +129,8 @@ public final class GatewayMachine {
             case .settle(let file): settleTimerRang(file)
             case .redo(let operation): if !operation.isFinished { operation.advance(self) }
             case .pollDeletions: pollDeletions()
+            case .pollMeasurable: pollMeasurable()
+            case .endMeasurement(let work): measurementLate(work)
             }
         }
     }

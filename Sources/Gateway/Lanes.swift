@@ -217,8 +217,10 @@ extension GatewayMachine {
         case .settle(let file): settled(file, mutation(outcome), call)
         case .touch(let file): touched(file, mutation(outcome), call)
         case .deleteRange(let work): rangeDeleted(work, outcome)
-        case .finishDeletion: break
+        case .finishDeletion, .recordFileUsage: break
         case .pendingDeletions(let fileset): pendingDeletionsCame(fileset, answer(outcome))
+        case .measure(let work): allocationCame(work, answer(outcome))
+        case .measurable(let fileset, let scope): measurableCame(fileset, scope, answer(outcome))
         }
     }
 

@@ -39,6 +39,24 @@ public enum GatewayLimits {
     public static let deletionPoll = TimeSpan.seconds(5)
     /// Rows of one such look.
     public static let deletionRows = 64
+    /// How often files of filesets whose metadata primary is this node are measured.
+    public static let measuringPoll = TimeSpan.seconds(1)
+    /// Rows of pending files in one such look.
+    public static let measuringRows = 64
+    /// Files of the look at all files in one poll.
+    public static let walkedFiles = 8
+    /// How long after its end the look at all files is made again.
+    public static let measuringWalk = TimeSpan.seconds(24 * 3600)
+    /// Requests to data groups for one page of files, beyond the first file; the other files wait for the next poll.
+    public static let measuringRequests = 512
+    /// Measurements under way at once for the metadata primary; others wait for the next poll.
+    public static let measurements = 128
+    /// Files that are being written are measured in one of so many polls.
+    public static let writtenRounds: UInt64 = 4
+    /// A settlement waits so long for its measurement; then the metadata primary measures.
+    public static let measuringPatience = TimeSpan.milliseconds(500)
+    /// A settlement that nobody waits for measures files in at most this many groups.
+    public static let quietMeasuring = 8
     /// An access time older than this is renewed by a READ (the relatime rule of Linux), in nanoseconds.
     public static let accessTimeAge: Int64 = 24 * 3600 * 1_000_000_000
     /// Lines of one answer to "what waits".

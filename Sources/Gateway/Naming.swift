@@ -81,8 +81,8 @@ final class QueryOperation: Operation {
                 return entry
             }
             gateway.finish(self, .success(.entries(shown, directory: directory, end)))
-        case .usage(let usage): gateway.finish(self, .success(.usage(usage)))
-        case .deletions:
+        case .usage(let usage, let quota): gateway.finish(self, .success(.usage(usage, quota)))
+        case .deletions, .measurable, .allocation:
             gateway.counters.malformed += 1
             gateway.finish(self, .failure(.ioError))
         }

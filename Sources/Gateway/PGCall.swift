@@ -16,6 +16,9 @@ enum CallPurpose {
     case deleteRange(DeletionWork)
     case finishDeletion
     case pendingDeletions(FilesetID)
+    case measure(Measurement)
+    case measurable(FilesetID, MeasuringScope)
+    case recordFileUsage
 }
 
 /// How a request ended.

@@ -23,6 +23,8 @@ struct Registration {
     var lastWrite = Timestamp.zero
     var lastWriteAt = Instant(nanoseconds: 0)
     var isTimerSet = false
+    /// As of the registration.
+    var usageMark = UsageMark.zero
     var waiters: [WriteOperation] = []
     /// Reads and changes of attributes that wait for a settlement under way.
     var settleWaiters: [Operation] = []
@@ -75,9 +77,11 @@ extension GatewayMachine {
             for write in waiters { write.fail(failure, self) }
             return
         }
-        if case .success((_, let stamp)) = result, case .registering(let durability) = file.registration.state {
+        if case .success((let result, let stamp)) = result, case .registering(let durability) = file.registration.state
+        {
             file.registration.isStable = durability == .stable
             file.registration.stamp = stamp
+            file.registration.usageMark = result.inode?.hint?.usageMark ?? .zero
         }
         file.registration.state = .registered
         setSettleTimer(file, at: time.now + GatewayLimits.settleAfter)
@@ -109,7 +113,7 @@ extension GatewayMachine {
         // The end of the last write under way sets the timer.
         if file.registration.writesUnderWay > 0 { return }
         let due = file.registration.lastWriteAt + GatewayLimits.settleAfter
-        if due > time.now { setSettleTimer(file, at: due) } else { sendSettlement(file) }
+        if due > time.now { setSettleTimer(file, at: due) } else { beginSettlement(file, for: .quiet) }
     }
 
     /// True when attributes may be asked for or set now; else a settlement is under way, and `operation` is advanced
@@ -119,20 +123,25 @@ extension GatewayMachine {
         case .none, .registering: return true
         case .registered:
             if file.registration.writesUnderWay > 0 { return true }
-            sendSettlement(file)
+            beginSettlement(file, for: .asked)
         case .settling: break
         }
         file.registration.settleWaiters.append(operation)
         return false
     }
 
-    private func sendSettlement(_ file: FileState) {
-        guard let session else { return }
+    private func beginSettlement(_ file: FileState, for reason: SettlementReason) {
         file.registration.state = .settling
+        measureForSettlement(file, for: reason)
+    }
+
+    func sendSettlement(_ file: FileState, _ usage: MeasuredUsage?) {
+        guard let session else { return }
         // Stable, for nobody would send it again after a loss, and the registration may be stable.
         mutate(
             .settle(file), file.file.fileset,
-            .settle(inode: file.file.inode, session: session, modified: file.registration.lastWrite), .stable)
+            .settle(
+                inode: file.file.inode, session: session, modified: file.registration.lastWrite, usage: usage), .stable)
     }
 
     func settled(_ file: FileState, _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall) {

@@ -8,6 +8,8 @@ enum TimerPurpose {
     case settle(FileState)
     case redo(Operation)
     case pollDeletions
+    case pollMeasurable
+    case endMeasurement(Measurement)
 }
 
 /// Deadlines, the earliest first; equal ones in the order they were set. A binary heap.

@@ -15,7 +15,7 @@ extension GatewayMachine {
         }
         for record in view.data { if let record { adopt(record) } }
         for record in view.metadata { if let record { adopt(record) } }
-        if first { timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll) }
+        if first { setPolls() }
         startUnstarted()
     }
 
@@ -27,6 +27,11 @@ extension GatewayMachine {
         guard session != nil else { return }
         reconsider(record.pg)
         reconsiderFlushes(record.pg)
+    }
+
+    private func setPolls() {
+        timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll)
+        timers.set(.pollMeasurable, at: time.now + GatewayLimits.measuringPoll)
     }
 
     private func startUnstarted() {
@@ -49,8 +54,9 @@ extension GatewayMachine {
         fileIndex.removeAll()
         files.removeAll()
         deletions = Deletions()
+        measurements = Measurements()
         timers.removeAll()
-        timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll)
+        setPolls()
         heldCount = 0
         heldBytes = 0
         let ended = session

@@ -103,6 +103,7 @@ final class WriteOperation: Operation {
         }
         guard Permission.mayWrite(inode.attributes, caller.credentials) else { return .namespace(.accessDenied) }
         if payload.length == 0 { return nil }
+        if hint.quota == .exceeded, mayAllocate(inode.attributes) { return .namespace(.quotaExceeded) }
         let (last, overflow) = offset.addingReportingOverflow(UInt64(payload.length))
         if overflow || last > Geometry.maximumFileSize { return .namespace(.fileTooBig) }
         guard gateway.limitCovers(end, hint, file, for: self) else { return nil }
@@ -121,6 +122,12 @@ final class WriteOperation: Operation {
         }
         for index in toSend { send(index, hint, gateway) }
         return nil
+    }
+
+    /// Zeros need no blocks, nor do bytes over those of a file without holes.
+    private func mayAllocate(_ attributes: FileAttributes) -> Bool {
+        if zeros.reduce(0, { $0 + $1.length }) == payload.length { return false }
+        return attributes.used < attributes.size || end > attributes.size
     }
 
     private func send(_ index: Int, _ hint: FileHint, _ gateway: GatewayMachine) {

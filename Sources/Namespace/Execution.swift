@@ -23,18 +23,19 @@ extension NamespaceMachine {
             case .extend(let inode, let size, let truncation):
                 return try extend(inode, to: size, within: truncation, rows)
             case .registerWriter(let inode, let session): return try registerWriter(session, of: inode, caller, rows)
-            case .settle(let inode, let session, let modified): return try settle(inode, session, at: modified, rows)
+            case .settle(let inode, let session, let modified, let usage):
+                return try settle(inode, session, at: modified, usage, rows)
             case .settleSession(let session): return try settleAll(of: session, rows)
             case .touchAccessTime(let inode): return try touchAccessTime(of: inode, rows)
             case .finishRangeDeletion(let inode, let truncation):
-                try rows.delete(.deletion(inode, truncation), version: version)
-                return NamespaceResult()
+                return try finishDeletion(of: inode, truncation, rows)
             case .reserveInodes(let through):
                 state.reserved = max(state.reserved, through)
                 return NamespaceResult()
             case .abandonReservation:
                 state.nextInode = max(state.nextInode, InodeNumber(state.reserved.rawValue + 1))
                 return NamespaceResult()
+            case .recordFileUsage(let inode, let usage): return try recordFileUsage(of: inode, usage, rows)
             case .recordUsage(let bytes):
                 state.usage.bytes = bytes
                 return NamespaceResult()
@@ -67,7 +68,7 @@ extension NamespaceMachine {
             result.secondDirectory = try unchanged(to, &self)
         case .setAttributes(let inode, _, _): result.directory = try unchanged(inode, &self)
         case .raiseLimit, .extend, .registerWriter, .settle, .settleSession, .touchAccessTime, .finishRangeDeletion,
-            .reserveInodes, .abandonReservation, .recordUsage, .initialize, .setQuota:
+            .reserveInodes, .abandonReservation, .recordFileUsage, .recordUsage, .initialize, .setQuota:
             break
         }
         return result
@@ -81,15 +82,17 @@ extension NamespaceMachine {
     /// that is remembered, so that settled times are not earlier.
     mutating func shown(_ inode: InodeNumber, _ row: inout InodeRow) -> Inode {
         let file = FileID(fileset: state.fileset, inode: inode)
-        guard row.moves(for: asker) else { return Inode(attributes: row.attributes(of: file), hint: row.hint) }
+        guard row.moves(for: asker) else {
+            return Inode(attributes: row.attributes(of: file), hint: row.hint(state.quotaStanding))
+        }
         row.answered = now
         inodes.set(inode, row, version: version)
-        return Inode(attributes: row.attributes(of: file, moving: now), hint: row.hint)
+        return Inode(attributes: row.attributes(of: file, moving: now), hint: row.hint(state.quotaStanding))
     }
 
     /// The inode as it is stored, for operations that gateways do on their own account and show to no one.
     func exact(_ inode: InodeNumber, _ row: InodeRow) -> Inode {
-        Inode(attributes: attributes(inode, row), hint: row.hint)
+        Inode(attributes: attributes(inode, row), hint: row.hint(state.quotaStanding))
     }
 
     mutating func store(_ inode: InodeNumber, _ row: InodeRow) { inodes.set(inode, row, version: version) }
@@ -190,6 +193,7 @@ extension NamespaceMachine {
         state.usage.inodes -= 1
         for writer in file.writers { try rows.delete(.writer(writer.session, inode), version: version) }
         guard file.kind == .regular else { return nil }
+        if file.measurement == .pending { try rows.delete(.unmeasured(inode), version: version) }
         var deletion = RangeDeletion(
             file: FileID(fileset: state.fileset, inode: inode),
             truncation: TruncationMark(number: file.truncation.number.next, size: 0), layout: file.layout,
@@ -204,6 +208,18 @@ extension NamespaceMachine {
         }
         try putDeletion(deletion, rows)
         return deletion
+    }
+
+    /// The data groups have the cut: what is measured from now on is without what it cut.
+    mutating func finishDeletion(
+        of inode: InodeNumber, _ truncation: TruncationNumber, _ rows: some NamespaceRows
+    ) throws -> NamespaceResult {
+        try rows.delete(.deletion(inode, truncation), version: version)
+        if var row = try inodes.row(inode, rows), row.kind == .regular {
+            try unmeasure(inode, &row, rows)
+            store(inode, row)
+        }
+        return NamespaceResult()
     }
 
     func putDeletion(_ deletion: RangeDeletion, _ rows: some NamespaceRows) throws {

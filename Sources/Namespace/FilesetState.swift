@@ -23,6 +23,11 @@ public struct FilesetState: Hashable, Sendable {
 
     public init(fileset: FilesetID) { self.fileset = fileset }
 
+    /// Whether files may be given blocks, as of the usage that was recorded last.
+    public var quotaStanding: QuotaStanding {
+        if let most = quota.bytes, usage.bytes >= most { .exceeded } else { .within }
+    }
+
     private static let format: UInt8 = 1
 
     /// The form of the record of state, and of the last piece of an export.

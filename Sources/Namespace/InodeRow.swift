@@ -40,6 +40,16 @@ struct InodeRow: Hashable {
     var writers: [WriterRegistration] = []
     /// The latest time that was answered while it moved; settled times are never earlier. Zero without writers.
     var answered = Timestamp.zero
+    /// Of a regular file: bytes in blocks that hold data, as last measured.
+    var used: UInt64 = 0
+    var usageMark = UsageMark.zero
+    /// Whether `used` may be wrong: then a row `.unmeasured` says so, too.
+    var measurement = Measurement.done
+
+    enum Measurement: UInt8, Hashable {
+        case done = 0
+        case pending = 1
+    }
 
     /// A new one; all its times are `time`.
     init(kind: FileKind, mode: UInt16, uid: UInt32, gid: UInt32, layout: Layout, generation: UInt64, time: Timestamp) {
@@ -87,7 +97,10 @@ struct InodeRow: Hashable {
         switch kind {
         case .regular:
             shown = size
-            used = blocks(min(size, limit))
+            // Between a write and its measurement a file is never shown without any: archivers take one that has a size and
+            // no blocks for one hole.
+            let least = measurement == .pending ? min(blocks(size), block) : 0
+            used = max(least, min(self.used, blocks(size)))
         case .directory:
             shown = blocks(nameBytes)
             used = shown
@@ -110,14 +123,15 @@ struct InodeRow: Hashable {
         return attributes
     }
 
-    var hint: FileHint? {
-        kind == .regular ? FileHint(layout: layout, limit: limit, truncation: truncation) : nil
+    func hint(_ quota: QuotaStanding) -> FileHint? {
+        guard kind == .regular else { return nil }
+        return FileHint(layout: layout, limit: limit, truncation: truncation, usageMark: usageMark, quota: quota)
     }
 }
 
 extension InodeRow {
     /// The form of the row; a new one gets a new number.
-    private static let format: UInt8 = 1
+    private static let format: UInt8 = 2
 
     func encoded() -> [UInt8] {
         var w = WireWriter(capacity: 192 + target.count)
@@ -138,6 +152,9 @@ extension InodeRow {
             w.u64(size)
             w.u64(limit)
             w.truncation(truncation)
+            w.u64(used)
+            w.u64(usageMark.rawValue)
+            w.u8(measurement.rawValue)
             w.optional(verifier) { w, v in w.u64(v) }
             w.list(writers) { w, writer in
                 w.u64(writer.session.rawValue)
@@ -183,6 +200,12 @@ extension InodeRow {
             size = try r.u64()
             limit = try r.u64()
             truncation = try r.truncation()
+            used = try r.u64()
+            usageMark = UsageMark(try r.u64())
+            guard let measurement = Measurement(rawValue: try r.u8()) else {
+                throw WireError("an inode's row with an unknown state of measurement")
+            }
+            self.measurement = measurement
             verifier = try r.optional { r throws(WireError) in try r.u64() }
             writers = try r.list(atMost: NamespaceLimits.writersPerInode, elementBytes: 9) { r throws(WireError) in
                 WriterRegistration(

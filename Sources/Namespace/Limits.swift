@@ -29,6 +29,8 @@ public enum NamespaceLimits {
     public static let heldInodes = 4096
     /// Inodes whose moving times the primary remembers; beyond it the oldest raises the floor for all others.
     public static let answeredInodes = 4096
+    /// Inodes that one question for all measurable files looks at.
+    public static let measuringPage = 512
     /// Bytes of rows in one piece of an export.
     public static let exportPiece = 256 << 10
     /// atime is brought up to date when it is older than this, or than the last change (Linux's relatime rule).

@@ -45,7 +45,8 @@ public struct AnsweredTimes: Sendable {
 
     /// The operation as it is to be named: a settlement gets a time that is not earlier than what was answered.
     public func fixed(_ operation: NamespaceOperation) -> NamespaceOperation {
-        guard case .settle(let inode, let session, let modified) = operation else { return operation }
-        return .settle(inode: inode, session: session, modified: max(modified, latest[inode] ?? floor))
+        guard case .settle(let inode, let session, let modified, let usage) = operation else { return operation }
+        return .settle(
+            inode: inode, session: session, modified: max(modified, latest[inode] ?? floor), usage: usage)
     }
 }

@@ -14,6 +14,8 @@ enum RowTable: UInt8 {
     case writer = 5
     /// inode, truncation number → `RangeDeletion`
     case deletion = 6
+    /// inode → nothing: what the file uses is to be measured
+    case unmeasured = 7
 }
 
 extension NamespaceKey {
@@ -43,6 +45,9 @@ extension NamespaceKey {
     static func deletion(_ inode: InodeNumber, _ number: TruncationNumber) -> NamespaceKey {
         NamespaceKey(.deletion, inode.rawValue, number.rawValue)
     }
+    static func unmeasured(_ inode: InodeNumber) -> NamespaceKey { NamespaceKey(.unmeasured, inode.rawValue) }
+    static let endOfUnmeasured = NamespaceKey(bytes: [RowTable.unmeasured.rawValue + 1])
+    static let endOfInodes = NamespaceKey(bytes: [RowTable.inode.rawValue + 1])
     static let endOfDeletions = NamespaceKey(bytes: [RowTable.deletion.rawValue + 1])
 
     /// The number at `index` (0, 1) of a key that was made of numbers only.

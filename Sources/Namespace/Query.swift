@@ -17,7 +17,7 @@ extension NamespaceMachine {
     public mutating func answer(
         _ question: NamespaceQuestion, at now: Timestamp, rows: some NamespaceRowReader
     ) throws -> NamespaceReply {
-        var view = View(fileset: state.fileset, asker: question.session, now: now)
+        var view = View(fileset: state.fileset, quota: state.quotaStanding, asker: question.session, now: now)
         do {
             let answer = try answer(question.query, question.credentials, &view, rows)
             return NamespaceReply(answer: answer, moving: view.moving)
@@ -29,12 +29,13 @@ extension NamespaceMachine {
     /// How inodes look to the one who asks.
     private struct View {
         var fileset: FilesetID
+        var quota: QuotaStanding
         var asker: SessionID
         var now: Timestamp
         var moving: [InodeNumber] = []
 
         mutating func inode(_ inode: InodeNumber, _ row: InodeRow) -> Inode {
-            Inode(attributes: attributes(inode, row), hint: row.hint)
+            Inode(attributes: attributes(inode, row), hint: row.hint(quota))
         }
 
         mutating func attributes(_ inode: InodeNumber, _ row: InodeRow) -> FileAttributes {
@@ -68,8 +69,12 @@ extension NamespaceMachine {
             return .symbolicLink(target: row.target, view.attributes(inode, row))
         case .list(let number, let cookie, let limit, let detail):
             return try list(number, after: cookie, limit, detail, caller, &view, rows)
-        case .usage: return .usage(state.usage)
+        case .usage: return .usage(state.usage, state.quota)
         case .pendingDeletions(let after, let limit): return .deletions(try pendingDeletions(after, limit, rows))
+        case .measurable(let after, let limit, let scope):
+            return try measurable(after, limit, scope, rows)
+        // A question for data groups.
+        case .allocation: throw NamespaceFailure.invalid
         }
     }
 

@@ -82,6 +82,9 @@ extension NamespaceMachine {
             file: FileID(fileset: state.fileset, inode: inode), truncation: row.truncation, layout: row.layout,
             kind: .truncation, limit: row.limit, edge: nil)
         row.limit = min(row.limit, max(size, UInt64(row.layout.stripeUnit)))
+        let block = UInt64(Geometry.blockSize)
+        row.used = min(row.used, (size + block - 1) / block * block)
+        try unmeasure(inode, &row, rows)
         try putDeletion(deletion, rows)
         return deletion
     }

@@ -9,7 +9,7 @@ extension NamespaceMachine {
         var row = try regular(inode, rows)
         guard limit <= Geometry.maximumFileSize else { throw NamespaceFailure.fileTooBig }
         if limit > row.limit {
-            if let most = state.quota.bytes, state.usage.bytes >= most { throw NamespaceFailure.quotaExceeded }
+            if state.quotaStanding == .exceeded { throw NamespaceFailure.quotaExceeded }
             row.limit = limit
             store(inode, row)
         }
@@ -49,22 +49,24 @@ extension NamespaceMachine {
             row.mode = mode
             row.change(at: now)
         }
+        try unmeasure(inode, &row, rows)
         store(inode, row)
         return NamespaceResult(inode: exact(inode, row))
     }
 
     mutating func settle(
-        _ inode: InodeNumber, _ session: SessionID, at modified: Timestamp, _ rows: some NamespaceRows
+        _ inode: InodeNumber, _ session: SessionID, at modified: Timestamp, _ usage: MeasuredUsage?,
+        _ rows: some NamespaceRows
     ) throws -> NamespaceResult {
         var row = try regular(inode, rows)
         // The gateway's clock may be ahead of the log's.
-        try endRegistration(of: session, inode, &row, modified: min(modified, now), rows)
+        try endRegistration(of: session, inode, &row, modified: min(modified, now), usage, rows)
         return NamespaceResult(inode: exact(inode, row))
     }
 
     private mutating func endRegistration(
         of session: SessionID, _ inode: InodeNumber, _ row: inout InodeRow, modified: Timestamp,
-        _ rows: some NamespaceRows
+        _ usage: MeasuredUsage?, _ rows: some NamespaceRows
     ) throws {
         guard let place = row.writers.firstIndex(where: { $0.session == session }) else { return }
         let registration = row.writers.remove(at: place)
@@ -79,6 +81,9 @@ extension NamespaceMachine {
             row.answered = time
         }
         if row.writers.isEmpty { row.answered = .zero }
+        if let usage { try measured(inode, &row, usage, rows) }
+        // What others measured meanwhile may lack this session's last writes.
+        if row.measurement == .pending { try unmeasure(inode, &row, rows) }
         store(inode, row)
     }
 
@@ -96,7 +101,7 @@ extension NamespaceMachine {
                 }
                 // Nobody can say when it wrote last; what a SETATTR has overruled stays as it was set.
                 let modified = writer.overruled ?? now
-                try endRegistration(of: session, inode, &row, modified: modified, rows)
+                try endRegistration(of: session, inode, &row, modified: modified, nil, rows)
             }
         }
         try endWindow(of: session, rows)

@@ -41,7 +41,11 @@ struct PeerWatch {
     }
 
     mutating func told(_ node: NodeID, _ standing: NodeStanding) {
-        if let i = peers.firstIndex(where: { $0.node == node }) { peers[i].standing = standing }
+        guard let i = peers.firstIndex(where: { $0.node == node }) else { return }
+        // Usage is told less often than the rest.
+        let usage = standing.usage ?? peers[i].standing?.usage
+        peers[i].standing = standing
+        peers[i].standing?.usage = usage
     }
 
     /// The nodes that have been silent for too long now.

@@ -168,10 +168,23 @@ final class Replica {
     }
 
     private func query(_ ticket: ReadTicket, _ payload: PayloadHandle) {
-        guard let namespace, let question = payloads.bytes(of: payload) else {
-            return event { $0.readFailed(ticket, at: $1) }
-        }
+        guard let question = payloads.bytes(of: payload) else { return event { $0.readFailed(ticket, at: $1) } }
+        guard let namespace else { return allocation(ticket, question) }
         namespace.answer(question, now: node.moment().time) { [unowned self] in completed(ticket, $0) }
+    }
+
+    /// The one question that data groups answer: what a file has here.
+    private func allocation(_ ticket: ReadTicket, _ question: ByteBuffer) {
+        guard let question = try? question.decoded({ r throws(WireError) in try NamespaceQuestion(from: &r) }),
+            case .allocation(let file) = question.query
+        else { return event { $0.readFailed(ticket, at: $1) } }
+        disk.usage(pg, of: file) { [unowned self] usage in
+            let answer = NamespaceAnswer.allocation(
+                FileAllocation(
+                    bytes: UInt64(max(usage.blocks, 0)) * UInt64(Geometry.blockSize),
+                    standing: usage.standing == .settled ? .settled : .moving))
+            completed(ticket, wireBytes(answer.encode))
+        }
     }
 
     private func fetchResult(_ ticket: ReadTicket, _ session: SessionID, _ request: RequestNumber) {
@@ -260,10 +273,10 @@ final class Replica {
     }
     private var lastReservation = InodeNumber(0)
 
-    /// Logs an operation of the primary itself, stably; nobody waits for its result.
-    func performOwn(_ operation: NamespaceOperation) {
+    /// Logs an operation of the primary itself; nobody waits for its result.
+    func performOwn(_ operation: NamespaceOperation, _ durability: Durability = .stable) {
         let entry = NamespaceEntry(semantics: node.view.map.semantics, credentials: .superuser, operation: operation)
         let handle = payloads.add(ByteBuffer(bytes: wireBytes(entry.encode)))
-        event { $0.ownOperation(handle, .stable, at: $1) }
+        event { $0.ownOperation(handle, durability, at: $1) }
     }
 }

@@ -12,6 +12,9 @@ public enum StorageLimits {
     static let namespaceSyncInterval = TimeSpan.seconds(2)
     /// Between two signs of life to each node.
     static let aliveInterval = TimeSpan.milliseconds(250)
+    /// Between two reports of what data groups use, and two records of it in filesets (half an interval less than a second,
+    /// so that every fourth sign of life has one).
+    static let accountingInterval = TimeSpan.milliseconds(875)
     /// Requests of one node that wait for an answer of a placement group; beyond it a request is refused as unavailable.
     static let waitingRequests = 65_536
     /// Payload bytes held for requests, entries in flight and answers; beyond it requests of clients are refused as

@@ -112,11 +112,15 @@ extension FileHint {
         w.layout(layout)
         w.u64(limit)
         w.truncation(truncation)
+        w.u64(usageMark.rawValue)
+        w.u8(quota.rawValue)
     }
 
     /// Reads the wire form; what is out of its bounds is refused with a sentence.
     public init(from r: inout WireReader) throws(WireError) {
-        self.init(layout: try r.layout(), limit: try r.u64(), truncation: try r.truncation())
+        self.init(
+            layout: try r.layout(), limit: try r.u64(), truncation: try r.truncation(),
+            usageMark: UsageMark(try r.u64()), quota: try r.raw(QuotaStanding.self, "standing of a quota"))
     }
 }
 

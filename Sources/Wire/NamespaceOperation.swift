@@ -61,7 +61,7 @@ public struct FileAttributes: Hashable, Sendable {
     public var gid: UInt32
     /// Bytes. A directory's is the sum of its names' lengths rounded up to blocks; a symbolic link's its target's length.
     public var size: UInt64
-    /// Bytes allocated, as far as the metadata group knows.
+    /// Bytes in blocks that hold data, one copy, as last measured; exact once nobody writes.
     public var used: UInt64
     public var device: DeviceNumber
     public var file: FileID
@@ -100,10 +100,19 @@ public struct FileHint: Hashable, Sendable {
     /// At least every byte that was ever sent to the objects since the last truncation.
     public var limit: UInt64
     public var truncation: TruncationMark
-    public init(layout: Layout, limit: UInt64, truncation: TruncationMark) {
+    /// Measurements of what the file uses count only if they begin after this is known.
+    public var usageMark: UsageMark
+    /// Of the fileset.
+    public var quota: QuotaStanding
+    public init(
+        layout: Layout, limit: UInt64, truncation: TruncationMark, usageMark: UsageMark = .zero,
+        quota: QuotaStanding = .within
+    ) {
         self.layout = layout
         self.limit = limit
         self.truncation = truncation
+        self.usageMark = usageMark
+        self.quota = quota
     }
 }
 
@@ -178,7 +187,8 @@ public enum NamespaceOperation: Hashable, Sendable {
     /// The session begins to write to the inode: until it settles, its times move (namespace.md, Attributes before tokens).
     case registerWriter(inode: InodeNumber, session: SessionID)
     /// The end of a registration with the time of the last write; never earlier than a time that was answered.
-    case settle(inode: InodeNumber, session: SessionID, modified: Timestamp)
+    /// `usage` was measured after the session's last write.
+    case settle(inode: InodeNumber, session: SessionID, modified: Timestamp, usage: MeasuredUsage? = nil)
     /// Ends all registrations of sessions that are gone.
     case settleSession(session: SessionID)
     /// The relatime rule's update. Unstable.
@@ -189,7 +199,9 @@ public enum NamespaceOperation: Hashable, Sendable {
     case reserveInodes(through: InodeNumber)
     /// After a loss of unstable entries: what was reserved may have been given and seen, and is never given again.
     case abandonReservation
-    /// Takes in the usage that data groups report, in bytes and blocks.
+    /// What the file uses, measured by the metadata primary's node. Unstable.
+    case recordFileUsage(inode: InodeNumber, MeasuredUsage)
+    /// Takes in the usage of the fileset that data groups report, in bytes.
     case recordUsage(bytes: UInt64)
     /// Makes the root directory of a new fileset; nothing if it is there. Always stable, the first operation of a fileset.
     case initialize(FilesetSetup)
@@ -322,6 +334,10 @@ public enum NamespaceQuery: Hashable, Sendable {
     case usage
     /// Range deletions that have not been finished, for the metadata primary itself; at most `limit`.
     case pendingDeletions(after: InodeNumber, limit: Int)
+    /// Files to be measured, for the metadata primary itself; at most `limit`.
+    case measurable(after: InodeNumber, limit: Int, MeasuringScope)
+    /// What a file has in a data group: the one question that is put to those.
+    case allocation(FileID)
 }
 
 /// A query as it travels: who asks, through which session.
@@ -375,8 +391,11 @@ public enum NamespaceAnswer: Hashable, Sendable {
     case access(AccessRights, FileAttributes)
     case symbolicLink(target: [UInt8], FileAttributes)
     case entries([DirectoryEntry], directory: FileAttributes, end: ListEnd)
-    case usage(FilesetUsage)
+    case usage(FilesetUsage, FilesetQuota)
     case deletions([RangeDeletion])
+    /// `next`: what to ask for next is after this inode; nil at the end.
+    case measurable([MeasurableFile], next: InodeNumber?)
+    case allocation(FileAllocation)
 }
 
 public enum ListEnd: UInt8, Hashable, Sendable {

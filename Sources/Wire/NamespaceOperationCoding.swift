@@ -20,6 +20,7 @@ private enum OperationCode: UInt8 {
     case recordUsage = 16
     case initialize = 17
     case setQuota = 18
+    case recordFileUsage = 19
 }
 
 extension NamespaceEntry {
@@ -86,11 +87,12 @@ extension NamespaceOperation {
             code(.registerWriter)
             inode(i)
             w.u64(session.rawValue)
-        case .settle(let i, let session, let modified):
+        case .settle(let i, let session, let modified, let usage):
             code(.settle)
             inode(i)
             w.u64(session.rawValue)
             modified.encode(into: &w)
+            w.optional(usage) { w, u in u.encode(into: &w) }
         case .settleSession(let session):
             code(.settleSession)
             w.u64(session.rawValue)
@@ -106,6 +108,10 @@ extension NamespaceOperation {
             inode(through)
         case .abandonReservation:
             code(.abandonReservation)
+        case .recordFileUsage(let i, let usage):
+            code(.recordFileUsage)
+            inode(i)
+            usage.encode(into: &w)
         case .recordUsage(let bytes):
             code(.recordUsage)
             w.u64(bytes)
@@ -117,8 +123,7 @@ extension NamespaceOperation {
             w.layout(setup.layout)
         case .setQuota(let quota):
             code(.setQuota)
-            w.optional(quota.bytes) { w, v in w.u64(v) }
-            w.optional(quota.inodes) { w, v in w.u64(v) }
+            quota.encode(into: &w)
         }
     }
 
@@ -151,7 +156,8 @@ extension NamespaceOperation {
             self = .registerWriter(inode: try InodeNumber(from: &r), session: SessionID(try r.u64()))
         case .settle:
             self = .settle(
-                inode: try InodeNumber(from: &r), session: SessionID(try r.u64()), modified: try Timestamp(from: &r))
+                inode: try InodeNumber(from: &r), session: SessionID(try r.u64()), modified: try Timestamp(from: &r),
+                usage: try r.optional { r throws(WireError) in try MeasuredUsage(from: &r) })
         case .settleSession: self = .settleSession(session: SessionID(try r.u64()))
         case .touchAccessTime: self = .touchAccessTime(inode: try InodeNumber(from: &r))
         case .finishRangeDeletion:
@@ -159,6 +165,8 @@ extension NamespaceOperation {
                 inode: try InodeNumber(from: &r), truncation: TruncationNumber(try r.u64()))
         case .reserveInodes: self = .reserveInodes(through: try InodeNumber(from: &r))
         case .abandonReservation: self = .abandonReservation
+        case .recordFileUsage:
+            self = .recordFileUsage(inode: try InodeNumber(from: &r), try MeasuredUsage(from: &r))
         case .recordUsage: self = .recordUsage(bytes: try r.u64())
         case .initialize:
             self = .initialize(
@@ -166,11 +174,20 @@ extension NamespaceOperation {
                     mode: try WireReader.mode(try r.u16()), uid: try r.u32(), gid: try r.u32(),
                     layout: try r.layout()))
         case .setQuota:
-            self = .setQuota(
-                FilesetQuota(
-                    bytes: try r.optional { r throws(WireError) in try r.u64() },
-                    inodes: try r.optional { r throws(WireError) in try r.u64() }))
+            self = .setQuota(try FilesetQuota(from: &r))
         }
+    }
+}
+
+extension FilesetQuota {
+    func encode(into w: inout WireWriter) {
+        w.optional(bytes) { w, v in w.u64(v) }
+        w.optional(inodes) { w, v in w.u64(v) }
+    }
+    init(from r: inout WireReader) throws(WireError) {
+        self.init(
+            bytes: try r.optional { r throws(WireError) in try r.u64() },
+            inodes: try r.optional { r throws(WireError) in try r.u64() })
     }
 }
 

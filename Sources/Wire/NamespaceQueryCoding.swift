@@ -9,6 +9,8 @@ private enum QueryCode: UInt8 {
     case list = 6
     case usage = 7
     case pendingDeletions = 8
+    case measurable = 9
+    case allocation = 10
 }
 
 extension NamespaceQuestion {
@@ -60,6 +62,14 @@ extension NamespaceQuery {
             code(.pendingDeletions)
             w.u64(after.rawValue)
             w.u16(UInt16(clamping: limit))
+        case .measurable(let after, let limit, let scope):
+            code(.measurable)
+            w.u64(after.rawValue)
+            w.u16(UInt16(clamping: limit))
+            w.u8(scope.rawValue)
+        case .allocation(let file):
+            code(.allocation)
+            w.file(file)
         }
     }
 
@@ -78,6 +88,11 @@ extension NamespaceQuery {
         case .usage: self = .usage
         case .pendingDeletions:
             self = .pendingDeletions(after: try InodeNumber(from: &r), limit: try r.listLimit())
+        case .measurable:
+            self = .measurable(
+                after: try InodeNumber(from: &r), limit: try r.listLimit(),
+                try r.raw(MeasuringScope.self, "scope of a measurement"))
+        case .allocation: self = .allocation(try r.file())
         }
     }
 }
@@ -101,6 +116,8 @@ private enum AnswerCode: UInt8 {
     case entries = 6
     case usage = 7
     case deletions = 8
+    case measurable = 9
+    case allocation = 10
 }
 
 extension NamespaceAnswer {
@@ -131,13 +148,21 @@ extension NamespaceAnswer {
             w.list(entries) { w, e in e.encode(into: &w) }
             directory.encode(into: &w)
             w.u8(end.rawValue)
-        case .usage(let usage):
+        case .usage(let usage, let quota):
             code(.usage)
             w.u64(usage.inodes)
             w.u64(usage.bytes)
+            quota.encode(into: &w)
         case .deletions(let deletions):
             code(.deletions)
             w.list(deletions) { w, d in w.rangeDeletion(d) }
+        case .measurable(let files, let next):
+            code(.measurable)
+            w.list(files) { w, f in f.encode(into: &w) }
+            w.optional(next) { w, i in w.u64(i.rawValue) }
+        case .allocation(let allocation):
+            code(.allocation)
+            allocation.encode(into: &w)
         }
     }
 
@@ -157,12 +182,19 @@ extension NamespaceAnswer {
             ) { r throws(WireError) in try DirectoryEntry(from: &r) }
             self = .entries(
                 entries, directory: try FileAttributes(from: &r), end: try r.raw(ListEnd.self, "end of a listing"))
-        case .usage: self = .usage(FilesetUsage(inodes: try r.u64(), bytes: try r.u64()))
+        case .usage:
+            self = .usage(FilesetUsage(inodes: try r.u64(), bytes: try r.u64()), try FilesetQuota(from: &r))
         case .deletions:
             self = .deletions(
                 try r.list(atMost: NamespaceWireLimits.listedEntries, elementBytes: RangeDeletion.leastEncodedBytes) {
                     r throws(WireError) in try r.rangeDeletion()
                 })
+        case .measurable:
+            self = .measurable(
+                try r.list(atMost: NamespaceWireLimits.listedEntries, elementBytes: MeasurableFile.leastEncodedBytes) {
+                    r throws(WireError) in try MeasurableFile(from: &r)
+                }, next: try r.optional { r throws(WireError) in try InodeNumber(from: &r) })
+        case .allocation: self = .allocation(try FileAllocation(from: &r))
         }
     }
 }

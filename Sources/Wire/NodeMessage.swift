@@ -22,8 +22,8 @@ public struct Hello: Hashable, Sendable {
         case admin = 2
     }
 
-    /// The version of this program's protocol, the only one so far.
-    public static let currentProtocol: UInt16 = 1
+    /// The version of this program's protocol, the only one that it speaks. 2: usage of files and filesets.
+    public static let currentProtocol: UInt16 = 2
 
     public init(
         cluster: ClusterID, node: NodeID, boot: BootID, lease: LeaseNumber, oldestProtocol: UInt16 = currentProtocol,
@@ -64,10 +64,13 @@ public struct NodeStanding: Hashable, Sendable {
     /// Bytes of its disks.
     public var totalBytes: UInt64
     public var freeBytes: UInt64
-    public init(mapVersion: MapVersion, totalBytes: UInt64, freeBytes: UInt64) {
+    /// Once a second.
+    public var usage: GroupsUsage?
+    public init(mapVersion: MapVersion, totalBytes: UInt64, freeBytes: UInt64, usage: GroupsUsage? = nil) {
         self.mapVersion = mapVersion
         self.totalBytes = totalBytes
         self.freeBytes = freeBytes
+        self.usage = usage
     }
 }
 

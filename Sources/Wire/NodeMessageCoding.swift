@@ -83,6 +83,7 @@ extension NodeMessage {
             w.u64(standing.mapVersion.rawValue)
             w.u64(standing.totalBytes)
             w.u64(standing.freeBytes)
+            w.optional(standing.usage) { w, u in u.encode(into: &w) }
         case .ask(let id, let text), .tell(let id, let text):
             w.u64(id.rawValue)
             w.blob(text.json)
@@ -129,7 +130,9 @@ extension NodeMessage {
         case 6: self = .replica(try r.replicaMessage(source))
         case 7:
             self = .alive(
-                NodeStanding(mapVersion: MapVersion(try r.u64()), totalBytes: try r.u64(), freeBytes: try r.u64()))
+                NodeStanding(
+                    mapVersion: MapVersion(try r.u64()), totalBytes: try r.u64(), freeBytes: try r.u64(),
+                    usage: try r.optional { r throws(WireError) in try GroupsUsage(from: &r) }))
         case 8: self = .ask(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         case 9: self = .tell(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         default: throw WireError("a message of unknown kind \(kind)")

@@ -115,7 +115,7 @@ final class FakeService: PGService {
         let answer: NamespaceAnswer
         switch query {
         case .attributes: answer = .inode(inode)
-        case .usage: answer = .usage(FilesetUsage(inodes: 10, bytes: 0))
+        case .usage: answer = .usage(FilesetUsage(inodes: 10, bytes: 0), .unlimited)
         case .lookup: answer = .found(inode, directory: inode.attributes)
         default: answer = .failed(.notFound)
         }

@@ -32,6 +32,7 @@ struct FakeGroup {
     var executed = 0
     var raised = 0
     var extended = 0
+    var standing = AllocationStanding.settled
 
     init(pg: PGID) { self.pg = pg }
 
@@ -115,12 +116,25 @@ struct FakeGroup {
             n += 1
             return (.mutated(stamp: loss), .result(result))
         case .query:
-            guard case .question(let question) = payload, let answer = namespace?.answer(question, now) else {
-                return (.refused(.invalid), .none)
+            guard case .question(let question) = payload else { return (.refused(.invalid), .none) }
+            if case .allocation(let file) = question.query {
+                return (.answered, .answer(.allocation(FileAllocation(bytes: allocated(file), standing: standing))))
             }
+            guard let answer = namespace?.answer(question, now) else { return (.refused(.invalid), .none) }
             return (.answered, .answer(answer))
         case .flush: return (.flushed(stamp: loss), .none)
         }
+    }
+
+    /// Bytes in blocks of which any unit was written.
+    func allocated(_ file: FileID) -> UInt64 {
+        let perBlock = Geometry.blockSize / FakeGroup.unit
+        var blocks: UInt64 = 0
+        for (id, object) in objects where id.file == file {
+            for first in stride(from: 0, to: object.units.count, by: perBlock)
+            where object.units[first..<first + perBlock].contains(where: { ($0 ?? 0) != 0 }) { blocks += 1 }
+        }
+        return blocks * UInt64(Geometry.blockSize)
     }
 
     private func check(_ file: FileID, _ mark: TruncationMark) -> PGRefusal? {

@@ -10,6 +10,9 @@ struct FakeNamespace {
         /// Writers whose times are open, with whether a SETATTR came since.
         var writers: [SessionID: Bool] = [:]
         var answered = Timestamp.zero
+        var used: UInt64 = 0
+        var mark: UInt64 = 0
+        var isPending = false
     }
 
     let fileset: FilesetID
@@ -19,6 +22,11 @@ struct FakeNamespace {
     var deletions: [RangeDeletion] = []
     var nextInode: UInt64 = 2
     var cookies: [FileName: UInt64] = [:]
+    var lastMark: UInt64 = 0
+    var quota = QuotaStanding.within
+    /// Settlements that came with a measurement, and without.
+    var measured = 0
+    var unmeasured = 0
 
     init(fileset: FilesetID, layout: Layout) {
         self.fileset = fileset
@@ -37,8 +45,12 @@ struct FakeNamespace {
 
     func inode(_ number: InodeNumber) -> Inode? {
         guard let file = files[number] else { return nil }
-        let hint = FileHint(layout: layout, limit: file.limit, truncation: file.truncation)
-        return Inode(attributes: file.attributes, hint: file.attributes.kind == .regular ? hint : nil)
+        let hint = FileHint(
+            layout: layout, limit: file.limit, truncation: file.truncation, usageMark: UsageMark(file.mark),
+            quota: quota)
+        var attributes = file.attributes
+        attributes.used = file.used
+        return Inode(attributes: attributes, hint: attributes.kind == .regular ? hint : nil)
     }
 
     /// As a query by `asker` sees it: times move while others write.
@@ -88,23 +100,44 @@ struct FakeNamespace {
         case .registerWriter(let number, let session):
             guard files[number] != nil else { return NamespaceResult(failure: .stale) }
             files[number]?.writers[session] = false
+            unmeasure(number)
             return NamespaceResult(inode: inode(number))
-        case .settle(let number, let session, let modified):
+        case .settle(let number, let session, let modified, let usage):
             guard let file = files[number] else { return NamespaceResult(failure: .stale) }
             if let isOverruled = files[number]?.writers.removeValue(forKey: session), !isOverruled {
                 let time = max(modified, file.answered)
                 files[number]?.attributes.modificationTime = time
                 files[number]?.attributes.changeTime = max(file.attributes.changeTime, time)
             }
+            if usage == nil { unmeasured += 1 } else { measured += 1 }
+            if let usage { record(number, usage) }
+            if files[number]?.isPending == true { unmeasure(number) }
             return NamespaceResult(inode: inode(number))
+        case .recordFileUsage(let number, let usage):
+            record(number, usage)
+            return NamespaceResult()
         case .touchAccessTime(let number):
             files[number]?.attributes.accessTime = now
             return NamespaceResult(inode: inode(number))
         case .finishRangeDeletion(let number, let truncation):
             deletions.removeAll { $0.file.inode == number && $0.truncation.number == truncation }
+            unmeasure(number)
             return NamespaceResult()
         default: return NamespaceResult(failure: .invalid)
         }
+    }
+
+    mutating func unmeasure(_ number: InodeNumber) {
+        guard files[number]?.attributes.kind == .regular else { return }
+        lastMark += 1
+        files[number]?.mark = lastMark
+        files[number]?.isPending = true
+    }
+
+    private mutating func record(_ number: InodeNumber, _ usage: MeasuredUsage) {
+        guard let file = files[number], file.mark == usage.mark.rawValue else { return }
+        files[number]?.used = usage.bytes
+        if usage.standing == .settled, file.writers.isEmpty { files[number]?.isPending = false }
     }
 
     private mutating func setAttributes(
@@ -124,6 +157,11 @@ struct FakeNamespace {
             }
             file.attributes.size = size
             file.attributes.modificationTime = now
+        }
+        if deletion != nil {
+            lastMark += 1
+            file.mark = lastMark
+            file.isPending = true
         }
         if let mode = changes.mode { file.attributes.mode = mode }
         if case .to(let time) = changes.modificationTime { file.attributes.modificationTime = time }
@@ -163,6 +201,17 @@ struct FakeNamespace {
         case .pendingDeletions(let after, let limit):
             return .deletions(
                 Array(deletions.filter { $0.file.inode > after }.sorted { $0.file < $1.file }.prefix(limit)))
+        case .measurable(let after, let limit, let scope):
+            let all = files.keys.sorted().filter {
+                $0 > after && files[$0]?.attributes.kind == .regular && (scope == .all || files[$0]?.isPending == true)
+            }
+            let page = all.prefix(limit).compactMap { number -> MeasurableFile? in
+                guard let file = files[number], let hint = inode(number)?.hint else { return nil }
+                return MeasurableFile(
+                    inode: number, hint: hint, used: file.used, writers: UInt32(file.writers.count),
+                    scope: file.isPending ? .pending : .all)
+            }
+            return .measurable(page, next: all.count > limit ? page.last?.inode : nil)
         default: return .failed(.invalid)
         }
     }

@@ -12,7 +12,8 @@ enum Sample {
     static let sampleInode = Inode(
         attributes: sample,
         hint: FileHint(
-            layout: .standard, limit: 9, truncation: TruncationMark(number: TruncationNumber(4), size: 5)))
+            layout: .standard, limit: 9, truncation: TruncationMark(number: TruncationNumber(4), size: 5),
+            usageMark: UsageMark(6), quota: .exceeded))
     static let sampleDeletion = RangeDeletion(
         file: FileID(fileset: .root, inode: InodeNumber(3)),
         truncation: TruncationMark(number: TruncationNumber(1), size: 2), layout: .standard, kind: .removal, limit: 7,
@@ -43,6 +44,11 @@ enum Sample {
         .extend(inode: InodeNumber(2), size: 3, truncation: TruncationNumber(4)),
         .registerWriter(inode: InodeNumber(2), session: SessionID(3)),
         .settle(inode: InodeNumber(2), session: SessionID(3), modified: time(4)),
+        .settle(
+            inode: InodeNumber(2), session: SessionID(3), modified: time(4),
+            usage: MeasuredUsage(bytes: 1, mark: UsageMark(2), standing: .moving)),
+        .recordFileUsage(
+            inode: InodeNumber(2), MeasuredUsage(bytes: 1, mark: UsageMark(2), standing: .settled)),
         .settleSession(session: SessionID(3)),
         .touchAccessTime(inode: InodeNumber(2)),
         .finishRangeDeletion(inode: InodeNumber(2), truncation: TruncationNumber(4)),
@@ -57,7 +63,8 @@ enum Sample {
         .lookup(directory: .root, name: name("x")), .parent(directory: .root), .attributes(inode: InodeNumber(5)),
         .access(inode: InodeNumber(5), rights: [.read, .execute]), .readSymbolicLink(inode: InodeNumber(5)),
         .list(directory: .root, cookie: 5, limit: 512, detail: .namesAndInodes), .usage,
-        .pendingDeletions(after: InodeNumber(5), limit: 1),
+        .pendingDeletions(after: InodeNumber(5), limit: 1), .measurable(after: InodeNumber(5), limit: 2, .all),
+        .allocation(FileID(fileset: .root, inode: InodeNumber(3))),
     ]
 
     static let answers: [NamespaceAnswer] = [
@@ -68,7 +75,13 @@ enum Sample {
                 DirectoryEntry(name: name("a"), inode: InodeNumber(2), cookie: 3, details: sampleInode),
                 DirectoryEntry(name: name("b"), inode: InodeNumber(3), cookie: 4, details: nil),
             ], directory: sample, end: .more),
-        .usage(FilesetUsage(inodes: 1, bytes: 2)), .deletions([sampleDeletion]),
+        .usage(FilesetUsage(inodes: 1, bytes: 2), FilesetQuota(bytes: 3, inodes: nil)), .deletions([sampleDeletion]),
+        .measurable(
+            [
+                MeasurableFile(
+                    inode: InodeNumber(3), hint: FileHint(layout: .standard, limit: 1, truncation: .none), used: 2,
+                    writers: 3, scope: .pending)
+            ], next: InodeNumber(4)), .allocation(FileAllocation(bytes: 4096, standing: .moving)),
     ]
 
     static let results: [NamespaceResult] = [

@@ -174,7 +174,9 @@ import Wire
         #expect(try fileset.run(.raiseLimit(inode: file, limit: 10 << 20)).failure == nil)
         try fileset.run(.recordUsage(bytes: 1000))
         #expect(try fileset.run(.raiseLimit(inode: file, limit: 20 << 20)).failure == .quotaExceeded)
-        #expect(try fileset.ask(.usage) == .usage(FilesetUsage(inodes: 2, bytes: 1000)))
+        #expect(
+            try fileset.ask(.usage)
+                == .usage(FilesetUsage(inodes: 2, bytes: 1000), FilesetQuota(bytes: 1000, inodes: 2)))
         try fileset.run(.setQuota(.unlimited))
         _ = try fileset.make("b")
     }

@@ -91,7 +91,7 @@ import Wire
         for i in stride(from: 1, through: 10_000, by: 97) {
             let settle = NamespaceOperation.settle(
                 inode: InodeNumber(UInt64(i)), session: SessionID(1), modified: time(0))
-            guard case .settle(_, _, let fixed) = answered.fixed(settle) else { return }
+            guard case .settle(_, _, let fixed, _) = answered.fixed(settle) else { return }
             #expect(fixed >= time(Double(i)))
         }
     }

@@ -220,7 +220,12 @@ struct SampleSource {
             .flushed(
                 ExchangeID(u64()),
                 list(upTo: 9) { $0.response(kind: $0.random.below(Self.responseKinds), payload: false) })
-        case 3: .alive(NodeStanding(mapVersion: mapVersion(), totalBytes: u64(), freeBytes: u64()))
+        case 3:
+            .alive(
+                NodeStanding(
+                    mapVersion: mapVersion(), totalBytes: u64(), freeBytes: u64(),
+                    usage: GroupsUsage(
+                        groups: [.data(3), .data(7)], filesets: [FilesetBytes(fileset: .root, bytes: u64())])))
         case 4: .ask(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))
         case 5: .tell(ExchangeID(u64()), AdminText(json: []))
         default: .tell(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))

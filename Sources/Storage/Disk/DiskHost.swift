@@ -144,6 +144,17 @@ final class DiskHost {
         return found.truncation
     }
 
+    /// What a file has in a group, as applied. Not called if the disk goes out of use first.
+    func usage(_ pg: PGID, of file: FileID, done: @escaping (FileUsage) -> Void) {
+        let token = token { [unowned self] _ in usage(pg, of: file, done: done) }
+        guard let found = store.usage(pg, of: file, token: token) else { return }
+        tokens[token] = nil
+        done(found)
+    }
+
+    /// What a group uses, by fileset ascending.
+    func usage(_ pg: PGID) -> [(fileset: FilesetID, usage: StoreUsage)] { store.usage(pg) }
+
     func verdict(_ plan: ReadPlan, block: Int) -> BlockVerdict { store.verdict(plan, block: block) }
     func finished(_ plan: ReadPlan) { store.readFinished(plan.ticket) }
     func readBlocks(_ reader: BlockReader, done: @escaping (BlockReader.Outcome) -> Void) {
