@@ -9,7 +9,8 @@ struct SlotAllocator {
     private(set) var takenCount = 0
     /// Bit s - 1 is slot s.
     private var words: [UInt64] = []
-    /// Where the last search ended: the next one goes on there.
+    /// Where the last search ended, or a slot before it that was released since: the next one goes on there. What was freed is
+    /// used again before the file grows into what was never written, and its pages are still in the page cache.
     private var hand = 0
 
     var freeCount: Int { capacity - takenCount }
@@ -42,6 +43,7 @@ struct SlotAllocator {
         precondition(isTaken(slot), "a slot is released once")
         words[bit / 64] &= ~(1 << UInt64(bit % 64))
         takenCount -= 1
+        hand = min(hand, bit)
     }
 
     /// `count` slots, or nil if there are not that many; neighbours if a run of them is found, else any.

@@ -95,10 +95,11 @@ public struct StoreConfiguration: Hashable, Sendable {
     /// … and at the latest this long after the last one.
     public var checkpointInterval: TimeSpan
 
-    /// The values of store.md.
+    /// The values of store.md, but for `pendingSlots`: 256 MiB instead of 2 GiB, so that an image that is overwritten goes
+    /// round in slots whose pages are in the page cache (docs/performance.md).
     public static let standard = StoreConfiguration(
         segmentSize: 64 << 20, maximumSegments: 16, checkpointLogBytes: 256 << 20, dirtyRowBytes: 24 << 20,
-        rowCacheBytes: 56 << 20, overlayBytes: 12 << 20, pendingSlots: (2 << 30) / Geometry.slotSize,
+        rowCacheBytes: 56 << 20, overlayBytes: 12 << 20, pendingSlots: (256 << 20) / Geometry.slotSize,
         growthSlots: (256 << 20) / Geometry.slotSize, copyBatchBytes: 4 << 20, rowsPerTransaction: 1_000,
         backgroundSyncBytes: 16 << 20, backgroundSyncDelay: .milliseconds(100), idleCheckpointDelay: .seconds(1),
         checkpointInterval: .seconds(60))
