@@ -45,6 +45,9 @@ extension PlacementGroup {
         reign.parked.contains { $0.overlaps(file, object, blocks) }
     }
 
+    /// Whether a change of the file was admitted that is not named yet: it may still change what the file uses.
+    public func hasParked(_ file: FileID) -> Bool { reign.parked.contains { $0.file == file } }
+
     func holdsBack(_ file: FileID, _ object: ObjectID?, _ blocks: BlockRange) -> Bool {
         reign.pieceReads.contains {
             $0.object.file == file && (object == nil || object == $0.object && $0.blocks.overlaps(blocks))

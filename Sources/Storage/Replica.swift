@@ -182,7 +182,7 @@ final class Replica {
             let answer = NamespaceAnswer.allocation(
                 FileAllocation(
                     bytes: UInt64(max(usage.blocks, 0)) * UInt64(Geometry.blockSize),
-                    standing: usage.standing == .settled ? .settled : .moving))
+                    standing: usage.standing == .settled && !group.hasParked(file) ? .settled : .moving))
             completed(ticket, wireBytes(answer.encode))
         }
     }

@@ -82,6 +82,14 @@ final class Story {
         }
         if !world.namespace.deletions.isEmpty { return "range deletions are left: \(world.namespace.deletions)" }
         for (inode, file) in world.namespace.files where !file.writers.isEmpty { return "\(inode) has writers left" }
+        for inode in world.namespace.files.keys.sorted() {
+            guard let file = world.namespace.files[inode], file.attributes.kind == .regular else { continue }
+            let id = FileID(fileset: World.fileset, inode: inode)
+            let allocated = world.groups.values.reduce(0) { $0 + $1.allocated(id) }
+            if file.isPending || file.used != allocated {
+                return "\(inode) uses \(allocated) bytes and shows \(file.used), pending: \(file.isPending)"
+            }
+        }
         for (pg, group) in world.groups {
             for (object, content) in group.objects
             where world.namespace.files[object.file.inode] == nil && content.units.contains(where: { $0 != nil }) {

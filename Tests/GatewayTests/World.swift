@@ -81,7 +81,8 @@ final class World {
         map.sessions.removeAll { $0.id == door.session }
         // The metadata primary settles for who is gone.
         if let session = door.session {
-            for inode in namespace.files.keys.sorted() { namespace.files[inode]?.writers[session] = nil }
+            for inode in namespace.files.keys.sorted()
+            where namespace.files[inode]?.writers.removeValue(forKey: session) != nil { namespace.unmeasure(inode) }
         }
         map.version = map.version.next
         door.session = nil
