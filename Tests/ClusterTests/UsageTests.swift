@@ -72,7 +72,9 @@ extension ClusterTests {
         cluster.kill9([2])
         let three = try NFSClient(cluster.address(3))
         _ = try three.mount()
-        try cluster.wait("the usage is right without node 2", within: 30) { try three.attributes(file).used == expected }
+        try cluster.wait("the usage is right without node 2", within: 30) {
+            try three.attributes(file).used == expected
+        }
         try cluster.start()
         try cluster.awaitAllInSync(within: 30)
         cluster.kill9()
