@@ -63,9 +63,12 @@ extension PlacementGroup {
         }
     }
 
-    /// The block that a truncation goes through, if this group holds it: its object, block and the bytes of it that stay.
+    /// The block that a truncation goes through, if this group holds it: its object, block and the bytes of it that stay. None
+    /// if the log has the truncation already: what lies behind the cut now was written after it.
     private func cutBlock(_ d: RangeDeletion) -> (object: ObjectID, offset: Int)? {
-        guard d.kind == .truncation, d.truncation.size % UInt64(Geometry.blockSize) != 0, let map else { return nil }
+        guard d.kind == .truncation, d.truncation.size % UInt64(Geometry.blockSize) != 0, let map,
+            !knowsTruncation(d.truncation.number, of: d.file)
+        else { return nil }
         let (index, offset) = d.layout.locate(d.truncation.size)
         let object = ObjectID(file: d.file, index: index)
         guard Placement.group(of: object, groupCount: map.dataPGCount) == pg else { return nil }

@@ -31,6 +31,8 @@ public final class PlacementGroup {
     /// Bytes that the own disk can take beyond its reserve.
     var room: UInt64 = .max
     var now: Moment
+    /// Time-outs count from here: events may come more often than they are due.
+    var lastTick: Instant
 
     // MARK: The own log and durable state
 
@@ -102,6 +104,7 @@ public final class PlacementGroup {
         self.local = local
         self.limits = limits
         self.now = now
+        lastTick = now.now
         state = ReplicaState(boot: boot)
         absent = recovered == nil
         rebooted = false
@@ -227,6 +230,7 @@ public final class PlacementGroup {
     /// To be called when `nextTick` has come.
     public func ticked(at now: Moment) {
         self.now = now
+        lastTick = now.now
         switch role {
         case .primary: primaryTicked()
         case .follower: followerTicked()
@@ -239,9 +243,9 @@ public final class PlacementGroup {
     public var nextTick: Instant {
         if role == .primary {
             if let due = reign.decidedDue { return due }
-            return now.now + (reign.serving && !reign.isUnsettled ? limits.retry : .milliseconds(50))
+            return lastTick + (reign.serving && !reign.isUnsettled ? limits.retry : .milliseconds(50))
         }
-        return now.now + (claim.since == nil && proposal == nil ? limits.retry : .milliseconds(25))
+        return lastTick + (claim.since == nil && proposal == nil ? limits.retry : .milliseconds(25))
     }
 
     func drop(_ payload: PayloadHandle?) {
