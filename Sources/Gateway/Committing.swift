@@ -38,6 +38,7 @@ final class CommitOperation: Operation {
         self.file = file
         self.offset = offset
         self.count = count
+        file.flushPattern.flushBegan()
         super.init(id: id, caller: caller, began: began)
     }
 

@@ -57,6 +57,9 @@ final class FileState {
     /// A truncation whose cut all groups have: own replicas may serve what lies beyond it.
     var completeTruncation = TruncationNumber.zero
 
+    /// How its writes are flushed.
+    var flushPattern = FlushPattern()
+
     init(file: FileID) { self.file = file }
 
     var metadataGroup: PGID { .metadata(file.fileset) }

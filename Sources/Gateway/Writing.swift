@@ -31,6 +31,8 @@ final class WriteOperation: Operation {
     let payload: PayloadHandle
     let zeros: [ZeroRun]
     let durability: Durability
+    /// At least `durability` (`FlushPattern`).
+    let dataDurability: Durability
     var parts: [Part] = []
     var outstanding = 0
     var isUnderWay = false
@@ -49,6 +51,11 @@ final class WriteOperation: Operation {
         self.payload = payload
         self.zeros = zeros
         self.durability = durability
+        dataDurability =
+            switch durability {
+            case .unstable: file.flushPattern.writeBegan()
+            case .stable: .stable
+            }
         super.init(id: id, caller: caller, began: began)
     }
 
@@ -136,12 +143,12 @@ final class WriteOperation: Operation {
         if part.isZero {
             let blocks = BlockRange(coveringOffset: part.offset, length: part.length)
             gateway.issue(
-                .writePart(self, part: index), to: group, .zero(part.object, blocks, hint.truncation, durability),
+                .writePart(self, part: index), to: group, .zero(part.object, blocks, hint.truncation, dataDurability),
                 mark: (file, hint.truncation))
         } else {
             let range = ObjectRange(object: part.object, offset: part.offset, length: part.length)
             gateway.issue(
-                .writePart(self, part: index), to: group, .write(range, hint.truncation, durability),
+                .writePart(self, part: index), to: group, .write(range, hint.truncation, dataDurability),
                 .slice(payload, offset: part.delta, length: part.length), mark: (file, hint.truncation))
         }
     }

@@ -36,6 +36,8 @@ struct Scene {
         return stamp
     }
 
+    func flush(_ door: Door) { _ = door.ask(.commit(file, offset: 0, count: 0)) }
+
     func read(_ door: Door, _ unit: UInt64, _ count: Int) -> [UInt64]? {
         var values: [UInt64]?
         door.begin(.read(file, offset: unit * 512, count: count * 512)) { result in
@@ -62,6 +64,30 @@ struct RuleTests {
         scene.write(scene.a, 0, scene.values(8, 2))
         #expect(scene.writes.count == 1)
         #expect(scene.mutations.isEmpty)
+    }
+
+    @Test("Writes that are flushed one by one go out stable from the third on, until two come without a flush between")
+    func flushedOneByOne() {
+        let scene = Scene()
+        scene.write(scene.a, 0, scene.values(64))
+        scene.flush(scene.a)
+        func durabilities(_ body: () -> Void) -> [Durability] {
+            scene.a.log = []
+            body()
+            return scene.writes.compactMap {
+                if case .write(_, _, let durability) = $0.body { durability } else { nil }
+            }
+        }
+        func single(_ unit: UInt64) {
+            scene.write(scene.a, unit, scene.values(8, unit + 2))
+            scene.flush(scene.a)
+        }
+        #expect(durabilities { single(8) } == [.unstable])
+        #expect(durabilities { single(16) } == [.stable])
+        #expect(durabilities { scene.write(scene.a, 24, scene.values(8, 40)) } == [.stable])
+        #expect(durabilities { scene.write(scene.a, 32, scene.values(8, 41)) } == [.unstable])
+        scene.flush(scene.a)
+        #expect(durabilities { single(40) } == [.unstable])
     }
 
     @Test("The limit is raised, stable, to the write's end and as much again, before data goes beyond it")
