@@ -256,6 +256,8 @@ public final class StorageNode {
     private func endCycle() {
         cycle = .idle
         settle()
+        // Backups get an entry before it is written here, and write it at the same time.
+        transport.flush()
         for disk in disks { disk.endCycle() }
         settle()
         for replica in orderedReplicas { replica.namespace?.flush() }

@@ -19,7 +19,7 @@ final class NodeConnection: ChannelInboundHandler {
     private var decoder = FrameDecoder()
     private var context: ChannelHandlerContext?
     private var writer = WireWriter(capacity: 1024)
-    private var flushScheduled = false
+    private var isUnflushed = false
     private var hasFailed = false
 
     /// Which side opened the connection; the opener knows whom it expects.
@@ -112,7 +112,7 @@ final class NodeConnection: ChannelInboundHandler {
         transport.connectionOpened(self, peer: hello)
     }
 
-    /// Queues a message; it leaves at the end of the loop's cycle.
+    /// Queues a message; it leaves with `NodeTransport.flush`.
     func send(_ message: NodeMessage) {
         guard let context else {
             return
@@ -135,14 +135,15 @@ final class NodeConnection: ChannelInboundHandler {
             context.write(NIOAny(bytes), promise: nil)
         }
         transport.countSent(size)
-        if !flushScheduled {
-            flushScheduled = true
-            context.eventLoop.assumeIsolated().execute { self.flush() }
+        if !isUnflushed {
+            isUnflushed = true
+            transport.hasUnflushed(self)
         }
     }
 
-    private func flush() {
-        flushScheduled = false
+    /// Sends what is queued.
+    func flush() {
+        isUnflushed = false
         guard let context else { return }
         context.flush()
         guard !context.channel.isWritable,

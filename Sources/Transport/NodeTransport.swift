@@ -43,6 +43,9 @@ public final class NodeTransport {
     private var dialled: Set<NodeID> = []
     private var servers: [any Channel] = []
     private var state = State.open
+    /// Connections with queued messages.
+    private var unflushed: [NodeConnection] = []
+    private var isFlushScheduled = false
 
     /// Since the start, for metrics.
     public private(set) var bytesSent: UInt64 = 0
@@ -140,6 +143,23 @@ public final class NodeTransport {
     public enum Delivery: Sendable {
         case queued
         case notConnected
+    }
+
+    func hasUnflushed(_ connection: NodeConnection) {
+        unflushed.append(connection)
+        if isFlushScheduled { return }
+        isFlushScheduled = true
+        eventLoop.assumeIsolated().execute {
+            self.isFlushScheduled = false
+            self.flush()
+        }
+    }
+
+    /// Sends what is queued at once, not at the end of the loop's cycle: before work that it need not wait for.
+    public func flush() {
+        let connections = unflushed
+        unflushed.removeAll(keepingCapacity: true)
+        for connection in connections { connection.flush() }
     }
 
     public func isConnected(to node: NodeID) -> Bool { connections[node] != nil }
