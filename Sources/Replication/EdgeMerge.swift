@@ -190,7 +190,8 @@ extension PlacementGroup {
                         object: object, blocks: BlockRange(first: offset / Geometry.blockSize, count: 1),
                         checksums: checksums, truncation: d.truncation)
                 }
-                nameRequest(p.token, p.request, payload, [], edge: edge)
+                if edge == nil { drop(payload) }
+                nameRequest(p.token, p.request, edge == nil ? nil : payload, [], edge: edge)
             case .write, .zero, .mutate, .read, .readVersion, .query, .flush:
                 nameRequest(p.token, p.request, payload, checksums, edge: nil)
             }
