@@ -107,6 +107,11 @@ let package = Package(
             name: "CoordinationTests", dependencies: ["Coordination", "ClusterModel", "CoordinationProbe", sqlite],
             swiftSettings: strict),
         .testTarget(
+            name: "StorageTests",
+            dependencies: [
+                "Storage", "Store", "Replication", "Coordination", "DiskIO", "Transport", "ClusterModel", "Wire", log,
+            ] + nio, swiftSettings: strict),
+        .testTarget(
             name: "FilesystemTests",
             dependencies: [
                 "Filesystem", "Gateway", "Storage", "ClusterModel", "Wire", .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -106,8 +106,12 @@ extension OperatorError.Code {
         case .coordinationFailed:
             Page(
                 title: "The coordination store failed",
-                cause: "The file with map and records cannot be opened or written.",
-                next: "check the path and the disk that the message names; nothing is lost by waiting")
+                cause:
+                    "The file with map and records cannot be opened or written, or a record in it cannot be read: it is "
+                    + "damaged, or a later program has written it. A node stops then, for what it knows may be outdated.",
+                next:
+                    "check the path and the disk that the message names, or start the program that wrote the record; "
+                    + "nothing is lost by waiting")
         case .notFound:
             Page(
                 title: "There is no such thing", cause: "The path or name does not exist.",

@@ -12,6 +12,7 @@ import Wire
 /// Invariants:
 /// - what it shows of a key never goes back to an older revision;
 /// - a watch that has lost its place is followed by reading everything (traps 15);
+/// - a record that cannot be read ends the directory's use (`failed`): nobody goes on with what was before it;
 /// - a proposal's outcome is reported once, and never as lost while it may still have won (replication.md, 6).
 public final class ClusterDirectory {
     private let coordinator: any Coordinator
@@ -32,8 +33,10 @@ public final class ClusterDirectory {
 
     /// After every change: the groups whose records changed, and whether the map did.
     public var changed: ((_ groups: [PGID], _ map: MapChange) -> Void)?
-    /// Nothing can be read any more; the node has to stop.
+    /// Nothing can be read any more, or what was read cannot be understood; the node has to stop. Called once at most, and
+    /// `changed` never after it.
     public var failed: ((CoordinationError) -> Void)?
+    private var isBroken = false
 
     public enum MapChange: Sendable {
         case same
@@ -89,16 +92,16 @@ public final class ClusterDirectory {
             throw .foreign(path: "the coordination store", detail: "it has no key for file handles")
         }
         handleKey = key
-        for entry in snapshot.entries { take(entry.key, entry.value, entry.revision) }
+        for entry in snapshot.entries { _ = try take(entry.key, entry.value, entry.revision) }
     }
 
     public func close() { watch?.cancel() }
 
     // MARK: - Reading
 
-    /// Whether the key's state was newer than what is known, and was taken.
-    @discardableResult
-    private func take(_ key: Key, _ value: [UInt8]?, _ revision: Revision) -> Bool {
+    /// Whether the key's state was newer than what is known, and was taken. A record of a later format, or a damaged one,
+    /// throws `foreign` and changes nothing.
+    private func take(_ key: Key, _ value: [UInt8]?, _ revision: Revision) throws(CoordinationError) -> Bool {
         guard let value else { return false }
         do throws(WireError) {
             if key == ClusterKeys.map {
@@ -114,13 +117,20 @@ public final class ClusterDirectory {
             }
             guard let group = ClusterKeys.group(of: key) else { return false }
             if case .changed(let known)? = recordRevisions[group], known >= revision { return false }
-            recordRevisions[group] = .changed(revision)
             view.set(try PGRecord(decoding: value))
+            recordRevisions[group] = .changed(revision)
             return true
         } catch {
-            logger.critical("the coordination store's record \(key) cannot be read: \(error)")
-            return false
+            throw .foreign(path: "the coordination store", detail: "its record \(key) cannot be read: \(error)")
         }
+    }
+
+    private func fail(_ error: CoordinationError) {
+        guard !isBroken else { return }
+        isBroken = true
+        logger.critical("\(error)")
+        watch?.cancel()
+        failed?(error)
     }
 
     private func startWatch(after revision: Revision) {
@@ -134,15 +144,21 @@ public final class ClusterDirectory {
         case .lostPlace:
             watch = nil
             barrier {}
-        case .failed(let error): failed?(error)
+        case .failed(let error): fail(error)
         }
     }
 
     private func take(_ changes: [(Key, [UInt8]?, Revision)]) {
+        guard !isBroken else { return }
         var groups: [PGID] = []
         var map = MapChange.same
-        for (key, value, revision) in changes where take(key, value, revision) {
-            if let group = ClusterKeys.group(of: key) { groups.append(group) } else { map = .newer }
+        do throws(CoordinationError) {
+            for (key, value, revision) in changes {
+                guard try take(key, value, revision) else { continue }
+                if let group = ClusterKeys.group(of: key) { groups.append(group) } else { map = .newer }
+            }
+        } catch {
+            return fail(error)
         }
         if case .same = map, groups.isEmpty { return }
         changed?(groups, map)
