@@ -129,7 +129,9 @@ public final class AdminService {
             let m = disk.metrics
             func mean(_ sum: UInt64, _ count: UInt64) -> Double { count == 0 ? 0 : Double(sum) / Double(count) / 1000 }
             return DiskStatus(
-                id: "\(disk.id)", path: disk.path, state: disk.failure ?? "in use", totalBytes: disk.totalBytes,
+                id: "\(disk.id)", path: disk.path,
+                state: disk.failure ?? (disk.note == nil ? "in use" : "in use, learns its content anew"),
+                earlierFailure: disk.note?.reason, totalBytes: disk.totalBytes,
                 freeBytes: disk.freeBytes, replicas: standings.filter { $0.disk == disk.id }.count,
                 logHeldBytes: disk.logBytes, logWrites: m.logWrites,
                 logBytes: m.logBytes, logSyncs: m.logSyncs,
@@ -189,8 +191,21 @@ public final class AdminService {
         }
         for disk in node.diskReports {
             if let failure = disk.failure {
-                waits.append(WaitReport(group: nil, who: "disk", reason: "\(disk.path) is out of use: \(failure)"))
-            } else if let reason = disk.waitingFor {
+                waits.append(
+                    WaitReport(
+                        group: nil, who: "disk", reason: "\(disk.path) is out of use: \(failure) (stave explain ST1011)"
+                    ))
+                continue
+            }
+            if let note = disk.note {
+                waits.append(
+                    WaitReport(
+                        group: nil, who: "disk",
+                        reason:
+                            "\(disk.path) failed earlier (\(note.reason)) and learns its content anew from other nodes "
+                            + "(stave explain ST1018)"))
+            }
+            if let reason = disk.waitingFor {
                 waits.append(WaitReport(group: nil, who: "disk", reason: "\(disk.path) waits for \(reason)"))
             }
         }

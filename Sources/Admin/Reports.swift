@@ -61,6 +61,8 @@ public struct DiskStatus: Codable, Sendable {
     public var path: String
     /// "in use", or why not.
     public var state: String
+    /// Why it failed, if it did and has not learned everything anew since.
+    public var earlierFailure: String?
     public var totalBytes: UInt64
     public var freeBytes: UInt64
     public var replicas: Int

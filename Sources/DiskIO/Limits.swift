@@ -10,6 +10,8 @@ public enum DiskLimits {
     public static let vectorParts = 1024
     /// Names that `DiskFolder.names` reads; a folder with more is refused: none of ours has a thousand.
     public static let folderEntries = 100_000
+    /// Bytes that are kept of why a disk failed; the rest is cut off.
+    public static let failureReason = 512
     /// Bytes of a file that is replaced whole; more is refused.
     public static let smallFile = 1 << 20
     /// Row changes in one index transaction (store.md, Checkpoint); more is refused.

@@ -154,7 +154,15 @@ public final class NodeProcess {
         }
         let cluster = storage.view.map.cluster
         let plans = (configuration.node(id)?.disks ?? []).map { disk in
-            DiskPlan(path: disk.path, cluster: cluster, node: id, boot: boot, bound: configuration.limits.diskBytes)
+            var plan = DiskPlan(
+                path: disk.path, cluster: cluster, node: id, boot: boot, bound: configuration.limits.diskBytes)
+            #if DEBUG
+                // Tests of processes have no other way in; a release build has none at all.
+                plan.faults = ProcessInfo.processInfo.environment["STAVE_DISK_FAULTS"].flatMap {
+                    DiskFaults(parsing: $0)
+                }
+            #endif
+            return plan
         }
         storage.start(plans, threads: threads) { [self] result in
             switch result {

@@ -18,6 +18,7 @@ public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible 
         case scrubDiffers = 1015
         case preflight = 1016
         case usage = 1017
+        case diskLearns = 1018
 
         /// "ST1003"
         public var name: String { "ST\(rawValue)" }
@@ -101,8 +102,10 @@ extension OperatorError.Code {
                 title: "A disk cannot be used",
                 cause:
                     "A write, a sync or its database failed, another process holds it, or it is no disk of this cluster. "
-                    + "A disk whose sync failed is never used again by the same process: the kernel tells of a failure once.",
-                next: "the message names the file and the system's error; mend it and restart the node")
+                    + "A disk whose sync failed is never used again by the same process: the kernel tells of a failure once. "
+                    + "The failure is noted, and the next process learns the disk's content anew from other nodes.",
+                next:
+                    "the message names the file and the system's error; mend or replace the disk, and restart the node")
         case .coordinationFailed:
             Page(
                 title: "The coordination store failed",
@@ -129,6 +132,15 @@ extension OperatorError.Code {
             Page(
                 title: "The machine is not ready", cause: "A check of `stave preflight` failed.",
                 next: "each failed check is printed with its fix")
+        case .diskLearns:
+            Page(
+                title: "A disk that failed learns its content anew",
+                cause:
+                    "A write or sync of it failed under an earlier process. What was in the page cache then may be nowhere "
+                    + "else, so nothing on the disk counts until it has been copied from the other replicas.",
+                next:
+                    "look at the system's log for the device (`journalctl -k`); if it fails again, take it out of use. "
+                    + "`stave why` shows when nothing is left to learn")
         case .usage:
             Page(title: "The command's words are off", cause: "An argument is missing or wrong.", next: "see --help")
         }

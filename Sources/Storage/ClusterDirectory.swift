@@ -22,6 +22,10 @@ public final class ClusterDirectory {
     /// The revision of each record and of the map, for compare-and-set.
     private var mapRevision: KeyVersion
     private var recordRevisions: [PGID: KeyVersion] = [:]
+    /// Disks that failed and have not learned everything anew.
+    private(set) var diskNotes: [DiskID: DiskNote] = [:]
+    /// The last change of each note, its removal included.
+    private var noteRevisions: [DiskID: Revision] = [:]
     private var proposals: [Proposed] = []
     /// Authenticates file handles.
     public let handleKey: [UInt8]
@@ -102,8 +106,14 @@ public final class ClusterDirectory {
     /// Whether the key's state was newer than what is known, and was taken. A record of a later format, or a damaged one,
     /// throws `foreign` and changes nothing.
     private func take(_ key: Key, _ value: [UInt8]?, _ revision: Revision) throws(CoordinationError) -> Bool {
-        guard let value else { return false }
         do throws(WireError) {
+            if let disk = ClusterKeys.disk(of: key) {
+                if let known = noteRevisions[disk], known >= revision { return false }
+                diskNotes[disk] = try value.map { bytes throws(WireError) in try DiskNote(decoding: bytes) }
+                noteRevisions[disk] = revision
+                return true
+            }
+            guard let value else { return false }
             if key == ClusterKeys.map {
                 if case .changed(let known) = mapRevision, known > revision { return false }
                 let map = try ClusterMap(decoding: value)
@@ -155,7 +165,11 @@ public final class ClusterDirectory {
         do throws(CoordinationError) {
             for (key, value, revision) in changes {
                 guard try take(key, value, revision) else { continue }
-                if let group = ClusterKeys.group(of: key) { groups.append(group) } else { map = .newer }
+                if let group = ClusterKeys.group(of: key) {
+                    groups.append(group)
+                } else if key == ClusterKeys.map {
+                    map = .newer
+                }
             }
         } catch {
             return fail(error)
@@ -328,6 +342,38 @@ public final class ClusterDirectory {
                 if self.view.map == map { return done(.success(map)) }
                 self.changeMap(leasesEnded: leasesEnded, change, done: done)
             case .refused(let error), .unknown(let error): done(.failure(error))
+            }
+        }
+    }
+
+    // MARK: - Failed disks
+
+    /// Notes that a disk has failed, whatever is noted of it; `done` comes when that is durable, with false if the store takes
+    /// nothing any more.
+    func noteFailure(of disk: DiskID, _ note: DiskNote, done: @escaping (Bool) -> Void) {
+        changeNote(disk, note, comparisons: [], done)
+    }
+
+    /// Changes or removes what is noted of a disk, unless it was changed meanwhile: a later failure stands.
+    func changeNote(of disk: DiskID, to note: DiskNote?, done: @escaping (Bool) -> Void) {
+        guard let known = noteRevisions[disk] else { return done(false) }
+        changeNote(disk, note, comparisons: [.version(ClusterKeys.diskNote(disk), .changed(known))], done)
+    }
+
+    private func changeNote(
+        _ disk: DiskID, _ note: DiskNote?, comparisons: [Comparison], _ done: @escaping (Bool) -> Void
+    ) {
+        let key = ClusterKeys.diskNote(disk)
+        let change = note.map { Change.put(key, $0.encoded()) } ?? .delete(key)
+        commit(Transaction(comparisons: comparisons, changes: [change])) { outcome in
+            switch outcome {
+            case .won(let revision):
+                self.take([(key, note?.encoded(), revision)])
+                done(true)
+            case .lost(let lost):
+                self.take(lost.current.compactMap { $0.entry.map { ($0.key, $0.value, $0.revision) } })
+                done(false)
+            case .refused, .unknown: done(false)
             }
         }
     }

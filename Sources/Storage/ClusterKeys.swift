@@ -1,7 +1,8 @@
 import ClusterModel
 import Coordination
 
-/// Where things stand in the coordination store: "map", and "pg/d…" or "pg/m…" for each placement group.
+/// Where things stand in the coordination store: "map", "pg/d…" or "pg/m…" for each placement group, and
+/// "disk/…" for each disk that failed and has not learned everything anew.
 public enum ClusterKeys {
     public static let map = Key("map")
     public static let records = Key("pg/")
@@ -9,6 +10,16 @@ public enum ClusterKeys {
 
     /// 16 random bytes that authenticate file handles, the same at every gateway, drawn when the cluster is created.
     public static let handleKey = Key("handle-key")
+
+    /// Disks whose use a failure has ended, and that have not learned everything anew.
+    static let diskNotes = Key("disk/")
+    public static func diskNote(_ disk: DiskID) -> Key { Key("disk/\(disk)") }
+
+    /// The disk that a key of `diskNotes` names.
+    static func disk(of key: Key) -> DiskID? {
+        guard key.hasPrefix(diskNotes) else { return nil }
+        return DiskID(hex: String(decoding: key.bytes.dropFirst(diskNotes.bytes.count), as: UTF8.self))
+    }
 
     /// The group that a key of `records` names.
     static func group(of key: Key) -> PGID? {

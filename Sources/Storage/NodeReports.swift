@@ -9,6 +9,8 @@ public struct DiskReport: Sendable {
     public var path: String
     /// Why it is out of use; nil while it serves.
     public var failure: String?
+    /// Why it failed, if it did and has not learned everything anew since.
+    public var note: DiskNote?
     /// What its store waits for; nil for nothing.
     public var waitingFor: String?
     /// Bytes, before replication.
@@ -40,7 +42,8 @@ extension StorageNode {
     public var diskReports: [DiskReport] {
         disks.map { disk in
             DiskReport(
-                id: disk.id, path: disk.path, failure: disk.failure, waitingFor: disk.waitingFor,
+                id: disk.id, path: disk.path, failure: disk.failure, note: directory.diskNotes[disk.id],
+                waitingFor: disk.waitingFor,
                 totalBytes: disk.space.total, freeBytes: disk.space.admissible, logBytes: disk.logBytes,
                 metrics: disk.metrics)
         }

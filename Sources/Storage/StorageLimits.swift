@@ -20,6 +20,8 @@ public enum StorageLimits {
     /// Payload bytes held for requests, entries in flight and answers; beyond it requests of clients are refused as
     /// unavailable, and their gateways send them again.
     static let payloadBytes = 128 << 20
+    /// Bytes kept of why a disk failed; the rest is cut off.
+    static let failureReason = 512
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64

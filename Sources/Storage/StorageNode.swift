@@ -40,6 +40,8 @@ public final class StorageNode {
     private var lastAccounting = Instant(nanoseconds: 0)
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
+    /// Disks whose note in the coordination store is being changed.
+    var notesChanging: Set<DiskID> = []
     /// Replicas that the disks hold are still being made.
     var isOpening: Bool { !hasBegun || !opening.isEmpty }
     private var hasBegun = false
@@ -96,8 +98,10 @@ public final class StorageNode {
             begin(done)
             return
         }
+        var plan = plans[disks.count]
+        plan.failed = directory.diskNotes.filter { $0.value.stage == .failed }.mapValues(\.reason)
         DiskHost.open(
-            plans[disks.count], number: disks.count, namespaceThread: threads.namespace, payloads: payloads, loop: loop,
+            plan, number: disks.count, namespaceThread: threads.namespace, payloads: payloads, loop: loop,
             watchdog: threads.watchdog, logger: logger
         ) { [self] result in
             switch result {
@@ -105,7 +109,10 @@ public final class StorageNode {
                 disk.node = self
                 disks.append(disk)
                 start(plans, threads: threads, done: done)
-            case .failure(let failure): done(.failure(StorageFailure(failure.description)))
+            case .failure(let failure):
+                let result = Result<Void, StorageFailure>.failure(StorageFailure(failure.reason))
+                guard let medium = failure.medium, let disk = failed(plan) else { return done(result) }
+                noteFailure(of: disk, medium) { done(result) }
             }
         }
     }
@@ -217,6 +224,7 @@ public final class StorageNode {
         }
         watchPeers(now.now)
         watchSessions(now.now)
+        settleNotes()
         settle()
         for replica in orderedReplicas { replica.namespace?.flush() }
     }
@@ -427,6 +435,7 @@ public final class StorageNode {
 
     func diskFailed(_ disk: DiskHost, _ reason: String) {
         note(.disk(disk.id), "out of use: \(reason)")
+        if let medium = disk.mediumFailure { noteFailure(of: disk.id, medium) {} }
         let lost = orderedReplicas.filter { $0.disk === disk }
         for replica in lost { replica.event { $0.leaseLapsed(membership.lease?.number ?? .none, at: $1) } }
         // Its groups can be claimed elsewhere only when the lease of their primary (or of a claim under way) has ended.
@@ -444,7 +453,7 @@ public final class StorageNode {
         }
     }
 
-    private func note(_ subject: EventLog.Subject, _ text: String) { events.add(subject, text, at: moment().time) }
+    func note(_ subject: EventLog.Subject, _ text: String) { events.add(subject, text, at: moment().time) }
 
     // MARK: - Lease
 

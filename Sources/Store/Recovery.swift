@@ -56,7 +56,10 @@ final class Recovery {
     var replay: [LogRecord] = []
     var dead: [LogRecord] = []
 
-    init(facts: DiskFacts) { self.facts = facts }
+    init(facts: DiskFacts) {
+        self.facts = facts
+        isCorrupt = facts.content == .doubtful
+    }
 }
 
 extension Store {

@@ -141,8 +141,18 @@ public struct DiskFacts: Hashable, Sendable {
     public var freeBytes: UInt64
     /// Bytes that the file system has in all.
     public var totalBytes: UInt64
+    /// Whether what was written earlier can be relied on.
+    public var content: Content
+
+    public enum Content: UInt8, Hashable, Sendable {
+        case kept = 0
+        /// A write or sync failed earlier: what the page cache shows may be nowhere else. Every group learns anew (rule 3).
+        case doubtful = 1
+    }
+
     public init(
-        disk: DiskID, boot: BootID, segments: [SegmentNumber], dataSlots: Int, freeBytes: UInt64, totalBytes: UInt64
+        disk: DiskID, boot: BootID, segments: [SegmentNumber], dataSlots: Int, freeBytes: UInt64, totalBytes: UInt64,
+        content: Content = .kept
     ) {
         self.disk = disk
         self.boot = boot
@@ -150,5 +160,6 @@ public struct DiskFacts: Hashable, Sendable {
         self.dataSlots = dataSlots
         self.freeBytes = freeBytes
         self.totalBytes = totalBytes
+        self.content = content
     }
 }

@@ -178,6 +178,16 @@ struct DiskCommand: ParsableCommand {
                     disk.path, disk.state)
             }
             print(table.text)
+            for line in lines {
+                guard let disk = line.status else { continue }
+                if disk.state.hasPrefix("in use") {
+                    guard let failure = disk.earlierFailure else { continue }
+                    let text = "\(disk.path) of node \(line.node) learns its content anew, for it failed: \(failure)"
+                    print("\n\(OperatorError(.diskLearns, text))")
+                } else {
+                    print("\n\(OperatorError(.diskFailed, "\(disk.path) of node \(line.node): \(disk.state)"))")
+                }
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ final class DiskHost {
     let boot: BootID
     private var isSettling = false
     private let health: DiskHealth
+    private let home: CompletionHome
     private let logger: Logger
     weak var node: StorageNode?
 
@@ -31,8 +32,15 @@ final class DiskHost {
     private var closed: (() -> Void)?
     /// Groups whose tables a checkpoint waits for.
     private var tablesWanted: [PGID]?
-    private var opened: ((Result<DiskHost, StoreFailure>) -> Void)?
+    private var opened: ((Result<DiskHost, OpeningFailure>) -> Void)?
     private(set) var failure: String?
+    /// The first failed write, sync or stuck call: what the medium holds is not known any more. Nil for a disk that is out of
+    /// use for another reason.
+    var mediumFailure: DiskError? { health.failure.flatMap { $0.cause == .diskFailed ? nil : $0 } }
+    /// Why the disk failed under an earlier process, if its content was doubtful when it was opened. Nil again when the
+    /// coordination store knows that the disk's own log says so.
+    private(set) var doubt: String?
+    private let folder: DiskFolder
 
     /// What answers a call that has a token.
     enum Notice {
@@ -226,19 +234,19 @@ final class DiskHost {
     /// Opens a disk: its files, its log; `done` comes when it takes appends.
     static func open(
         _ plan: DiskPlan, number: Int, namespaceThread: DiskThread, payloads: PayloadTable, loop: any EventLoop,
-        watchdog: Watchdog, logger: Logger, done: @escaping (Result<DiskHost, StoreFailure>) -> Void
+        watchdog: Watchdog, logger: Logger, done: @escaping (Result<DiskHost, OpeningFailure>) -> Void
     ) {
         let home = CompletionHome { loop.execute($0) }
         let slot = HostSlot()
         let owner = LoopBound((slot, done), loop: loop)
-        let health = DiskHealth { error in
+        let health = DiskHealth(faults: plan.faults) { error in
             loop.execute { owner.value.0.host?.fail("\(error)") }
         }
         let threads: DiskThreads
         do throws(DiskError) {
             threads = try DiskThreads(number: number)
         } catch {
-            return done(.failure(StoreFailure("\(error)")))
+            return done(.failure(OpeningFailure("\(error)")))
         }
         watchdog.watch(threads.marks)
         watchdog.watch(health)
@@ -250,23 +258,43 @@ final class DiskHost {
                 let (slot, done) = owner.value
                 let (payloads, logger) = context.value
                 switch result {
-                case .failure(let error): done(.failure(StoreFailure("\(error)")))
+                case .failure(let error):
+                    done(.failure(OpeningFailure("\(error)", medium: health.failure)))
                 case .success(let files):
                     let host = DiskHost(
                         files, plan: plan, home: home, threads: threads, namespaceThread: namespaceThread,
                         payloads: payloads,
                         loop: loop, health: health, logger: logger)
                     slot.host = host
-                    host.opened = done
+                    slot.opening = host
+                    host.opened = { result in
+                        slot.opening = nil
+                        done(result)
+                    }
                     host.store.open(files.facts)
                     host.settle()
                 }
             })
-        if admission != .accepted { done(.failure(StoreFailure("disk \(plan.path): its thread takes no work"))) }
+        if admission != .accepted { done(.failure(OpeningFailure("disk \(plan.path): its thread takes no work"))) }
     }
 
-    /// Lets the health's observer find the host that is made after it, and holds the host while it opens.
-    private final class HostSlot { var host: DiskHost? }
+    /// Why a disk could not be opened.
+    struct OpeningFailure: Error {
+        var reason: String
+        /// Set if its medium failed meanwhile.
+        var medium: DiskError?
+        init(_ reason: String, medium: DiskError? = nil) {
+            self.reason = reason
+            self.medium = medium
+        }
+    }
+
+    /// Lets the health's observer find the host that is made after it, and holds the host while it opens: the host has the
+    /// health, so a slot that held it longer would hold it for ever.
+    private final class HostSlot {
+        weak var host: DiskHost?
+        var opening: DiskHost?
+    }
 
     private init(
         _ files: DiskFiles, plan: DiskPlan, home: CompletionHome, threads: DiskThreads, namespaceThread: DiskThread,
@@ -275,22 +303,27 @@ final class DiskHost {
         id = files.disk.superblock.disk
         path = plan.path
         boot = plan.boot
+        doubt = files.earlierFailure
+        folder = files.disk.folder
         self.payloads = payloads
         self.threads = threads
         self.health = health
+        self.home = home
         self.logger = logger
         store = Store(configuration: .standard, crc: .hardware)
         namespaces = NamespaceHosts(
-            folder: files.disk.namespaces, thread: namespaceThread, sync: threads.sync, home: home, loop: loop)
+            folder: files.disk.namespaces, thread: namespaceThread, sync: threads.sync, home: home, loop: loop,
+            content: files.facts.content)
         executor = DiskExecutor(
             disk: files.disk, loop: loop, home: home, payloads: payloads, threads: threads, index: files.index,
             indexLog: files.indexLog, segmentFiles: files.segmentFiles, segments: files.segments)
-        executor.completed = { [unowned self] in completed($0) }
-        namespaces.becameDurable = { [unowned self] fileset, name in
-            store.namespaceDurable(.metadata(fileset), through: name)
-            settle()
+        // Work on threads holds the executor and the namespaces, and may come back after the host has gone.
+        executor.completed = { [weak self] in self?.completed($0) }
+        namespaces.becameDurable = { [weak self] fileset, name in
+            self?.store.namespaceDurable(.metadata(fileset), through: name)
+            self?.settle()
         }
-        namespaces.failed = { [unowned self] in fail($0) }
+        namespaces.failed = { [weak self] in self?.fail($0) }
     }
 
     private func completed(_ completion: DiskCompletion) {
@@ -377,6 +410,15 @@ final class DiskHost {
         settle()
     }
 
+    /// The coordination store knows that the disk learns anew: the mark in its folder has done its work, too.
+    func forgetDoubt() {
+        doubt = nil
+        let folder = folder
+        let home = home
+        _ = threads.index.submit(
+            to: home, work: { () throws(DiskError) in try FailureMark.remove(from: folder) }, completion: { _ in })
+    }
+
     /// Makes the disk clean and ends its threads.
     func close(done: @escaping () -> Void) {
         guard failure == nil else { return done() }
@@ -425,7 +467,8 @@ final class DiskHost {
             failure = reason.description
             health.fail(DiskError(.write, path: path, .diskFailed))
             logger.critical("disk \(id) is out of use: \(reason)")
-            opened?(.failure(reason))
+            if let mediumFailure { FailureMark.leave(in: path, reason: "\(mediumFailure)") }
+            opened?(.failure(OpeningFailure(reason.description, medium: mediumFailure)))
             opened = nil
             node?.diskFailed(self, reason.description)
             closed?()

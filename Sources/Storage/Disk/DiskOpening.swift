@@ -13,6 +13,10 @@ public struct DiskPlan: Sendable {
     public var boot: BootID
     /// The most bytes that the disk may use of its filesystem; nil for all.
     public var bound: UInt64?
+    /// Faults to inject, for tests only.
+    public var faults: DiskFaults?
+    /// Disks that the coordination store says have failed, with the reason.
+    var failed: [DiskID: String] = [:]
     public init(path: String, cluster: ClusterID, node: NodeID, boot: BootID, bound: UInt64?) {
         self.path = path
         self.cluster = cluster
@@ -30,6 +34,8 @@ struct DiskFiles: Sendable {
     var segmentFiles: LogSegments
     var segments: [SegmentNumber: DiskFile]
     var facts: DiskFacts
+    /// Why the disk failed earlier, if nothing on it can be relied on.
+    var earlierFailure: String?
 
     /// Opens everything. Runs on the index thread, to which the index is bound.
     static func open(_ plan: DiskPlan, health: DiskHealth, threads: DiskThreads) throws(DiskError) -> DiskFiles {
@@ -40,9 +46,15 @@ struct DiskFiles: Sendable {
         for number in numbers { segments[SegmentNumber(number.rawValue)] = try files.open(number) }
         let rows = try IndexRows(in: disk.folder, .existing)
         let log = try rows.database.walFile()
+        let mark = try FailureMark.read(from: disk.folder)
+        let failure = plan.failed[disk.superblock.disk] ?? mark
+        // Committed pages that only the page cache has are written anew, where a sync tells the truth of them.
+        if failure != nil { try rows.database.passiveCheckpoint() }
         return DiskFiles(
             disk: disk, index: ThreadBound(rows, to: threads.index), indexLog: log, segmentFiles: files,
             segments: segments,
-            facts: try disk.facts(boot: plan.boot, segments: numbers, bound: plan.bound))
+            facts: try disk.facts(
+                boot: plan.boot, segments: numbers, bound: plan.bound, content: failure == nil ? .kept : .doubtful),
+            earlierFailure: failure)
     }
 }

@@ -49,13 +49,15 @@ struct OpenDisk: Sendable {
     }
 
     /// What the store must know before it reads its log. `bound`: the most bytes that the disk may use, nil for all.
-    func facts(boot: BootID, segments: [LogSegmentNumber], bound: UInt64?) throws(DiskError) -> DiskFacts {
+    func facts(
+        boot: BootID, segments: [LogSegmentNumber], bound: UInt64?, content: DiskFacts.Content
+    ) throws(DiskError) -> DiskFacts {
         let space = try folder.space()
         let total = min(space.total, bound ?? .max)
         let used = UInt64(try data.size()) + UInt64(segments.count) * UInt64(DiskLimits.logSegmentBytes)
         let free = min(space.free, total > used ? total - used : 0)
         return DiskFacts(
             disk: superblock.disk, boot: boot, segments: segments.map { SegmentNumber($0.rawValue) },
-            dataSlots: Int(try data.size()) / Geometry.slotSize, freeBytes: free, totalBytes: total)
+            dataSlots: Int(try data.size()) / Geometry.slotSize, freeBytes: free, totalBytes: total, content: content)
     }
 }

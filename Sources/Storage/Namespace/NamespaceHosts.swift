@@ -3,6 +3,7 @@ import DiskIO
 import Logging
 import NIOCore
 import Namespace
+import Store
 import Transport
 
 /// The namespaces on one disk: opens their databases on the namespace thread, and makes what they applied durable, so that
@@ -22,7 +23,13 @@ final class NamespaceHosts {
     var becameDurable: ((FilesetID, EntryName) -> Void)?
     var failed: ((String) -> Void)?
 
-    init(folder: DiskFolder, thread: DiskThread, sync: SyncThread, home: CompletionHome, loop: any EventLoop) {
+    private let content: DiskFacts.Content
+
+    init(
+        folder: DiskFolder, thread: DiskThread, sync: SyncThread, home: CompletionHome, loop: any EventLoop,
+        content: DiskFacts.Content
+    ) {
+        self.content = content
         self.folder = folder
         self.thread = thread
         self.sync = sync
@@ -34,6 +41,7 @@ final class NamespaceHosts {
     func open(_ fileset: FilesetID, done: @escaping (Result<NamespaceHost, DiskError>) -> Void) {
         if let host = hosts[fileset] { return done(.success(host)) }
         let folder = folder
+        let content = content
         let thread = thread
         let owner = LoopBound((self, done), loop: loop)
         let admission = thread.submit(
@@ -44,6 +52,8 @@ final class NamespaceHosts {
                 do {
                     let rows = try NamespaceDatabase(in: folder, name: name, existence)
                     let log = try rows.database.walFile()
+                    // Committed pages that only the page cache has are written anew.
+                    if content == .doubtful { _ = try rows.database.passiveCheckpoint() }
                     let unit = try NamespaceUnit(fileset: fileset, rows: rows)
                     let applied = unit.applied
                     return OpenNamespace(unit: ThreadBound(unit, to: thread), applied: applied, log: log)

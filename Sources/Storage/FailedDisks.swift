@@ -1,0 +1,66 @@
+import ClusterModel
+import DiskIO
+
+/// Disks whose use a failed write or sync ended: noted durably, begun as ones that must learn all, and forgotten when all was
+/// learned (store.md, rule 4; traps.md, 26).
+extension StorageNode {
+    /// The disk that a plan names, as far as the map tells: its own superblock may not be readable any more.
+    func failed(_ plan: DiskPlan) -> DiskID? {
+        directory.view.map.disks.first { $0.node == localNode && $0.path == plan.path }?.id
+    }
+
+    /// `done` comes when the failure is durable, or cannot be made so any more.
+    func noteFailure(of disk: DiskID, _ failure: DiskError, done: @escaping () -> Void) {
+        let note = DiskNote(stage: .failed, time: moment().time, reason: "\(failure)")
+        directory.noteFailure(of: disk, note) { [logger] isNoted in
+            if !isNoted { logger.critical("the failure of disk \(disk) could not be noted in the coordination store") }
+            done()
+        }
+    }
+
+    /// Hands over from the note to the disk's own log, which says of every group that it must learn, and drops the note when
+    /// all has been learned.
+    func settleNotes() {
+        if isOpening { return }
+        for disk in disks where disk.failure == nil && !notesChanging.contains(disk.id) {
+            let noted = directory.diskNotes[disk.id]
+            if let reason = disk.doubt {
+                let note = DiskNote(
+                    stage: .learning, time: noted?.time ?? moment().time, reason: noted?.reason ?? reason)
+                change(disk, to: note, isNoted: noted != nil) { [unowned self] in
+                    disk.forgetDoubt()
+                    self.note(.disk(disk.id), "learns its content anew, for it failed earlier: \(reason)")
+                }
+            } else if noted?.stage == .learning, lacksNothing(disk) {
+                change(disk, to: nil, isNoted: true) { [unowned self] in
+                    self.note(.disk(disk.id), "has learned its content anew")
+                }
+            }
+        }
+    }
+
+    private func change(_ disk: DiskHost, to note: DiskNote?, isNoted: Bool, done: @escaping () -> Void) {
+        notesChanging.insert(disk.id)
+        let ended = { [unowned self] (isChanged: Bool) in
+            notesChanging.remove(disk.id)
+            if isChanged { done() }
+        }
+        if !isNoted, let note {
+            directory.noteFailure(of: disk.id, note, done: ended)
+        } else {
+            directory.changeNote(of: disk.id, to: note, done: ended)
+        }
+    }
+
+    /// Whether every replica that a record names on the disk is in-sync and has all of its group's content.
+    private func lacksNothing(_ disk: DiskHost) -> Bool {
+        for replica in disk.ownReplicas {
+            guard let record = directory.view.record(replica.pg) else { continue }
+            let isNamed =
+                record.placement.contains { $0.disk == disk.id }
+                || (record.inSync + record.learners).contains { $0.disk == disk.id }
+            if isNamed, !replica.group.canReadLocally { return false }
+        }
+        return true
+    }
+}

@@ -1,0 +1,51 @@
+import ClusterModel
+import Foundation
+import Testing
+
+extension ClusterTests {
+    @Test("A disk whose sync failed learns everything anew after a restart under the same boot, and the note goes then")
+    func failedSync() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 53)
+        let load = WriteLoad("load", seed: 53)
+        let address = cluster.address(1)
+        let running = concurrently(1) { _ in load.run(at: address) }
+        try cluster.wait("the client has written", within: 30) { load.count.load(ordering: .relaxed) >= 40 }
+        cluster.kill9([3])
+        setenv("STAVE_DISK_FAULTS", "sync name=log- calls=40-1000000 errno=5", 1)
+        try cluster.launch(3)
+        unsetenv("STAVE_DISK_FAULTS")
+        try cluster.wait("the disk of node 3 fails", within: 60) {
+            (try? cluster.status(3).disks.first?.state.contains("sync")) == true
+        }
+        let list = try Command.run([TestCluster.program, "disk", "list", "--config", cluster.folder + ".yaml"])
+        #expect(list.output.contains("ST1011"), "\(list.output)")
+        let failure = try cluster.status(3).disks.first?.earlierFailure
+        #expect(failure?.contains("errno 5") == true)
+
+        cluster.kill9([3])
+        // The mark on the disk itself is a second witness only.
+        let disk = try #require(cluster.configuration.nodes.last?.disks.first?.path)
+        try FileManager.default.removeItem(atPath: disk + "/failed")
+        try cluster.launch(3)
+        try cluster.wait("node 3 says that its disk learns anew", within: 60) {
+            let events = (try? cluster.status(3).events) ?? []
+            // From the first entry on: nothing of its log counts.
+            return events.contains { $0.text.contains("learns its content anew") }
+                && events.contains { $0.text.contains("ends at \(EntryName.zero)") }
+        }
+        try cluster.awaitAllInSync(within: 60)
+        try cluster.wait("the note goes", within: 20) {
+            guard let disk = try? cluster.status(3).disks.first else { return false }
+            return disk.state == "in use" && disk.earlierFailure == nil
+        }
+        load.stop()
+        running.wait()
+        #expect(try load.faults(at: cluster.address(3)) == [])
+        #expect(try cluster.scrub() == nil)
+
+        // It is a member like others again, and nothing is learned anew by the next process.
+        cluster.kill9([3])
+        try cluster.start()
+        #expect(try cluster.status(3).disks.first?.state == "in use")
+    }
+}
