@@ -41,6 +41,8 @@ public enum GatewayLimits {
     public static let deletionRows = 64
     /// How often files of filesets whose metadata primary is this node are measured.
     public static let measuringPoll = TimeSpan.seconds(1)
+    /// Filesets that have their turn in one such look.
+    public static let measuredFilesets = 64
     /// Rows of pending files in one such look.
     public static let measuringRows = 64
     /// Files of the look at all files in one poll.

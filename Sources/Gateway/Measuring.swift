@@ -41,6 +41,8 @@ struct Measurements {
         /// Something came while the look at all files was under way: it is made once more.
         var walksAgain = false
         var walkedAt = Instant(nanoseconds: 0)
+        /// Times that pending files were asked for.
+        var turns: UInt64 = 0
     }
     var polls: [Poll] = []
     var running: [Measurement] = []
@@ -119,7 +121,10 @@ extension GatewayMachine {
         measurements.sessions = sessions
         // A fileset that is not this node's any more begins anew when it is again.
         measurements.polls.removeAll { records[.metadata($0.fileset)]?.primary != node }
-        for fileset in map.filesets where records[.metadata(fileset.id)]?.primary == node {
+        // With many filesets a part of them has its turn, the others in the polls that follow.
+        let led = map.filesets.filter { records[.metadata($0.id)]?.primary == node }
+        let turns = UInt64(max(1, (led.count + GatewayLimits.measuredFilesets - 1) / GatewayLimits.measuredFilesets))
+        for (place, fileset) in led.enumerated() {
             let index: Int
             if let known = measurements.polls.firstIndex(where: { $0.fileset == fileset.id }) {
                 index = known
@@ -128,7 +133,7 @@ extension GatewayMachine {
                 measurements.polls.append(Measurements.Poll(fileset: fileset.id))
             }
             if hasLost || hasEnded { walkAgain(index) }
-            askMeasurable(index)
+            if UInt64(place) % turns == measurements.round % turns { askMeasurable(index) }
         }
     }
 
@@ -144,6 +149,7 @@ extension GatewayMachine {
         let poll = measurements.polls[index]
         if poll.asking != nil { return }
         if poll.walk == nil, time.now - poll.walkedAt >= GatewayLimits.measuringWalk { walkAgain(index) }
+        measurements.polls[index].turns += 1
         ask(index, .pending, after: poll.after, limit: GatewayLimits.measuringRows)
     }
 
@@ -160,7 +166,9 @@ extension GatewayMachine {
         guard let index = measurements.polls.firstIndex(where: { $0.fileset == fileset }) else { return }
         measurements.polls[index].asking = nil
         guard case .success(.measurable(let files, let next)) = answer else { return }
-        let stopped = begin(files.prefix(GatewayLimits.measuringRows), of: fileset)
+        let stopped = begin(
+            files.prefix(GatewayLimits.measuringRows), of: fileset,
+            withWritten: measurements.polls[index].turns % GatewayLimits.writtenRounds == 0)
         switch scope {
         case .pending:
             switch stopped {
@@ -196,15 +204,16 @@ extension GatewayMachine {
     }
 
     /// Begins to measure as many of the files as may be under way.
-    private func begin(_ files: ArraySlice<MeasurableFile>, of fileset: FilesetID) -> Stop {
+    private func begin(
+        _ files: ArraySlice<MeasurableFile>, of fileset: FilesetID, withWritten: Bool
+    ) -> Stop {
         var budget = GatewayLimits.measuringRequests
         var last: InodeNumber?
         for file in files {
             let id = FileID(fileset: fileset, inode: file.inode)
             let groups = measuredGroups(of: id, file.hint)
             // A file that is being written is pending until its writers have settled.
-            let isWritten = file.writers > 0 && measurements.round % GatewayLimits.writtenRounds != 0
-            if !isWritten, !measurements.running.contains(where: { $0.file == id }) {
+            if withWritten || file.writers == 0, !measurements.running.contains(where: { $0.file == id }) {
                 // At least one, however wide it is.
                 let isTooMuch = groups.count > budget && budget < GatewayLimits.measuringRequests
                 if isTooMuch || measurements.running.count >= GatewayLimits.measurements {

@@ -124,7 +124,8 @@ struct ClusterFilesystemTests {
         var inode: Inode?
         filesystem.attributes(context, of: service.file) { inode = try? $0.get() }
         #expect(inode == nil)
-        service.loop.advanceTime(by: .seconds(1))
+        // Shorter than what the gateway polls by.
+        service.loop.advanceTime(by: .milliseconds(500))
         #expect(inode != nil)
         #expect(service.requests.count == 3)
     }
@@ -170,6 +171,25 @@ struct ClusterFilesystemTests {
         filesystem.usage(context, of: service.file) { usage = try? $0.get() }
         #expect(usage?.totalBytes == 1000 << 20)
         #expect(usage?.freeBytes == 500 << 20)
+    }
+
+    @Test("df shows a fileset's quota as its size, and no more free than the disks have")
+    func quota() {
+        let filesystem = filesystem()
+        func shown(_ quota: FilesetQuota) -> FilesystemUsage? {
+            service.quota = quota
+            var usage: FilesystemUsage?
+            filesystem.usage(context, of: service.file) { usage = try? $0.get() }
+            return usage
+        }
+        service.used = FilesetUsage(inodes: 10, bytes: 30 << 20)
+        let within = shown(FilesetQuota(bytes: 100 << 20, inodes: 12))
+        #expect(within?.totalBytes == 100 << 20 && within?.freeBytes == 70 << 20 && within?.availableBytes == 70 << 20)
+        #expect(within?.totalInodes == 12 && within?.freeInodes == 2)
+        let beyond = shown(FilesetQuota(bytes: 20 << 20, inodes: 5))
+        #expect(beyond?.totalBytes == 30 << 20 && beyond?.freeBytes == 0 && beyond?.freeInodes == 0)
+        let large = shown(FilesetQuota(bytes: 1 << 50))
+        #expect(large?.totalBytes == 530 << 20 && large?.freeBytes == 500 << 20)
     }
 
     @Test("When the session changes what was asked fails, and the door is told by its group's refusal")

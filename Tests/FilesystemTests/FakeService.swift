@@ -25,6 +25,8 @@ final class FakeService: PGService {
     private var held: [() -> Void] = []
     /// What is answered instead of executing, once each.
     var refusals: [PGRefusal] = []
+    var used = FilesetUsage(inodes: 10, bytes: 0)
+    var quota = FilesetQuota.unlimited
     var answersGarbage = false
 
     init() {
@@ -115,7 +117,7 @@ final class FakeService: PGService {
         let answer: NamespaceAnswer
         switch query {
         case .attributes: answer = .inode(inode)
-        case .usage: answer = .usage(FilesetUsage(inodes: 10, bytes: 0), .unlimited)
+        case .usage: answer = .usage(used, quota)
         case .lookup: answer = .found(inode, directory: inode.attributes)
         default: answer = .failed(.notFound)
         }

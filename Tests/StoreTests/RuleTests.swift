@@ -48,6 +48,33 @@ import Testing
         #expect(host.stable[pg] == EntryName(epoch: Epoch(1), n: 1), "the log was synced before anything is copied")
     }
 
+    @Test func whatAFileUsesIsMovingWhileAnEntryOfItIsNotAppliedOrACutNotCarriedOn() {
+        let disk = FakeDisk()
+        let host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 3), seed: 5)
+        host.run()
+        #expect(host.usage(pg, of: file) == FileUsage(blocks: 0, standing: .moving))
+        let other = FileID(fileset: FilesetID(1), inode: InodeNumber(10))
+        #expect(host.usage(pg, of: other) == FileUsage(blocks: 0, standing: .settled))
+        decide(host, 1)
+        #expect(host.usage(pg, of: file) == FileUsage(blocks: 3, standing: .settled))
+
+        let cut = TruncationMark(number: TruncationNumber(1), size: 4096)
+        let entry = Entry(
+            name: EntryName(epoch: Epoch(1), n: 2),
+            body: .deleteRange(
+                RangeDeletion(
+                    file: file, truncation: cut, layout: .standard, kind: .truncation, limit: 1 << 20, edge: nil)),
+            session: SessionID(2), request: RequestNumber(2), durability: .stable, lossNumber: .zero, time: .zero,
+            payload: nil)
+        host.call { $0.append(pg, entry) }
+        while host.appended[pg]?.n != 2, host.step() {}
+        host.call { $0.decide(pg, through: entry.name) }
+        #expect(host.usage(pg, of: file)?.standing == .moving)
+        host.run()
+        #expect(host.usage(pg, of: file) == FileUsage(blocks: 1, standing: .settled))
+    }
+
     @Test func aLargeRecordIsLoggedAfterItsSlotsAreWritten() {
         let disk = FakeDisk()
         let host = open(disk)
