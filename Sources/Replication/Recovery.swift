@@ -17,9 +17,11 @@ extension PlacementGroup {
             history = EpochHistory()
         }
         let known = r.decided
+        // Those of an earlier opening too: the store tells of each only until the state names it.
+        let voids = r.voids + state.voids
         for var entry in r.entries {
             guard entry.name.n > history.end.n else { continue }
-            let isVoid = r.voids.contains { $0.entry == entry.name }
+            let isVoid = voids.contains { $0.entry == entry.name }
             if isVoid, !mutated(.voidIgnored) {
                 // What the entry wrote is gone, and so is its request: a retry must be executed.
                 entry.body = .empty
@@ -31,7 +33,7 @@ extension PlacementGroup {
             windows.record(entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
             if lastTime < entry.time { lastTime = entry.time }
             if entry.name.n <= known.n {
-                marks.decide(entry, limit: limits.fileMarks)
+                settle(entry, stamp: nil)
                 decided = entry.name
             } else {
                 tail.append(entry, token: .none)
