@@ -1,4 +1,5 @@
 import ClusterModel
+import DiskIO
 import NIOCore
 import Wire
 
@@ -20,11 +21,12 @@ extension StorageNode: PGService {
             }
             return
         }
-        guard transport.isConnected(to: node) else {
+        // To a silent node nothing is sent again and again: the sender pauses, and asks here anew.
+        guard transport.isConnected(to: node), peers.isHeard(node) else {
             if let payload = request.payload { payloads.drop(payload) }
             return done(.unknown)
         }
-        let id = exchanges.begin(with: node) { answer in
+        let id = exchanges.begin(with: node, at: BootClock.now()) { answer in
             switch answer {
             case .response(let response, let bytes): done(.answered(response, payload: bytes))
             case .flushed, .lost: done(.unknown)
@@ -39,8 +41,8 @@ extension StorageNode: PGService {
         done: @escaping ([PGResponse]?) -> Void
     ) {
         if node == localNode { return flush(groups, session, mapVersion, reply: done) }
-        guard transport.isConnected(to: node) else { return done(nil) }
-        let id = exchanges.begin(with: node) { answer in
+        guard transport.isConnected(to: node), peers.isHeard(node) else { return done(nil) }
+        let id = exchanges.begin(with: node, at: BootClock.now()) { answer in
             switch answer {
             case .flushed(let responses): done(responses.count == groups.count ? responses : nil)
             case .response, .lost: done(nil)

@@ -22,6 +22,13 @@ public enum StorageLimits {
     static let payloadBytes = 128 << 20
     /// Bytes kept of why a disk failed; the rest is cut off.
     static let failureReason = 512
+    /// How long a question to another node may wait for its answer; then it counts as lost, and gateways send it again under
+    /// the same number. Longer than a primary waits for a member before it has it removed (5 s).
+    static let exchangePatience = TimeSpan.seconds(10)
+    /// Likewise for a node that is connected but silent: its groups are claimed by others meanwhile.
+    static let silentExchangePatience = TimeSpan.seconds(3)
+    /// How often deadlines of questions are looked at.
+    static let exchangeCheckInterval = TimeSpan.milliseconds(250)
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64

@@ -31,7 +31,8 @@ public final class StorageNode {
     private(set) var orderedReplicas: [Replica] = []
     private var dirty: [Replica] = []
     private(set) var requests = RequestTable()
-    var exchanges = Exchanges()
+    var exchanges = Exchanges(at: BootClock.now())
+    private var lastExchangeCheck = Instant(nanoseconds: 0)
     private var map: MapFacts
     private var cycle = Cycle.idle
     private var isSettling = false
@@ -224,6 +225,7 @@ public final class StorageNode {
         }
         watchPeers(now.now)
         watchSessions(now.now)
+        watchExchanges(now.now)
         settleNotes()
         settle()
         for replica in orderedReplicas { replica.namespace?.flush() }
@@ -412,6 +414,14 @@ public final class StorageNode {
             mapVersion: directory.view.map.version, totalBytes: disks.reduce(0) { $0 + $1.space.total },
             freeBytes: disks.reduce(0) { $0 + $1.space.admissible }, usage: usage)
         for peer in peers.connected { transport.send(.alive(standing), to: peer.node) }
+    }
+
+    private func watchExchanges(_ now: Instant) {
+        guard now - lastExchangeCheck >= StorageLimits.exchangeCheckInterval else { return }
+        lastExchangeCheck = now
+        let ended = exchanges.expired(at: now) { peers.isHeard($0) }
+        if !ended.isEmpty { logger.warning("\(ended.count) questions to other nodes were not answered in time") }
+        for waiter in ended { waiter(.lost) }
     }
 
     func peerChanged(_ change: PeerWatch.Change) {

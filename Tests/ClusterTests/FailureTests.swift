@@ -48,4 +48,24 @@ extension ClusterTests {
         try cluster.start()
         #expect(try cluster.status(3).disks.first?.state == "in use")
     }
+
+    @Test("Requests to a node that is stopped end without it, and are executed once elsewhere")
+    func stoppedNode() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 54)
+        let load = WriteLoad("load", seed: 54)
+        let address = cluster.address(1)
+        let running = concurrently(1) { _ in load.run(at: address) }
+        func waiting() -> Int? { try? cluster.status(1).metrics.transport.waiting }
+        try cluster.wait("the client has written", within: 30) { load.count.load(ordering: .relaxed) >= 40 }
+        cluster.send(SIGSTOP, to: 3)
+        let then = load.count.load(ordering: .relaxed)
+        try cluster.wait("the client writes on", within: 30) { load.count.load(ordering: .relaxed) > then + 40 }
+        load.stop()
+        running.wait()
+        try cluster.wait("nothing waits for node 3", within: 20) { waiting() == 0 }
+        cluster.send(SIGCONT, to: 3)
+        try cluster.awaitAllInSync(within: 60)
+        #expect(try load.faults(at: cluster.address(3)) == [])
+        #expect(try cluster.scrub() == nil)
+    }
 }
