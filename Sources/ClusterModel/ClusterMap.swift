@@ -4,6 +4,9 @@ public struct ClusterMap: Hashable, Sendable {
     public var cluster: ClusterID
     /// Raised in the transaction of an activation that lost unstable data.
     public var lossNumber: LossNumber
+    /// When the loss number last rose, by the wall clock of the node that raised it; nil before its first rise, and in a map
+    /// that a program wrote which did not keep it.
+    public var lossRaised: Timestamp?
     public var policy: ReplicationPolicy
     /// A power of two, fixed at creation.
     public var dataPGCount: UInt32

@@ -1,5 +1,5 @@
+import CSupport
 import ClusterModel
-import DiskIO
 import NFS
 import NIOCore
 import Storage
@@ -10,14 +10,24 @@ final class LossHistory: LossNumberSource {
     private var known: LossNumber
     private(set) var lastRise: NIODeadline?
 
-    /// A process that starts under a raised number cannot know when it rose. It reckons with its own start only if the
-    /// machine has been up for less than ten minutes: an unstable write is lost only when machines lose power.
-    init(view: @escaping () -> ClusterView) {
+    /// A process that starts under a raised number takes the time of the rise from the map, or, if that has none, its own
+    /// start: too late a time costs a client an error, too early a time may cost it data.
+    init(
+        now: NIODeadline = .now(), time: Timestamp = Timestamp(nanoseconds: cs_wall_time_ns()),
+        view: @escaping () -> ClusterView
+    ) {
         self.view = view
-        known = view().map.lossNumber
-        if known > .zero, BootClock.now() - Instant(nanoseconds: 0) < .seconds(600) { lastRise = .now() }
+        let map = view().map
+        known = map.lossNumber
+        guard known > .zero else { return }
+        // A wall clock that was set back since then tells nothing.
+        let raised = map.lossRaised ?? time
+        let (difference, isBeyond) = time.nanoseconds.subtractingReportingOverflow(raised.nanoseconds)
+        let elapsed = isBeyond ? 0 : max(difference, 0)
+        lastRise = .uptimeNanoseconds(now.uptimeNanoseconds - min(UInt64(elapsed), now.uptimeNanoseconds))
     }
 
+    /// A rise that is seen happened since the last look, whatever another machine's clock says.
     var lossNumber: LossNumber {
         let number = view().map.lossNumber
         if number > known {

@@ -1,3 +1,4 @@
+import CSupport
 import ClusterModel
 import Coordination
 import Logging
@@ -263,6 +264,7 @@ public final class ClusterDirectory {
             var map = view.map
             map.version = map.version.next
             map.lossNumber = map.lossNumber.next
+            map.lossRaised = Timestamp(nanoseconds: cs_wall_time_ns())
             comparisons.append(.version(ClusterKeys.map, mapRevision))
             changes.insert(.put(ClusterKeys.map, map.encoded()), at: 0)
         }

@@ -2,7 +2,8 @@ import ClusterModel
 
 /// The cluster map as the coordination store and the wire carry it.
 extension ClusterMap {
-    private static let format: UInt8 = 1
+    /// 2 has the time of the loss number's last rise at its end; 1 is still read.
+    private static let format: UInt8 = 2
 
     public func encoded() -> [UInt8] {
         var w = WireWriter(capacity: 1024)
@@ -59,6 +60,7 @@ extension ClusterMap {
             w.u8(e.verifierBlind ? 1 : 0)
         }
         w.u32(lastExport.rawValue)
+        w.optional(lossRaised) { $0.i64($1.nanoseconds) }
         return w.bytes
     }
 
@@ -68,8 +70,8 @@ extension ClusterMap {
 
     private init(from r: inout WireReader) throws(WireError) {
         let format = try r.u8()
-        if format != ClusterMap.format {
-            throw WireError("a cluster map of format \(format); this program knows \(ClusterMap.format)")
+        guard (1...ClusterMap.format).contains(format) else {
+            throw WireError("a cluster map of format \(format); this program knows 1 to \(ClusterMap.format)")
         }
         let version = MapVersion(try r.u64())
         let cluster = ClusterID(try r.u128())
@@ -140,6 +142,9 @@ extension ClusterMap {
                 access: access, verifierBlind: try r.u8() != 0)
         }
         lastExport = ExportID(try r.u32())
+        if format >= 2 {
+            lossRaised = try r.optional { r throws(WireError) in Timestamp(nanoseconds: try r.i64()) }
+        }
     }
 }
 

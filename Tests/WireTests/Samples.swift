@@ -250,6 +250,7 @@ struct SampleSource {
         var map = ClusterMap(cluster: ClusterID(u128()), policy: policy, dataPGCount: 1 << UInt32(random.below(16)))
         map.version = mapVersion()
         map.lossNumber = loss()
+        map.lossRaised = optional { Timestamp(nanoseconds: Int64(bitPattern: $0.u64())) }
         map.semantics = u32()
         map.nodes = list(upTo: 5) { s in
             ClusterNode(
