@@ -333,10 +333,10 @@ public final class StorageNode {
     /// One for each block of a write of whole blocks.
     private func checksums(of request: PGRequest) -> [UInt32] {
         guard case .write(let range, _, _) = request.body, range.offset % Geometry.blockSize == 0,
-            range.length % Geometry.blockSize == 0, let bytes = request.payload.flatMap(payloads.bytes),
-            bytes.readableBytes == range.length
+            range.length % Geometry.blockSize == 0, let bytes = request.payload.flatMap(payloads.payload),
+            bytes.count == range.length
         else { return [] }
-        return bytes.withUnsafeReadableBytes { BlockChecksums.compute(range.object, first: range.blocks.first, $0) }
+        return BlockChecksums.compute(range.object, first: range.blocks.first, bytes)
     }
 
     /// A settlement's time is fixed when it is named, by what this primary answered (namespace.md).

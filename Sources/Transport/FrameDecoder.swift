@@ -2,31 +2,30 @@ import ClusterModel
 import NIOCore
 import Wire
 
-/// Cuts the byte stream of a connection into frames. A payload is copied once, into a buffer of its own size, so that no
-/// small payload keeps a large read buffer alive.
+/// Cuts the byte stream of a connection into frames. Payload bytes that are a good part of the buffer they were read into stay
+/// there; others are copied, so that no small payload keeps a large buffer alive.
 struct FrameDecoder {
     private var head: FrameHead?
     /// Bytes of a head or header that arrived in part.
     private var partial = ByteBuffer()
     private var message: (kind: UInt8, header: ByteBuffer)?
-    private var payload = ByteBuffer()
-    private let allocator = ByteBufferAllocator()
+    private var payload = Payload()
 
     /// Takes what arrived and calls `deliver` for each whole frame.
     mutating func feed(
-        _ input: ByteBuffer, deliver: (UInt8, ByteBuffer, ByteBuffer?) throws -> Void
+        _ input: ByteBuffer, deliver: (UInt8, ByteBuffer, Payload?) throws -> Void
     ) throws {
         var input = input
         while true {
             if let message, let head {
-                let missing = head.payloadLength - payload.readableBytes
+                let missing = head.payloadLength - payload.count
                 let take = min(missing, input.readableBytes)
-                if take > 0 { payload.writeImmutableBuffer(input.readSlice(length: take) ?? ByteBuffer()) }
-                if payload.readableBytes < head.payloadLength { return }
+                if take > 0, let part = input.readSlice(length: take) { keep(part, missing: missing) }
+                if payload.count < head.payloadLength { return }
                 self.message = nil
                 self.head = nil
                 let whole = payload
-                payload = ByteBuffer()
+                payload = Payload()
                 try deliver(message.kind, message.header, whole)
                 continue
             }
@@ -37,7 +36,7 @@ struct FrameDecoder {
                     try deliver(head.kind, header, nil)
                 } else {
                     message = (head.kind, header)
-                    payload = allocator.buffer(capacity: head.payloadLength)
+                    payload = Payload()
                 }
                 continue
             }
@@ -45,6 +44,20 @@ struct FrameDecoder {
             head = try bytes.withUnsafeReadableBytes { try FrameHead($0) }
         }
     }
+
+    /// A part of the payload, in its buffer or copied.
+    private mutating func keep(_ part: ByteBuffer, missing: Int) {
+        let isWorthItsBuffer =
+            part.readableBytes >= FrameDecoder.sharedBytes && part.readableBytes * 4 >= part.storageCapacity
+        if isWorthItsBuffer {
+            payload.append(part)
+        } else {
+            payload.append(copyOf: part, room: min(missing, 2 * FrameDecoder.sharedBytes))
+        }
+    }
+
+    /// Fewer bytes are cheaper to copy than to keep apart.
+    private static let sharedBytes = 32 << 10
 
     /// `count` bytes in one piece, from what was kept and `input`; nil, keeping all of it, if there are fewer.
     private mutating func take(_ count: Int, from input: inout ByteBuffer) -> ByteBuffer? {

@@ -57,7 +57,7 @@ final class NodeConnection: ChannelInboundHandler {
         if hasFailed { return }
         do {
             try decoder.feed(unwrapInboundIn(data)) { kind, header, payload in
-                transport.countReceived(header.readableBytes + (payload?.readableBytes ?? 0) + FrameHead.size)
+                transport.countReceived(header.readableBytes + (payload?.count ?? 0) + FrameHead.size)
                 let handle = payload.map(transport.payloads.add)
                 do {
                     let message = try header.withUnsafeReadableBytes {
@@ -117,8 +117,8 @@ final class NodeConnection: ChannelInboundHandler {
         guard let context else {
             return
         }
-        let payload = message.payload.flatMap(transport.payloads.bytes)
-        if let handle = message.payload, payload?.readableBytes != handle.length {
+        let payload = message.payload.flatMap(transport.payloads.payload)
+        if let handle = message.payload, payload?.count != handle.length {
             // The frame would promise bytes that do not follow, and the peer would take the next frame for them.
             transport.logger.critical("closing the connection to \(describePeer): payload \(handle.id) was dropped")
             context.close(promise: nil)
@@ -131,8 +131,8 @@ final class NodeConnection: ChannelInboundHandler {
         var size = writer.count
         context.write(NIOAny(buffer), promise: nil)
         if let bytes = payload {
-            size += bytes.readableBytes
-            context.write(NIOAny(bytes), promise: nil)
+            size += bytes.count
+            bytes.forEachPart { context.write(NIOAny($0), promise: nil) }
         }
         transport.countSent(size)
         if !isUnflushed {
@@ -169,6 +169,8 @@ public enum TransportLimits {
     /// Bytes that may wait for a peer that does not read (a stopped process) before its connection is closed: the data
     /// that placement groups keep in flight to one member, several times.
     public static let unsentBytes = 64 << 20
+    /// What the socket takes before the sender waits.
+    static let socketBytes = 2 << 20
     /// Between attempts to reach a node.
     public static let reconnectDelay: TimeAmount = .milliseconds(100)
 }

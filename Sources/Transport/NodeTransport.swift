@@ -127,7 +127,12 @@ public final class NodeTransport {
                 .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 32768, maximum: 262144))
             try options.setOption(.maxMessagesPerRead, value: 8)
             try options.setOption(.writeBufferWaterMark, value: .init(low: 1 << 20, high: 4 << 20))
-            if case .v4? = channel.remoteAddress { try options.setOption(.tcpOption(.tcp_nodelay), value: 1) }
+            switch channel.remoteAddress {
+            case .v4, .v6: try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
+            case .unixDomainSocket, nil:
+                // A frame goes at once, with its payload; the system lowers this to its own bound.
+                try options.setOption(.socketOption(.so_sndbuf), value: TransportLimits.socketBytes)
+            }
         }
     }
 

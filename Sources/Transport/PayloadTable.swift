@@ -6,7 +6,7 @@ import NIOCore
 /// Invariant: a handle's bytes stay until as many `drop`s as `add` (one) and `keep`s came.
 public final class PayloadTable {
     private struct Held {
-        var bytes: ByteBuffer
+        var bytes: Payload
         var references: Int
     }
     private var held: [UInt64: Held] = [:]
@@ -19,11 +19,14 @@ public final class PayloadTable {
     public var count: Int { held.count }
 
     /// Takes the buffer's readable bytes under a new handle with one reference.
-    public func add(_ bytes: ByteBuffer) -> PayloadHandle {
+    public func add(_ bytes: ByteBuffer) -> PayloadHandle { add(Payload(bytes)) }
+
+    /// Takes the bytes under a new handle with one reference.
+    public func add(_ bytes: Payload) -> PayloadHandle {
         lastID += 1
         held[lastID] = Held(bytes: bytes, references: 1)
-        byteCount += bytes.readableBytes
-        return PayloadHandle(id: lastID, length: bytes.readableBytes)
+        byteCount += bytes.count
+        return PayloadHandle(id: lastID, length: bytes.count)
     }
 
     public func keep(_ handle: PayloadHandle) { held[handle.id]?.references += 1 }
@@ -33,11 +36,19 @@ public final class PayloadTable {
         if held.values[index].references > 1 {
             held.values[index].references -= 1
         } else {
-            byteCount -= held.values[index].bytes.readableBytes
+            byteCount -= held.values[index].bytes.count
             held.remove(at: index)
         }
     }
 
-    /// Nil for a handle that was dropped.
-    public func bytes(of handle: PayloadHandle) -> ByteBuffer? { held[handle.id]?.bytes }
+    /// All bytes side by side; nil for a handle that was dropped.
+    public func bytes(of handle: PayloadHandle) -> ByteBuffer? {
+        guard let index = held.index(forKey: handle.id) else { return nil }
+        let joined = held.values[index].bytes.joined
+        held.values[index].bytes = Payload(joined)
+        return joined
+    }
+
+    /// The bytes as they came; nil for a handle that was dropped.
+    public func payload(of handle: PayloadHandle) -> Payload? { held[handle.id]?.bytes }
 }

@@ -35,7 +35,7 @@ private func feed(_ pieces: [[UInt8]]) throws -> [Delivered] {
             found.append(
                 Delivered(
                     kind: kind, header: Array(header.readableBytesView),
-                    payload: payload.map { Array($0.readableBytesView) }))
+                    payload: payload.map { Array($0.joined.readableBytesView) }))
         }
     }
     return found
@@ -95,13 +95,38 @@ struct FrameDecoderTests {
         }
     }
 
-    @Test("A large payload has a buffer of its own, so that the read buffer can be freed")
+    @Test("A small payload has a buffer of its own, so that the read buffer can be freed")
     func copies() throws {
         let bytes = frame(kind: 2, header: [1], payload: Array(repeating: 3, count: 1000))
         let input = ByteBuffer(bytes: bytes)
         var decoder = FrameDecoder()
         var capacity = 0
-        try decoder.feed(input) { _, _, payload in capacity = payload?.storageCapacity ?? 0 }
+        try decoder.feed(input) { _, _, payload in payload?.forEachPart { capacity += $0.storageCapacity } }
         #expect(capacity >= 1000 && capacity < 2048)
+    }
+
+    @Test(
+        "A large payload keeps the bytes of large reads where they are, copies those of small ones, and joins to the same"
+    )
+    func parts() throws {
+        let payload = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 * 7 + $0 >> 8) }
+        let bytes = frame(kind: 2, header: [1], payload: payload)
+        var decoder = FrameDecoder()
+        var found: Payload?
+        var at = 0
+        for length in [5, 11, 3000, 100_000, 100, 200, 65_536, 40_000, 1, .max] {
+            let end = min(bytes.count, at &+ min(length, bytes.count))
+            try decoder.feed(ByteBuffer(bytes: bytes[at..<end])) { _, _, payload in found = payload }
+            at = end
+        }
+        var parts = 0
+        found?.forEachPart { _ in parts += 1 }
+        #expect(parts == 7)
+        #expect(found.map { Array($0.joined.readableBytesView) } == payload)
+        for range in [0..<0, 0..<300_000, 2_900..<103_100, 299_999..<300_000, 102_950..<103_250] {
+            var got: [UInt8] = []
+            found?.withBytes(range) { parts in for part in parts { got += part } }
+            #expect(got == Array(payload[range]))
+        }
     }
 }

@@ -115,6 +115,36 @@ enum BlockChecksums {
         }
     }
 
+    /// Of bytes that may be in parts: blocks that lie in one part together, one that two share by itself.
+    static func compute(_ object: ObjectID, first: Int, _ payload: Payload) -> [UInt32] {
+        var sums: [UInt32] = []
+        sums.reserveCapacity(payload.count / Geometry.blockSize)
+        var pending: UInt32 = 0
+        var pendingBytes = 0
+        payload.withBytes(0..<payload.count) { parts in
+            for part in parts {
+                var rest = part
+                if pendingBytes > 0 {
+                    let count = min(Geometry.blockSize - pendingBytes, rest.count)
+                    pending = CRC32C.hardware.update(pending, UnsafeRawBufferPointer(rebasing: rest[..<count]))
+                    pendingBytes += count
+                    rest = UnsafeRawBufferPointer(rebasing: rest[(rest.startIndex + count)...])
+                    if pendingBytes < Geometry.blockSize { continue }
+                    sums.append(pending)
+                    pendingBytes = 0
+                }
+                let whole = rest.count / Geometry.blockSize * Geometry.blockSize
+                sums += compute(object, first: first + sums.count, UnsafeRawBufferPointer(rebasing: rest[..<whole]))
+                if whole == rest.count { continue }
+                pending = CRC32C.hardware.update(
+                    CRC32C.identitySeed(object, block: first + sums.count),
+                    UnsafeRawBufferPointer(rebasing: rest[whole...]))
+                pendingBytes = rest.count - whole
+            }
+        }
+        return sums
+    }
+
     /// The first block whose bytes do not match; nil if all do.
     static func firstMismatch(
         _ object: ObjectID, first: Int, _ expected: [UInt32], _ bytes: UnsafeRawBufferPointer

@@ -11,23 +11,6 @@ extension CRC32C {
 
 // `withUnsafeReadableBytes` and its kin rethrow untyped errors; these keep the type.
 
-extension ByteBuffer {
-    /// `length` readable bytes from `offset`.
-    func withBytes(
-        offset: Int, length: Int, _ body: (UnsafeRawBufferPointer) throws(DiskError) -> Void
-    ) throws(DiskError) {
-        var failure: DiskError?
-        withUnsafeReadableBytes { raw in
-            do throws(DiskError) {
-                try body(UnsafeRawBufferPointer(rebasing: raw[offset..<offset + length]))
-            } catch {
-                failure = error
-            }
-        }
-        if let failure { throw failure }
-    }
-}
-
 extension [UInt8] {
     func withBytes(_ body: (UnsafeRawBufferPointer) throws(DiskError) -> Void) throws(DiskError) {
         var failure: DiskError?

@@ -114,10 +114,12 @@ final class DiskExecutor {
                 switch piece {
                 case .bytes(let bytes): try bytes.withBytes(put)
                 case .payload(let handle, let offset, let length):
-                    guard let buffer = payloads.bytes(of: handle) else {
+                    guard let payload = payloads.payload(of: handle) else {
                         preconditionFailure("the store wrote payload \(handle.id) after it had dropped it")
                     }
-                    try buffer.withBytes(offset: offset, length: length, put)
+                    try payload.withBytes(offset..<offset + length) { (parts) throws(DiskError) in
+                        for part in parts { try put(part) }
+                    }
                 case .zeros(let count):
                     var left = count
                     while left > 0 {
@@ -194,7 +196,7 @@ final class DiskExecutor {
     // MARK: - Data file
 
     private func writeSlots(_ id: EffectID, _ handle: PayloadHandle, _ writes: [SlotWrite]) {
-        guard let buffer = payloads.bytes(of: handle) else {
+        guard let payload = payloads.payload(of: handle) else {
             preconditionFailure("the store wrote slots of payload \(handle.id) after it had dropped it")
         }
         let file = disk.data
@@ -204,8 +206,9 @@ final class DiskExecutor {
             ioThread,
             work: { () throws(DiskError) in
                 for write in writes {
-                    try buffer.withBytes(offset: write.payloadOffset, length: write.length) { (raw) throws(DiskError) in
-                        try file.write(raw, at: Int64(write.dataOffset))
+                    let range = write.payloadOffset..<write.payloadOffset + write.length
+                    try payload.withBytes(range) { (parts) throws(DiskError) in
+                        try file.write(parts, at: Int64(write.dataOffset))
                     }
                     // Large data goes out soon, so that a later sync does not meet seconds of it. (Begun for the whole file every
                     // 64 MiB it cost 7.6 instead of 2.8 ms of CPU a MiB.)
