@@ -77,6 +77,7 @@ struct FileCommand: ParsableCommand {
             print(
                 "\(file.name): \(file.kind), \(file.size) bytes (\(size(file.size))), fileset \(file.fileset), inode \(file.inode)"
             )
+            print("  uses \(file.used) bytes (\(size(file.used))) in one copy")
             print(
                 "  mode \(FileCommand.mode(file)) (\(String(file.mode, radix: 8))), uid \(file.uid), gid \(file.gid), \(file.links) links"
             )
