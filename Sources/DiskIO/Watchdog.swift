@@ -62,6 +62,11 @@ public final class Watchdog: Sendable {
         return stuck.map(\.name)
     }
 
+    /// The threads that are inside a call now, by name, for "what hangs?".
+    public var threadsInCalls: [String] {
+        state.withLock { $0.threads.filter { $0.mark.count % 2 == 1 }.map(\.mark.name) }
+    }
+
     /// Starts the watchdog's own thread, a tick every 500 ms. Once.
     public func start() throws(DiskError) {
         let started = try NativeThread(name: "watchdog") { [state, weak self] in

@@ -25,6 +25,7 @@ public final class NodeProcess {
     private let loop: any EventLoop
     private let group: MultiThreadedEventLoopGroup
     private let progress = ProgressMarks()
+    private let patience = StopPatience()
     private let threads: NodeThreads
     private let coordinator: LocalCoordinator
     private let boot: BootID
@@ -82,7 +83,11 @@ public final class NodeProcess {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             let owner = LoopBound(process, loop: process.loop)
-            source.setEventHandler { process.loop.execute { owner.value.stop() } }
+            let deadline = process.deadline
+            source.setEventHandler {
+                deadline()
+                process.loop.execute { owner.value.stop() }
+            }
             source.resume()
             return source
         }
@@ -97,8 +102,10 @@ public final class NodeProcess {
             }
         }
         finished.wait()
+        process.patience.wait(for: "its threads to end")
         try process.group.syncShutdownGracefully()
         process.threads.stop()
+        process.patience.end()
         if let error = outcome.error { throw error }
     }
 
@@ -245,6 +252,22 @@ public final class NodeProcess {
 
     // MARK: - Stopping
 
+    /// Begins the time that a stop may take; from any thread, for the event loop may be what hangs.
+    private var deadline: @Sendable () -> Void {
+        let (patience, threads, id, logger) = (patience, threads, id, logger)
+        return {
+            patience.begin { seconds, step in
+                let calls = threads.threadsInCalls
+                let inside = calls.isEmpty ? "" : " (inside a system call: \(calls.joined(separator: ", ")))"
+                let error = OperatorError(
+                    .stopHangs, "node \(id.rawValue) has not stopped within \(seconds) s: it waits for \(step)\(inside)"
+                )
+                logger.critical("\(error)")
+                _exit(1)
+            }
+        }
+    }
+
     private func stop() {
         guard case .running = ending else { return }
         logger.info("node \(id.rawValue) stops")
@@ -255,17 +278,21 @@ public final class NodeProcess {
     private func finish(_ error: OperatorError?) {
         guard case .running = ending else { return }
         ending = .ending
+        deadline()
+        patience.wait(for: "NFS connections to close")
         if let error { logger.critical("\(error)") }
         let owner = LoopBound((self, error), loop: loop)
         let closed = parts?.door?.stop() ?? loop.makeSucceededVoidFuture()
         closed.whenComplete { _ in
             let (process, error) = owner.value
             guard let storage = process.parts?.storage else { return process.closeCoordination(error) }
-            storage.stop { process.closeCoordination(error) }
+            let patience = process.patience
+            storage.stop(waitsFor: { patience.wait(for: $0) }, done: { process.closeCoordination(error) })
         }
     }
 
     private func closeCoordination(_ error: OperatorError?) {
+        patience.wait(for: "the coordination store to close")
         parts?.directory.close()
         let owner = LoopBound((self, error), loop: loop)
         let loop = loop

@@ -19,6 +19,7 @@ public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible 
         case preflight = 1016
         case usage = 1017
         case diskLearns = 1018
+        case stopHangs = 1019
 
         /// "ST1003"
         public var name: String { "ST\(rawValue)" }
@@ -141,6 +142,13 @@ extension OperatorError.Code {
                 next:
                     "look at the system's log for the device (`journalctl -k`); if it fails again, take it out of use. "
                     + "`stave why` shows when nothing is left to learn")
+        case .stopHangs:
+            Page(
+                title: "A node did not stop in time, and ended as if it had been killed",
+                cause:
+                    "Something that it waited for did not come: a disk or the coordination store does not answer, or another "
+                    + "process holds it. Nothing that was acknowledged is lost; the next start replays the disks' logs.",
+                next: "look at what the message names (`journalctl -k` for a disk), then start the node again")
         case .usage:
             Page(title: "The command's words are off", cause: "An argument is missing or wrong.", next: "see --help")
         }

@@ -13,6 +13,9 @@ public struct NodeThreads: Sendable {
         try watchdog.start()
     }
 
+    /// Threads of the node and its disks that are inside a call that can hang, by name.
+    public var threadsInCalls: [String] { watchdog.threadsInCalls }
+
     public func stop() {
         namespace.stop()
         watchdog.stop()

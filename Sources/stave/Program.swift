@@ -41,7 +41,7 @@ extension OperatorError.Code {
         case .notHealthy: 4
         case .clusterExists, .clusterIncomplete, .nodeFailed, .nodeNotRunning, .portTaken, .diskFailed,
             .coordinationFailed,
-            .refused, .scrubDiffers, .preflight, .diskLearns:
+            .refused, .scrubDiffers, .preflight, .diskLearns, .stopHangs:
             1
         }
     }

@@ -68,4 +68,32 @@ extension ClusterTests {
         #expect(try load.faults(at: cluster.address(3)) == [])
         #expect(try cluster.scrub() == nil)
     }
+
+    @Test("A node that cannot finish its stop names what hangs and ends by itself, with an error")
+    func stopHangs() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 55)
+        // Somebody holds the coordination store: the session cannot leave the map.
+        guard case .local(let store) = cluster.configuration.coordination else { return }
+        let held = cluster.folder + "/held"
+        let script = """
+            import os, sqlite3, sys, time
+            store = sqlite3.connect(sys.argv[1], timeout=20)
+            store.execute("BEGIN EXCLUSIVE")
+            open(sys.argv[2], "w").close()
+            while os.path.exists(sys.argv[2]): time.sleep(0.05)
+            """
+        let holder = try Command(["timeout", "120", "python3", "-c", script, store, held])
+        defer {
+            try? FileManager.default.removeItem(atPath: held)
+            _ = holder.end()
+        }
+        var log: String {
+            (try? String(contentsOfFile: cluster.configuration.logPath(of: NodeID(3)), encoding: .utf8)) ?? ""
+        }
+        try cluster.wait("the store is held", within: 30) { FileManager.default.fileExists(atPath: held) }
+        cluster.send(SIGTERM, to: 3)
+        let status = try cluster.awaitEnd(3, within: 28)
+        #expect(status >> 8 & 0xff == 1 && status & 0x7f == 0, "it ended with status \(status)")
+        #expect(log.contains("ST1019") && log.contains("it waits for the coordination store"), "\(log.suffix(2000))")
+    }
 }

@@ -113,6 +113,16 @@ final class TestCluster {
         }
     }
 
+    /// Waits for a process to end by itself; gives its wait status.
+    func awaitEnd(_ node: UInt16, within seconds: Double) throws -> Int32 {
+        let id = NodeID(node)
+        guard let process = processes[id] else { throw ClusterFailure("node \(node) does not run") }
+        var status: Int32 = 0
+        try wait("node \(node) ends", within: seconds) { waitpid(process, &status, WNOHANG) == process }
+        processes[id] = nil
+        return status
+    }
+
     /// SIGTERM to all; gives the seconds until the last has ended.
     func stop(within seconds: Double = 30) throws -> Double {
         let begin = Date()

@@ -422,9 +422,10 @@ final class DiskHost {
     /// Makes the disk clean and ends its threads.
     func close(done: @escaping () -> Void) {
         guard failure == nil else { return done() }
+        // From here on a failure of the disk ends the wait: a sync that hangs never comes back.
+        closed = { [self] in namespaces.close(done) }
         namespaces.makeDurable { [self] in
-            guard failure == nil else { return done() }
-            closed = { [self] in namespaces.close(done) }
+            guard failure == nil else { return }
             store.close()
             settle()
         }
