@@ -25,8 +25,24 @@ struct FilesetAccounting {
 }
 
 extension StorageNode {
+    /// What this node tells the others of itself with a sign of life.
+    func standing(_ now: Instant) -> NodeStanding {
+        NodeStanding(
+            mapVersion: directory.view.map.version, totalBytes: disks.reduce(0) { $0 + $1.space.total },
+            freeBytes: disks.reduce(0) { $0 + $1.space.admissible }, usage: usageIfDue(now))
+    }
+
+    /// Once a second: what is told to the others, after filesets were accounted by it.
+    private func usageIfDue(_ now: Instant) -> GroupsUsage? {
+        guard now - lastAccounting >= StorageLimits.accountingInterval else { return nil }
+        lastAccounting = now
+        let own = groupsUsage()
+        accountFilesets(own)
+        return own
+    }
+
     /// Of the data groups whose primary this node is.
-    func groupsUsage() -> GroupsUsage {
+    private func groupsUsage() -> GroupsUsage {
         var report = GroupsUsage(groups: [], filesets: [])
         var blocks: [FilesetID: Int64] = [:]
         for replica in orderedReplicas where !replica.pg.isMetadata && replica.group.isServing {
@@ -41,7 +57,7 @@ extension StorageNode {
     }
 
     /// Records the sums in the filesets whose metadata primary this node is. Unstable: the next one follows in a second.
-    func accountFilesets(_ own: GroupsUsage) {
+    private func accountFilesets(_ own: GroupsUsage) {
         let served = orderedReplicas.filter { $0.namespace != nil && $0.group.isServing }
         if served.isEmpty { return }
         let reports = [own] + peers.standings.filter { peers.isHeard($0.node) }.compactMap(\.standing.usage)

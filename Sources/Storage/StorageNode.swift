@@ -38,7 +38,7 @@ public final class StorageNode {
     private var isSettling = false
     var peers = PeerWatch()
     private var lastAlive = Instant(nanoseconds: 0)
-    private var lastAccounting = Instant(nanoseconds: 0)
+    var lastAccounting = Instant(nanoseconds: 0)
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
     /// Disks whose note in the coordination store is being changed.
@@ -403,16 +403,7 @@ public final class StorageNode {
         for change in peers.check(at: now, silence: ReplicationLimits().silence) { peerChanged(change) }
         guard now - lastAlive >= StorageLimits.aliveInterval else { return }
         lastAlive = now
-        var usage: GroupsUsage?
-        if now - lastAccounting >= StorageLimits.accountingInterval {
-            lastAccounting = now
-            let own = groupsUsage()
-            accountFilesets(own)
-            usage = own
-        }
-        let standing = NodeStanding(
-            mapVersion: directory.view.map.version, totalBytes: disks.reduce(0) { $0 + $1.space.total },
-            freeBytes: disks.reduce(0) { $0 + $1.space.admissible }, usage: usage)
+        let standing = standing(now)
         for peer in peers.connected { transport.send(.alive(standing), to: peer.node) }
     }
 
