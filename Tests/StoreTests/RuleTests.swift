@@ -301,7 +301,10 @@ import Testing
         #expect(try read(host, BlockRange(first: 0, count: 1)) == [pattern(5, 0)])
     }
 
-    @Test func aLearnersPieceReplacesContentAndItsLastOneSetsTheVersion() throws {
+    @Test(
+        "A learner's piece replaces content, and its last one raises the version, never below what a live entry made it",
+        arguments: [(5, 5), (2, 3)])
+    func learnersPiece(_ versions: (piece: UInt64, then: UInt64)) throws {
         let disk = FakeDisk()
         var host = open(disk)
         write(host, 1, BlockRange(first: 0, count: 20), seed: 5)
@@ -320,11 +323,11 @@ import Testing
             sums.append(bytes.withUnsafeBytes { fastChecksum.block(object, block: b, bytes: $0) })
             payload += bytes
         }
-        let one = EntryName(epoch: Epoch(1), n: 1)
-        let version = EntryName(epoch: Epoch(0), n: 7)
+        let decided = EntryName(epoch: Epoch(1), n: 3)
+        let version = EntryName(epoch: Epoch(1), n: versions.piece)
         let piece = ObjectPiece(
             object: object, blocks: BlockRange(first: 0, count: 64), states: states, checksums: sums,
-            truncation: .zero, asOf: one, completes: version)
+            truncation: .zero, asOf: decided, completes: version)
         let token = host.token()
         let handle = host.payload(payload)
         host.call { $0.install(pg, piece, payload: handle, token: token) }
@@ -338,7 +341,7 @@ import Testing
             #expect(got[63] == pattern(9, 63))
             #expect(try read(host, BlockRange(first: 90, count: 20)).allSatisfy { $0 == nil })
             #expect(try read(host, BlockRange(first: 300, count: 1)) == [nil])
-            #expect(host.store.version(pg, object, token: host.token())?.version == version)
+            #expect(host.store.version(pg, object, token: host.token())?.version.n == versions.then)
             host = open(disk)
         }
     }
