@@ -84,14 +84,14 @@ let package = Package(
             name: "stave", dependencies: ["Node", "Admin", "CSupport", "ClusterModel", "Wire", log, metrics, arguments],
             swiftSettings: strict),
         // Aside: the whole cluster in one process on virtual time
-        .target(name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication"], swiftSettings: strict),
+        .target(name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication", "Store"], swiftSettings: strict),
 
         .testTarget(name: "ClusterModelTests", dependencies: ["ClusterModel"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Wire", "ClusterModel"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "TransportTests", dependencies: ["Transport", "Wire", "ClusterModel", log] + nio, swiftSettings: strict),
         .testTarget(name: "HouseTests", swiftSettings: strict),
         .testTarget(name: "ONCRPCTests", dependencies: ["ONCRPC", "CTirpc"], exclude: ["Corpus"], swiftSettings: strict),
-        .testTarget(name: "StoreTests", dependencies: ["Store", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Simulation", "Store", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "NamespaceTests", dependencies: ["Namespace", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "ReplicationTests", dependencies: ["Replication", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "GatewayTests", dependencies: ["Gateway", "ClusterModel", "Wire"], swiftSettings: strict),

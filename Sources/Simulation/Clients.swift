@@ -2,35 +2,43 @@ import ClusterModel
 import Replication
 import Wire
 
-/// A session's numbers; shared by its lanes.
+/// A session's numbers in each group; shared by its lanes.
 struct ClientSession {
     var id: SessionID
-    var next: UInt64 = 1
-    var open: [UInt64] = []
+    var next: [UInt64]
+    var open: [[UInt64]]
+
+    init(id: SessionID, groups: Int) {
+        self.id = id
+        next = Array(repeating: 1, count: groups)
+        open = Array(repeating: [], count: groups)
+    }
 }
 
 /// One operation at a time of one session.
 struct Client {
     struct Work {
-        var body: PGRequestBody
+        var draft: Simulator.Draft
+        /// Which of its requests is under way.
+        var step = 0
         var number: RequestNumber
-        var content: Content
         var observed: Int
-        var startedAs: SessionID
+        var g: Int { draft.requests[step].g }
+        var body: PGRequestBody { draft.requests[step].body }
     }
     var session: Int
-    var known: PGRecord
+    /// In the order of the groups.
+    var known: [PGRecord]
     var mapVersion: MapVersion
     var work: Work?
     var attempt = 0
     var attemptsOfWork = 0
     var ended = false
-    var done = 0
     var finalRead = 0
     /// Operations of the session before, which cannot take effect once this one has been answered.
-    var pendingBefore: [Int] = []
+    var pendingBefore: [(observed: Int, g: Int)] = []
 
-    init(session: Int, known: PGRecord, mapVersion: MapVersion) {
+    init(session: Int, known: [PGRecord], mapVersion: MapVersion) {
         self.session = session
         self.known = known
         self.mapVersion = mapVersion
@@ -38,92 +46,46 @@ struct Client {
 }
 
 extension Simulator {
-    var workObjects: [ObjectID] {
-        [1, 2].map { ObjectID(file: FileID(fileset: FilesetID(1), inode: InodeNumber(7)), index: $0) }
-    }
-    static let workBlocks = [0, 1, 2, 70, 71]
-    private var keyCount: Int { scenario.metadata ? 6 : 2 * Simulator.workBlocks.count * 2 }
-
-    func register(_ object: ObjectID, _ half: Int) -> UInt64 { object.index << 32 | UInt64(half) }
-
     func clientStep(_ c: Int) {
         guard clients[c].work == nil, !clients[c].ended else { return }
         if finishing {
-            if clients[c].finalRead >= (scenario.metadata ? 6 : 4) {
+            for f in files.indices {
+                if let cut = resumedCut(f) { return begin(c, cut) }
+            }
+            guard let read = finalRead(clients[c].finalRead) else {
                 clients[c].ended = true
                 considerQuiet()
                 return
             }
-            begin(c, finalRead(clients[c].finalRead))
+            begin(c, read)
             clients[c].finalRead += 1
             return
         }
-        let roll = random.below(100)
-        if roll < 55 {
-            begin(c, aWrite())
-        } else if roll < 88 {
-            begin(c, aRead())
+        if let draft = draw() {
+            begin(c, draft)
         } else {
-            begin(c, (.flush, [], Observed(kind: .flush, values: [], start: clock)))
+            agenda.add(.clientStep(c), at: clock + 5 * millisecond)
         }
     }
 
-    private func aWrite() -> (PGRequestBody, Content, Observed) {
-        nextValue += 1
-        let durability: Durability = chance(30) ? .stable : .unstable
-        if scenario.metadata {
-            let key = UInt32(random.below(6))
-            var seen = Observed(kind: .write, values: [(UInt64(key), nextValue)], start: clock)
-            seen.durability = durability
-            return (.mutate(durability, nil), [key, nextValue], seen)
+    private func begin(_ c: Int, _ draft: Draft) {
+        var observed = history.count
+        if let f = draft.file, case .deleteRange? = draft.requests.first?.body, let cut = files[f].cut {
+            observed = cut.observed
         }
-        let object = workObjects[random.below(2)]
-        let block = [0, 1, 70][random.below(3)]
-        let first = block * 2 + random.below(2)
-        let count = 1 + random.below(min(4, (block == 70 ? 144 : 6) - first))
-        var seen = Observed(
-            kind: .write, values: (0..<count).map { (register(object, first + $0), nextValue) }, start: clock)
-        seen.durability = durability
-        let range = ObjectRange(
-            object: object, offset: first * FakeDisk.halfBlock, length: count * FakeDisk.halfBlock)
-        return (.write(range, .none, durability), Content(repeating: nextValue, count: count), seen)
+        if observed == history.count { history.append(draft.observed) }
+        clients[c].work = Client.Work(draft: draft, number: .none, observed: observed)
+        beginStep(c)
     }
 
-    private func aRead() -> (PGRequestBody, Content, Observed) {
-        if scenario.metadata {
-            let key = UInt32(random.below(6))
-            return (.query, [key], Observed(kind: .read, values: [(UInt64(key), 0)], start: clock))
-        }
-        return readOf(workObjects[random.below(2)], first: [0, 2, 140][random.below(3)], count: 1 + random.below(4))
-    }
-
-    private func readOf(_ object: ObjectID, first: Int, count: Int) -> (PGRequestBody, Content, Observed) {
-        let range = ObjectRange(
-            object: object, offset: first * FakeDisk.halfBlock, length: count * FakeDisk.halfBlock)
-        return (
-            .read(range, .none), [],
-            Observed(kind: .read, values: (0..<count).map { (register(object, first + $0), 0) }, start: clock)
-        )
-    }
-
-    private func finalRead(_ i: Int) -> (PGRequestBody, Content, Observed) {
-        if scenario.metadata {
-            return (.query, [UInt32(i)], Observed(kind: .read, values: [(UInt64(i), 0)], start: clock))
-        }
-        return readOf(workObjects[i / 2], first: i % 2 == 0 ? 0 : 140, count: i % 2 == 0 ? 6 : 4)
-    }
-
-    private func begin(_ c: Int, _ what: (PGRequestBody, Content, Observed)) {
-        history.append(what.2)
+    private func beginStep(_ c: Int) {
+        guard let work = clients[c].work else { return }
         let s = clients[c].session
-        var number = RequestNumber.none
-        if what.2.kind == .write {
-            number = RequestNumber(sessions[s].next)
-            sessions[s].open.append(sessions[s].next)
-            sessions[s].next += 1
+        if history[work.observed].kind == .write {
+            clients[c].work?.number = RequestNumber(sessions[s].next[work.g])
+            sessions[s].open[work.g].append(sessions[s].next[work.g])
+            sessions[s].next[work.g] += 1
         }
-        clients[c].work = Client.Work(
-            body: what.0, number: number, content: what.1, observed: history.count - 1, startedAs: sessions[s].id)
         clients[c].attemptsOfWork = 0
         attempt(c)
     }
@@ -134,52 +96,85 @@ extension Simulator {
         clients[c].attempt += 1
         clients[c].attemptsOfWork += 1
         let s = clients[c].session
-        guard let primary = clients[c].known.primary else {
+        let g = work.g
+        guard let primary = clients[c].known[g].primary else {
             agenda.add(.clientTimeout(client: c, attempt: clients[c].attempt), at: clock + 50 * millisecond)
             return
         }
         let n = Int(primary.rawValue) - 1
-        let ended = sessions[s].open.min() ?? sessions[s].next
+        let ended = sessions[s].open[g].min() ?? sessions[s].next[g]
         let request = PGRequest(
-            pg: record.pg, session: sessions[s].id, number: work.number, ended: RequestNumber(ended),
-            epoch: clients[c].known.epoch, mapVersion: clients[c].mapVersion, body: work.body)
+            pg: groups[g], session: sessions[s].id, number: work.number, ended: RequestNumber(ended),
+            epoch: clients[c].known[g].epoch, mapVersion: clients[c].mapVersion, body: work.body)
         if clients[c].attemptsOfWork > 5, clients[c].attemptsOfWork < 12 {
-            tell("client \(c) tries \(work.body) \(work.number) of \(sessions[s].id) at \(primary) again")
+            tell("client \(c) tries \(work.number) of \(sessions[s].id) in \(groups[g]) at \(primary) again")
         }
         agenda.add(
-            .request(client: c, attempt: clients[c].attempt, node: n, request, work.content),
+            .request(client: c, attempt: clients[c].attempt, node: n, request, work.draft.content),
             at: clock + 20_000 + below(chance(3) ? 2 * second : 300_000))
         agenda.add(.clientTimeout(client: c, attempt: clients[c].attempt), at: clock + 1500 * millisecond)
     }
 
-    func requestArrived(_ c: Int, _ attempt: Int, _ n: Int, _ request: PGRequest, _ content: Content) {
-        guard nodes[n].alive, nodes[n].group != nil else { return }
+    func requestArrived(_ c: Int, _ attempt: Int, _ n: Int, _ request: PGRequest, _ content: [UInt8]) {
+        guard nodes[n].isOpen, let replica = replica(n, request.pg) else { return }
         var request = request
+        var checksums: [UInt32] = []
         switch request.body {
-        case .write, .mutate, .query: request.payload = keep(n, content)
+        case .write(let range, _, _):
+            request.payload = nodes[n].keep(content)
+            if range.offset % Geometry.blockSize == 0, range.length % Geometry.blockSize == 0 {
+                checksums = BlockContent.checksums(range.object, first: range.blocks.first, content)
+            }
+        case .mutate, .query: request.payload = nodes[n].keep(content)
         case .zero, .deleteRange, .read, .readVersion, .flush: break
+        }
+        guard cutBefore(request, replica) else {
+            if let payload = request.payload { nodes[n].drop(payload) }
+            agenda.add(
+                .response(
+                    client: c, attempt: attempt,
+                    PGResponse(
+                        pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)), []),
+                at: clock + 20_000 + below(300_000))
+            return
         }
         nodes[n].nextToken += 1
         let token = nodes[n].nextToken
         nodes[n].tokens[token] = (c, attempt)
-        var checksums: [UInt32] = []
-        if case .write(let range, _, _) = request.body, range.offset % Geometry.blockSize == 0,
-            range.length % Geometry.blockSize == 0
-        {
-            checksums = Array(repeating: 0, count: range.blocks.count)
+        replica.event { $0.requestArrived(RequestToken(token), request, checksums: checksums, at: $1) }
+    }
+
+    /// A change that knows of a truncation which the group has not heard of comes after that cut, as `StorageNode` does it.
+    private func cutBefore(_ request: PGRequest, _ replica: HostedReplica) -> Bool {
+        let object: ObjectID
+        let mark: TruncationMark
+        switch request.body {
+        case .write(let range, let truncation, _): (object, mark) = (range.object, truncation)
+        case .zero(let changed, _, let truncation, _): (object, mark) = (changed, truncation)
+        case .deleteRange, .read, .readVersion, .flush, .mutate, .query: return true
         }
-        withGroup(n) { $0.requestArrived(RequestToken(token), request, checksums: checksums, at: moment) }
+        guard !replica.group.knowsTruncation(mark.number, of: object.file), replica.group.isPrimary else { return true }
+        guard replica.group.isServing else { return false }
+        replica.event {
+            $0.ownDeletion(
+                RangeDeletion(
+                    file: object.file, truncation: mark, layout: self.scenario.layout, kind: .truncation, edge: nil),
+                at: $1)
+        }
+        return true
     }
 
     /// An answer leaves: the lease is checked now.
     func answer(_ n: Int, _ token: RequestToken, _ response: PGResponse, _ lease: LeaseNumber) {
         guard let (c, attempt) = nodes[n].tokens.removeValue(forKey: token.rawValue) else {
-            fail("\(nodes[n].id) answers a request twice")
+            // 0: a cut of the primary's own, which nobody waits for.
+            if token.rawValue != 0 { fail("\(nodes[n].id) answers a request twice") }
+            if let handle = response.payload { nodes[n].drop(handle) }
             return
         }
         var response = response
-        let bytes = content(n, response.payload)
-        if let handle = response.payload { nodes[n].payloads[handle.id] = nil }
+        let bytes = response.payload.flatMap { nodes[n].payloads[$0.id]?.bytes } ?? []
+        if let handle = response.payload { nodes[n].drop(handle) }
         if lease != .none, lease != nodes[n].lease || clock >= nodes[n].leaseUntil {
             response = PGResponse(pg: response.pg, epoch: response.epoch, body: .refused(.unavailable))
         }
@@ -187,51 +182,127 @@ extension Simulator {
             .response(client: c, attempt: attempt, response, bytes), at: clock + 20_000 + below(300_000))
     }
 
-    func responseArrived(_ c: Int, _ attempt: Int, _ response: PGResponse, _ content: Content) {
+    func responseArrived(_ c: Int, _ attempt: Int, _ response: PGResponse, _ content: [UInt8]) {
         guard clients[c].attempt == attempt, let work = clients[c].work else { return }
         switch response.body {
         case .refused(let refusal): refused(c, refusal)
         case .written(let stamp), .flushed(let stamp), .mutated(let stamp):
             history[work.observed].stamp = stamp
-            if case .mutated = response.body, let key = work.content.first, let before = content.first {
+            if case .mutated = response.body, let key = Words.words(work.draft.content).first,
+                let before = Words.words(content).first
+            {
                 // The result shows what was there before.
-                var seen = Observed(kind: .read, values: [(UInt64(key), before)], start: history[work.observed].start)
+                var seen = Observed(
+                    kind: .read, values: [(UInt64(key), before)], start: history[work.observed].start, group: work.g)
                 seen.end = clock
                 history.append(seen)
             }
             finished(c, work)
-        case .data, .answered:
-            for i in history[work.observed].values.indices where i < content.count {
-                history[work.observed].values[i].value = content[i]
-            }
+        case .data:
+            took(c, work, content)
             finished(c, work)
-        case .version: finished(c, work)
+        case .answered:
+            if let word = Words.words(content).first { history[work.observed].values[0].value = word }
+            finished(c, work)
+        case .version(_, let through): readLocally(c, work, response.epoch, through)
+        }
+    }
+
+    /// The values of the fields that are looked at.
+    private func took(_ c: Int, _ work: Client.Work, _ bytes: [UInt8]) {
+        let fields = work.draft.fields
+        let values = BlockContent.values(bytes, first: fields.lowerBound, count: fields.count)
+        for i in history[work.observed].values.indices {
+            let field = Int(history[work.observed].values[i].key & 0xff_ffff)
+            history[work.observed].values[i].value = values[field - fields.lowerBound]
+        }
+    }
+
+    /// From a replica beside the client, through what the primary has decided; from the primary where it cannot.
+    private func readLocally(_ c: Int, _ work: Client.Work, _ epoch: Epoch, _ through: EntryName) {
+        guard case .readVersion(let range, let truncation) = work.body else { return }
+        let attempt = clients[c].attempt
+        let askPrimary = { [unowned self] in
+            guard clients[c].attempt == attempt, clients[c].work != nil else { return }
+            clients[c].work?.draft.requests[work.step].body = .read(range, truncation)
+            self.attempt(c)
+        }
+        let n = random.below(nodes.count)
+        guard nodes[n].isOpen, nodes[n].pausedUntil == nil, let replica = replica(n, groups[work.g]),
+            replica.group.canReadLocally
+        else { return askPrimary() }
+        var known = true
+        replica.event { group, _ in known = group.decidedReported(through, epoch: epoch) }
+        guard known, replica.disk.store.appliedThrough(replica.pg) >= through else { return askPrimary() }
+        counts["local", default: 0] += 1
+        replica.disk.read(replica.pg, range, .none) { [unowned self] found in
+            guard clients[c].attempt == attempt, clients[c].work != nil else { return }
+            guard let found else { return askPrimary() }
+            took(c, work, found.bytes)
+            finished(c, work)
         }
     }
 
     private func finished(_ c: Int, _ work: Client.Work) {
         answered += 1
         mix(clock)
+        sessions[clients[c].session].open[work.g].removeAll { $0 == work.number.rawValue }
+        for pending in clients[c].pendingBefore where pending.g == work.g {
+            history[pending.observed].notAfter = min(history[pending.observed].notAfter, clock)
+        }
+        clients[c].pendingBefore.removeAll { $0.g == work.g }
+        if work.step + 1 < work.draft.requests.count {
+            clients[c].work?.step += 1
+            clients[c].work?.number = .none
+            beginStep(c)
+            return
+        }
         history[work.observed].end = clock
-        for i in clients[c].pendingBefore { history[i].notAfter = min(history[i].notAfter, clock) }
-        clients[c].pendingBefore = []
-        sessions[clients[c].session].open.removeAll { $0 == work.number.rawValue }
+        if let f = work.draft.file, case .deleteRange(let deletion) = work.body, let cut = files[f].cut,
+            cut.observed == work.observed
+        {
+            files[f].cut = nil
+            if deletion.kind == .removal {
+                removedFiles.append(files[f].id)
+                files[f] = newFile()
+            }
+        }
         clients[c].work = nil
-        clients[c].done += 1
         agenda.add(.clientStep(c), at: clock + 1 + below(chance(20) ? 300 * millisecond : 15 * millisecond))
     }
 
     private func refused(_ c: Int, _ refusal: PGRefusal) {
-        if clients[c].attemptsOfWork > 5, clients[c].attemptsOfWork < 12 { tell("client \(c) is refused: \(refusal)") }
+        guard let work = clients[c].work else { return }
+        if clients[c].attemptsOfWork > 5, clients[c].attemptsOfWork < 12 {
+            tell("client \(c) is refused: \(String(describing: refusal).prefix(40))")
+        }
         switch refusal {
-        case .newerEpoch(let newer): clients[c].known = newer
-        case .notPrimary(let known?) where known.epoch > clients[c].known.epoch: clients[c].known = known
-        case .notPrimary, .unavailable, .noSpace: break
+        case .newerEpoch(let newer): clients[c].known[work.g] = newer
+        case .notPrimary(let known?) where known.epoch > clients[c].known[work.g].epoch:
+            clients[c].known[work.g] = known
+        case .notPrimary, .unavailable: break
         case .sessionEnded:
             // Nothing of this session is executed any more; the lane goes on under the new one.
             abandon(c)
             return
-        case .truncated, .removed, .belowWindow, .beyondWindow, .invalid, .unreadable:
+        case .truncated(let mark):
+            var body = work.body
+            switch body {
+            case .write(let range, _, let durability): body = .write(range, mark, durability)
+            case .zero(let object, let blocks, _, let durability): body = .zero(object, blocks, mark, durability)
+            case .read(let range, _): body = .read(range, mark)
+            case .readVersion(let range, _): body = .readVersion(range, mark)
+            case .deleteRange, .mutate, .query, .flush: fail("client \(c) was refused: \(refusal)")
+            }
+            clients[c].work?.draft.requests[work.step].body = body
+        case .removed:
+            // The file is gone, and nobody will look at it again.
+            sessions[clients[c].session].open[work.g].removeAll { $0 == work.number.rawValue }
+            clients[c].work = nil
+            clients[c].attempt += 1
+            agenda.add(.clientStep(c), at: clock + below(30 * millisecond))
+            return
+        case .belowWindow, .beyondWindow, .invalid, .unreadable, .noSpace:
             fail("client \(c) was refused: \(refusal)")
             return
         }
@@ -242,15 +313,19 @@ extension Simulator {
     }
 
     func clientTimedOut(_ c: Int, _ attempt: Int) {
-        guard clients[c].attempt == attempt, clients[c].work != nil else { return }
-        if chance(70), record.epoch > clients[c].known.epoch { clients[c].known = record }
+        guard clients[c].attempt == attempt, let g = clients[c].work?.g else { return }
+        if chance(70), records[g].epoch > clients[c].known[g].epoch { clients[c].known[g] = records[g] }
         self.attempt(c)
     }
 
     /// The operation stays without an answer.
     func abandon(_ c: Int) {
         guard let work = clients[c].work else { return }
-        clients[c].pendingBefore.append(work.observed)
+        if let f = work.draft.file, case .deleteRange = work.body, files[f].cut?.observed == work.observed {
+            files[f].cut?.isTaken = false
+        } else {
+            clients[c].pendingBefore.append((work.observed, work.g))
+        }
         clients[c].work = nil
         clients[c].attempt += 1
         agenda.add(.clientStep(c), at: clock + below(30 * millisecond))
@@ -264,7 +339,7 @@ extension Simulator {
         map.sessions.append(Session(id: map.lastSession, node: NodeID(1), lease: .none))
         mapChanged()
         tell("\(old) is replaced by \(map.lastSession)")
-        sessions[s] = ClientSession(id: map.lastSession)
+        sessions[s] = ClientSession(id: map.lastSession, groups: groups.count)
         for c in clients.indices where clients[c].session == s {
             clients[c].mapVersion = map.version
             abandon(c)

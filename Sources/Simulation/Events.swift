@@ -5,54 +5,40 @@ import Wire
 /// What is to happen in the simulated world.
 enum Happening {
     case tick(node: Int, life: Int)
-    case deliver(from: Int, to: Int, connection: Int, ReplicaMessage, Content?)
+    case deliver(from: Int, to: Int, connection: Int, ReplicaMessage, [UInt8]?)
     case connected(Int, to: Int, connection: Int)
     case disconnected(Int, from: Int)
     case silence(Int, of: Int)
     case spoke(Int, of: Int)
-    case done(node: Int, life: Int, Completion)
+    case cycle(node: Int, life: Int)
+    case work(node: Int, life: Int, HostedDisk.Lane)
+    case completions(node: Int, life: Int)
     case renew(node: Int, life: Int)
     case coordinator(CoordinatorRequest)
     case toNode(node: Int, life: Int, CoordinatorAnswer)
     case clientStep(Int)
-    case request(client: Int, attempt: Int, node: Int, PGRequest, Content)
-    case response(client: Int, attempt: Int, PGResponse, Content)
+    case request(client: Int, attempt: Int, node: Int, PGRequest, [UInt8])
+    case response(client: Int, attempt: Int, PGResponse, [UInt8])
     case clientTimeout(client: Int, attempt: Int)
     case fault
     case restart(node: Int)
+    case kill(node: Int)
     case thaw(node: Int)
     case mend
-    case checkpoint(node: Int, life: Int)
     case end
-}
-
-/// A piece of the shell's work is done.
-enum Completion {
-    case appended(EntryName)
-    case stable(EntryName)
-    case synced(WorkToken)
-    case state(WorkToken, [UInt8], tables: [UInt8]?, asOf: EntryName?)
-    case cut(WorkToken)
-    case installed(WorkToken)
-    case edges(WorkToken, Content)
-    case read(ReadTicket, Content)
-    case changes(WorkToken, [ObjectID])
-    case piece(WorkToken, PieceContent, Content)
-    case snapshot(WorkToken, Content, EntryName)
-    case applied(EntryName, [(EntryName, UInt32)])
 }
 
 enum CoordinatorRequest {
     case propose(node: Int, life: Int, Proposal)
     case readRecord(node: Int, life: Int)
-    case readMap(node: Int, life: Int, WorkToken)
+    case readMap(node: Int, life: Int, PGID, WorkToken)
     case askLease(node: Int, life: Int, LeaseNumber)
 }
 
 enum CoordinatorAnswer {
-    case ended(WorkToken, ProposalOutcome)
+    case ended(PGID, WorkToken, ProposalOutcome)
     case record(PGRecord, RecordVersion)
-    case map(MapFacts, WorkToken?)
+    case map(MapFacts, (PGID, WorkToken)?)
     case leaseEnded(LeaseNumber)
 }
 

@@ -12,12 +12,13 @@ extension Simulator {
         let away = nodes[n].awayFromCoordinatorUntil > clock
         if case .propose(_, let life, let proposal) = request {
             if away {
-                answerNode(n, life, .ended(proposal.token, .refused), after: 50 * millisecond)
+                answerNode(n, life, .ended(proposal.record.pg, proposal.token, .refused), after: 50 * millisecond)
                 return
             }
             if !healing, chance(scenario.unknownOutcomes) {
                 // Told as unknown; made later, soon, or never.
-                answerNode(n, life, .ended(proposal.token, .unknown), after: below(300 * millisecond))
+                answerNode(
+                    n, life, .ended(proposal.record.pg, proposal.token, .unknown), after: below(300 * millisecond))
                 switch random.below(3) {
                 case 0: break
                 case 1: agenda.add(.coordinator(request), at: clock + below(20 * millisecond))
@@ -38,39 +39,43 @@ extension Simulator {
             .toNode(node: n, life: life, answer), at: clock + (delay ?? 300_000 + below(10 * millisecond)))
     }
 
-    var version: RecordVersion { RecordVersion(recordVersion) }
+    func version(_ g: Int) -> RecordVersion { RecordVersion(recordVersions[g]) }
 
     func coordinate(_ request: CoordinatorRequest) {
         switch request {
         case .propose(let n, let life, let p):
+            let pg = p.record.pg
+            guard let g = groups.firstIndex(of: pg) else { return fail("a proposal for \(pg), which is not there") }
             let endedWell = p.requiresEnded.map { hasEnded($0) } ?? true
             let raiseWell = p.raisesLossNumber.map { $0 == map.lossNumber } ?? true
-            guard p.expected == version, endedWell, raiseWell else {
-                answerNode(n, life, .ended(p.token, .lost(record, version)))
+            guard p.expected == version(g), endedWell, raiseWell else {
+                answerNode(n, life, .ended(pg, p.token, .lost(records[g], version(g))))
                 return
             }
-            recordVersion += 1
-            let before = record
-            record = p.record
+            recordVersions[g] += 1
+            let before = records[g]
+            let record = p.record
+            records[g] = record
             mix(record.epoch.rawValue &* 7 &+ UInt64(record.inSync.count))
             tell(
-                "record \(record.epoch): primary \(record.primary.map(\.description) ?? "none"), in-sync \(record.inSync), "
-                    + "loss \(record.lossNumber.rawValue)")
+                "record of \(pg) \(record.epoch): primary \(record.primary.map(\.description) ?? "none"), in-sync "
+                    + "\(record.inSync), loss \(record.lossNumber.rawValue)")
             if record.epoch != before.epoch.next { fail("an epoch was left out") }
             let least = min(map.policy.minInSync, before.inSync.count)
             if record.inSync.count < least { fail("the in-sync set fell below \(least): \(record.inSync)") }
-            answerNode(n, life, .ended(p.token, .won(version)))
+            answerNode(n, life, .ended(pg, p.token, .won(version(g))))
             if p.raisesLossNumber != nil {
                 map.lossNumber = map.lossNumber.next
                 mapChanged()
             }
-            for other in nodes.indices where nodes[other].alive {
+            for other in nodes.indices where nodes[other].isOpen {
                 answerNode(
-                    other, nodes[other].life, .record(record, version),
+                    other, nodes[other].life, .record(record, version(g)),
                     after: 300_000 + below(chance(10) ? 2 * second : 20 * millisecond))
             }
-        case .readRecord(let n, let life): answerNode(n, life, .record(record, version))
-        case .readMap(let n, let life, let token): answerNode(n, life, .map(MapFacts(map), token))
+        case .readRecord(let n, let life):
+            for g in groups.indices { answerNode(n, life, .record(records[g], version(g))) }
+        case .readMap(let n, let life, let pg, let token): answerNode(n, life, .map(MapFacts(map), (pg, token)))
         case .askLease(let n, let life, let number):
             if hasEnded(number) { answerNode(n, life, .leaseEnded(number)) }
         }
@@ -87,7 +92,7 @@ extension Simulator {
     /// A change of the map travels to all, to each in its own time.
     func mapChanged() {
         map.version = map.version.next
-        for n in nodes.indices where nodes[n].alive {
+        for n in nodes.indices where nodes[n].isOpen {
             answerNode(
                 n, nodes[n].life, .map(MapFacts(map), nil), after: below(chance(10) ? 3 * second : 50 * millisecond))
         }
@@ -95,13 +100,17 @@ extension Simulator {
 
     func answerArrived(_ n: Int, _ answer: CoordinatorAnswer) {
         switch answer {
-        case .ended(let token, let outcome): withGroup(n) { $0.proposalEnded(token, outcome, at: moment) }
-        case .record(let record, let version): withGroup(n) { $0.recordRead(record, version, at: moment) }
-        case .map(let facts, let token):
-            withGroup(n) { group in
-                if let token { group.mapRead(token, facts, at: moment) } else { group.mapChanged(facts, at: moment) }
+        case .ended(let pg, let token, let outcome):
+            replica(n, pg)?.event { $0.proposalEnded(token, outcome, at: $1) }
+        case .record(let record, let version):
+            replica(n, record.pg)?.event { $0.recordRead(record, version, at: $1) }
+        case .map(let facts, let asked):
+            if let (pg, token) = asked {
+                replica(n, pg)?.event { $0.mapRead(token, facts, at: $1) }
+            } else {
+                everyReplica(n) { $0.mapChanged(facts, at: $1) }
             }
-        case .leaseEnded(let number): withGroup(n) { $0.leaseSeenEnded(number, at: moment) }
+        case .leaseEnded(let number): everyReplica(n) { $0.leaseSeenEnded(number, at: $1) }
         }
     }
 
@@ -116,18 +125,18 @@ extension Simulator {
                 let old = nodes[n].lease
                 nodes[n].lease = .none
                 tell("\(nodes[n].id) lost \(old)")
-                withGroup(n) { $0.leaseLapsed(old, at: moment) }
+                everyReplica(n) { $0.leaseLapsed(old, at: $1) }
             } else if !away {
                 leases[i].until = clock + Simulator.leaseDuration
                 nodes[n].leaseUntil = clock + Simulator.leaseDuration - Simulator.leaseMargin
             }
         }
-        if nodes[n].lease == .none, !away {
+        if nodes[n].lease == .none, !away, !(nodes[n].host?.isClosing ?? true) {
             leases.append(Lease(until: clock + Simulator.leaseDuration))
             let number = LeaseNumber(UInt32(leases.count))
             nodes[n].lease = number
             nodes[n].leaseUntil = clock + Simulator.leaseDuration - Simulator.leaseMargin
-            withGroup(n) { $0.leaseTaken(number, at: moment) }
+            everyReplica(n) { $0.leaseTaken(number, at: $1) }
         }
         agenda.add(.renew(node: n, life: nodes[n].life), at: clock + 500 * millisecond)
     }

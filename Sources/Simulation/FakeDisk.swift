@@ -1,234 +1,225 @@
 import ClusterModel
-import Replication
+import Store
 import Wire
 
-/// What a simulated payload stands for: one number per half block of data, or the words of a metadata operation.
-typealias Content = [UInt32]
+/// Everything of a disk that outlives its process, and what its threads do with it.
+public final class FakeDisk {
+    /// As in its superblock.
+    public let id: DiskID
+    /// The log.
+    public var segments: [SegmentNumber: FakeFile] = [:]
+    /// The data file's bytes.
+    public let data = FakeFile()
+    /// Its allocated length, in slots.
+    public var dataSlots = 0
+    /// The index.
+    public let rows = FakeRows()
+    /// Bytes that the file system has in all.
+    public var capacityBytes: UInt64 = 1 << 30
+    /// What blocks and records are checked with.
+    public let crc: CRC32C
 
-/// One simulated disk: what the page cache shows, and what would survive a loss of power.
-///
-/// Fault model: a killed process loses nothing that was written; a loss of power keeps what was synced and any beginning of
-/// what was done after it, in order, and of the large records in that beginning any subset is void. States and cuts are
-/// durable when they are reported done.
-struct FakeDisk {
-    static let halfBlock = Geometry.blockSize / 2
-
-    struct Record {
-        var entry: Entry
-        var content: Content
-        var isVoid = false
+    /// An empty disk.
+    public init(id: DiskID, crc: CRC32C) {
+        self.id = id
+        self.crc = crc
     }
 
-    struct Object: Equatable {
-        var version: EntryName = .zero
-        var halves: [Int: UInt32] = [:]
+    /// Bytes that the file system has left.
+    public var freeBytes: UInt64 {
+        let used = UInt64(dataSlots * Geometry.slotSize)
+        return capacityBytes > used ? capacityBytes - used : 0
+    }
+    /// The log's segments, ascending.
+    public var segmentNumbers: [SegmentNumber] { segments.keys.sorted() }
+
+    /// What a store has to know when it is opened.
+    public func facts(boot: BootID) -> DiskFacts {
+        DiskFacts(
+            disk: id, boot: boot, segments: segmentNumbers, dataSlots: dataSlots, freeBytes: freeBytes,
+            totalBytes: capacityBytes)
     }
 
-    struct Image {
-        /// Content without the log, as of `tablesThrough`, plus pieces.
-        var objects: [ObjectID: Object] = [:]
-        var rows: [UInt32: UInt32] = [:]
-        var results: [LostRequest: UInt32] = [:]
-        var rowsApplied: EntryName = .zero
-        var log: [Record] = []
-        var decided: EntryName = .zero
-        var state: [UInt8]?
-        var tables: [UInt8]?
-        var trimmedThrough: EntryName = .zero
+    /// The machine loses power.
+    public func losePower(_ random: inout SplitMix64) {
+        for n in segmentNumbers { segments[n]?.losePower(&random) }
+        data.losePower(&random)
+        rows.losePower(&random)
+    }
+    /// The kernel writes something out of its own accord.
+    public func writeBack(_ random: inout SplitMix64) {
+        data.writeBack(&random)
+        for n in segmentNumbers { segments[n]?.writeBack(&random) }
+    }
 
-        mutating func append(_ record: Record) { log.append(record) }
+    // MARK: Effects
 
-        mutating func cut(after name: EntryName) { log.removeAll { $0.entry.name.n > name.n } }
+    /// How an effect ended.
+    public enum Completion {
+        case logWritten(EffectID)
+        case logSynced(EffectID)
+        case dataSynced(EffectID)
+        case segmentPrepared(EffectID)
+        case slotsWritten(EffectID)
+        case dataGrown(EffectID, Store.Growth)
+        case copied(EffectID, bad: [Int])
+        case logRead(EffectID, [UInt8])
+        case blocksChecked(EffectID, mismatches: [Int])
+        case rowsLoaded(EffectID, [IndexRecord?])
+        case rowsScanned(EffectID, IndexScanResult)
+        case rowsCommitted(EffectID)
+        case rowsSynced(EffectID)
 
-        /// Takes decided entries through n out of the log into the content.
-        mutating func fold(through n: UInt64) {
-            var rest: [Record] = []
-            for record in log {
-                if record.entry.name.n > n {
-                    rest.append(record)
-                } else {
-                    applyObject(record)
+        /// Tells the store.
+        public func report(to store: Store) {
+            switch self {
+            case .logWritten(let id): store.logWritten(id)
+            case .logSynced(let id): store.logSynced(id)
+            case .dataSynced(let id): store.dataSynced(id)
+            case .segmentPrepared(let id): store.segmentPrepared(id)
+            case .slotsWritten(let id): store.slotsWritten(id)
+            case .dataGrown(let id, let growth): store.dataGrown(id, growth)
+            case .copied(let id, let bad): store.copied(id, bad: bad)
+            case .logRead(let id, let bytes): bytes.withUnsafeBytes { store.logRead(id, $0) }
+            case .blocksChecked(let id, let mismatches): store.blocksChecked(id, mismatches: mismatches)
+            case .rowsLoaded(let id, let records): store.rowsLoaded(id, records)
+            case .rowsScanned(let id, let result): store.rowsScanned(id, result)
+            case .rowsCommitted(let id): store.rowsCommitted(id)
+            case .rowsSynced(let id): store.rowsSynced(id)
+            }
+        }
+    }
+
+    /// The bytes that a log write puts into the file, in whole.
+    public func gather(_ write: LogWrite, payload: (PayloadHandle) -> [UInt8]) -> [UInt8] {
+        precondition(write.length % 4096 == 0 && write.offset % 4096 == 0, "log writes are whole blocks")
+        return [UInt8](unsafeUninitializedCapacity: write.length) { out, filled in
+            let raw = UnsafeMutableRawBufferPointer(out)
+            func put(_ bytes: [UInt8], _ from: Int, _ count: Int) {
+                precondition(filled + count <= write.length, "a log write is as long as it says")
+                bytes.withUnsafeBytes { source in
+                    UnsafeMutableRawBufferPointer(rebasing: raw[filled..<filled + count])
+                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<from + count]))
+                }
+                filled += count
+            }
+            for piece in write.pieces {
+                switch piece {
+                case .bytes(let b): put(b, 0, b.count)
+                case .payload(let handle, let offset, let length): put(payload(handle), offset, length)
+                case .zeros(let n): put(FakeDisk.zeros, 0, n)
                 }
             }
-            log = rest
+            precondition(filled == write.length, "a log write is as long as it says")
         }
+    }
+    private static let zeros = [UInt8](repeating: 0, count: Geometry.blockSize)
 
-        mutating func applyObject(_ record: Record) {
-            switch record.entry.body {
-            case .write(let w):
-                if record.isVoid { return }
-                var o = objects[w.object] ?? Object()
-                for (i, v) in record.content.enumerated() { o.halves[w.blocks.first * 2 + i] = v }
-                o.version = max(o.version, record.entry.name)
-                objects[w.object] = o
-            case .restate(let r):
-                var o = objects[r.object] ?? Object()
-                o.version = max(o.version, record.entry.name)
-                objects[r.object] = o
-            case .empty, .zero, .deleteRange, .namespace, .scrubMark: break
+    /// Does what an effect says. Nil for those that are not for the disk. `payload`: bytes that the store has not dropped.
+    public func perform(_ effect: StoreEffect, payload: (PayloadHandle) -> [UInt8]) -> Completion? {
+        switch effect {
+        case .writeLog(let id, let write):
+            segments[write.segment]?.write(gather(write, payload: payload), at: write.offset)
+            return .logWritten(id)
+        case .syncLog(let id, let numbers):
+            for s in numbers { segments[s]?.sync() }
+            return .logSynced(id)
+        case .syncData(let id):
+            data.sync()
+            return .dataSynced(id)
+        case .prepareSegment(let id, let number, let source):
+            switch source {
+            case .new: segments[number] = FakeFile()
+            case .recycled(let old): segments[number] = segments.removeValue(forKey: old)
             }
-        }
-
-        /// Content as decided entries left it.
-        func visible(_ id: ObjectID) -> Object {
-            var copy = Image()
-            copy.objects[id] = objects[id]
-            for record in log where record.entry.name.n <= decided.n {
-                if case .write(let w) = record.entry.body, w.object == id { copy.applyObject(record) }
-                if case .restate(let r) = record.entry.body, r.object == id { copy.applyObject(record) }
-            }
-            return copy.objects[id] ?? Object()
-        }
-
-        func half(_ id: ObjectID, _ index: Int) -> UInt32 { visible(id).halves[index] ?? 0 }
-
-        /// Namespace entries through `decided`, in order; gives the results.
-        mutating func applyRows() -> [(EntryName, UInt32)] {
-            var done: [(EntryName, UInt32)] = []
-            for record in log where record.entry.name.n <= decided.n && record.entry.name.n > rowsApplied.n {
-                rowsApplied = record.entry.name
-                guard case .namespace = record.entry.body, record.content.count == 2 else { continue }
-                let before = rows[record.content[0]] ?? 0
-                rows[record.content[0]] = record.content[1]
-                results[LostRequest(session: record.entry.session, request: record.entry.request)] = before
-                done.append((record.entry.name, before))
-            }
-            if rowsApplied.n < decided.n { rowsApplied = decided }
-            return done
-        }
-    }
-
-    enum Operation {
-        case append(Record)
-        case decided(EntryName)
-        case piece(Piece, Content)
-        case remove(ObjectID)
-        case snapshot(rows: Content, asOf: EntryName)
-        case checkpoint(EntryName, tables: [UInt8])
-    }
-
-    private(set) var present = Image()
-    private var synced = Image()
-    private var since: [Operation] = []
-    var cleanMark = false
-
-    mutating func perform(_ operation: Operation) {
-        FakeDisk.apply(operation, to: &present)
-        since.append(operation)
-    }
-
-    /// Everything so far is stable.
-    mutating func sync() {
-        synced = present
-        since.removeAll(keepingCapacity: true)
-    }
-
-    mutating func cut(after name: EntryName) {
-        present.cut(after: name)
-        sync()
-    }
-
-    mutating func restart(after name: EntryName) {
-        // What was decided here is in the content; the rest of the log is forgotten.
-        present.fold(through: present.decided.n)
-        present.log = []
-        present.decided = name
-        present.trimmedThrough = name
-        sync()
-    }
-
-    mutating func keep(state: [UInt8], tables: [UInt8]?, asOf: EntryName?) {
-        present.state = state
-        synced.state = state
-        if let tables, let asOf {
-            sync()
-            present.tables = tables
-            present.trimmedThrough = asOf
-            synced = present
-        }
-    }
-
-    mutating func applyRows() -> [(EntryName, UInt32)] { present.applyRows() }
-
-    private static func apply(_ operation: Operation, to image: inout Image) {
-        switch operation {
-        case .append(let record): image.append(record)
-        case .decided(let name): if name.n > image.decided.n { image.decided = name }
-        case .piece(let p, let content):
-            let seen = image.visible(p.object)
-            var o = image.objects[p.object] ?? Object()
-            var next = 0
-            for block in 0..<p.blocks.count {
-                let at = (p.blocks.first + block) * 2
-                if p.content & (1 << UInt64(block)) != 0 {
-                    o.halves[at] = content[next]
-                    o.halves[at + 1] = content[next + 1]
-                    next += 2
-                } else {
-                    o.halves[at] = nil
-                    o.halves[at + 1] = nil
+            return .segmentPrepared(id)
+        case .writeSlots(let id, let handle, let writes):
+            let bytes = payload(handle)
+            for w in writes {
+                precondition(
+                    Int(w.dataOffset) + w.length <= dataSlots * Geometry.slotSize, "slots lie within the data file")
+                bytes.withUnsafeBytes {
+                    data.write(
+                        UnsafeRawBufferPointer(rebasing: $0[w.payloadOffset..<w.payloadOffset + w.length]),
+                        at: Int(w.dataOffset))
                 }
             }
-            if p.position == .last {
-                o.halves = o.halves.filter { $0.key < p.blocks.end * 2 }
-                o.version = p.version
+            return .slotsWritten(id)
+        case .growData(let id, let slots):
+            let more = UInt64((slots - dataSlots) * Geometry.slotSize)
+            if more > freeBytes { return .dataGrown(id, .noSpace) }
+            dataSlots = slots
+            return .dataGrown(id, .grown)
+        case .copyBlocks(let id, let copies): return .copied(id, bad: copy(copies))
+        case .readLog(let id, let segment, let offset, let length):
+            return .logRead(id, segments[segment]?.read(at: offset, count: length) ?? [])
+        case .checkBlocks(let id, let checks):
+            var bad: [Int] = []
+            for (i, c) in checks.enumerated() {
+                let bytes = data.read(at: Int(c.dataOffset), count: Geometry.blockSize)
+                if checksum(bytes, c.object, c.block) != c.checksum { bad.append(i) }
+            }
+            return .blocksChecked(id, mismatches: bad)
+        case .loadRows(let id, let keys): return .rowsLoaded(id, keys.map { rows.load($0) })
+        case .scanRows(let id, let scan): return .rowsScanned(id, rows.scan(scan))
+        case .commitRows(let id, let writes):
+            rows.commit(writes)
+            return .rowsCommitted(id)
+        case .syncRows(let id):
+            rows.sync()
+            return .rowsSynced(id)
+        case .dropPayload, .notify: return nil
+        }
+    }
+
+    private func checksum(_ bytes: [UInt8], _ object: ObjectID, _ block: Int) -> UInt32 {
+        bytes.withUnsafeBytes { crc.block(object, block: block, bytes: $0) }
+    }
+
+    private func copy(_ copies: [BlockCopy]) -> [Int] {
+        var bad: [Int] = []
+        for (i, c) in copies.enumerated() {
+            let bytes = segments[c.segment]?.read(at: c.offset, count: Geometry.blockSize) ?? []
+            if checksum(bytes, c.object, c.block) == c.checksum {
+                precondition(
+                    Int(c.dataOffset) + Geometry.blockSize <= dataSlots * Geometry.slotSize,
+                    "slots lie within the data file")
+                data.write(bytes, at: Int(c.dataOffset))
             } else {
-                o.version = max(seen.version, p.version)
+                bad.append(i)
             }
-            image.objects[p.object] = o
-        case .remove(let id): image.objects[id] = nil
-        case .snapshot(let words, let asOf):
-            image.rows = [:]
-            image.results = [:]
-            let rowCount = Int(words[0])
-            var i = 1
-            for _ in 0..<rowCount {
-                image.rows[words[i]] = words[i + 1]
-                i += 2
-            }
-            while i < words.count {
-                image.results[
-                    LostRequest(session: SessionID(UInt64(words[i])), request: RequestNumber(UInt64(words[i + 1])))] =
-                    words[i + 2]
-                i += 3
-            }
-            image.rowsApplied = asOf
-        case .checkpoint(let name, let tables):
-            image.fold(through: name.n)
-            image.tables = tables
-            image.trimmedThrough = name
         }
+        return bad
     }
 
-    /// A process died: another may open what the page cache has. What it knew to be decided is known up to some entry only.
-    mutating func killed(_ random: inout SplitMix64) {
-        let known = present.log.filter { $0.entry.name.n <= present.decided.n }.map(\.entry.name)
-        if !known.isEmpty, random.below(3) != 0 {
-            let back = random.below(min(known.count, 4) + 1)
-            let name = known.count > back ? known[known.count - 1 - back] : present.trimmedThrough
-            if name.n >= present.rowsApplied.n { present.decided = name }
+    // MARK: Reads
+
+    /// The blocks of one piece of a plan, verified.
+    public func read(_ piece: ReadPiece, of object: ObjectID, payload: (PayloadHandle) -> [UInt8]) -> PieceBytes {
+        let count = piece.blocks.byteCount
+        let bytes: [UInt8]
+        switch piece.source {
+        case .absent, .zero: return .bytes([UInt8](repeating: 0, count: count))
+        case .log(let segment, let offset): bytes = segments[segment]?.read(at: offset, count: count) ?? []
+        case .data(let offset): bytes = data.read(at: Int(offset), count: count)
+        case .payload(let handle, let offset): bytes = Array(payload(handle)[offset..<offset + count])
         }
+        guard bytes.count == count else { return .mismatch(block: piece.blocks.first) }
+        for i in 0..<piece.blocks.count {
+            let sum = bytes.withUnsafeBytes {
+                crc.block(
+                    object, block: piece.blocks.first + i,
+                    bytes: UnsafeRawBufferPointer(rebasing: $0[i * Geometry.blockSize..<(i + 1) * Geometry.blockSize]))
+            }
+            if sum != piece.checksums[i] { return .mismatch(block: piece.blocks.first + i) }
+        }
+        return .bytes(bytes)
     }
 
-    /// The machine lost power: some beginning of what was not synced is left, large records at random.
-    mutating func lostPower(_ random: inout SplitMix64, voids: Bool) {
-        var image = synced
-        let left = random.below(since.count + 1)
-        for operation in since[..<left] {
-            if case .append(var record) = operation {
-                if voids, case .write(let w) = record.entry.body, w.blocks.count >= 2, random.below(2) == 0 {
-                    record.isVoid = true
-                }
-                FakeDisk.apply(.append(record), to: &image)
-            } else if case .checkpoint = operation {
-                // A checkpoint syncs first; one that is lost has not been made.
-                break
-            } else {
-                FakeDisk.apply(operation, to: &image)
-            }
-        }
-        present = image
-        synced = image
-        since = []
+    /// What a piece holds.
+    public enum PieceBytes {
+        case bytes([UInt8])
+        /// The first block whose bytes do not match.
+        case mismatch(block: Int)
     }
 }

@@ -4,101 +4,116 @@ import Wire
 
 /// Faults, and the end of all faults.
 extension Simulator {
-    /// A process starts on its disk.
+    /// A process starts: it opens its disk first.
     func start(_ n: Int) {
-        nodes[n].life += 1
-        nodes[n].alive = true
-        nodes[n].pausedUntil = nil
-        nodes[n].lease = .none
-        nodes[n].leaseUntil = 0
-        nodes[n].tokens = [:]
-        nodes[n].payloads = [:]
-        nodes[n].appendedAt = 0
-        nodes[n].stateAt = 0
-        nodes[n].tickAt = 0
-        nodes[n].syncing = false
-        nodes[n].syncWanted = false
-        nodes[n].wasServing = false
-        tell("\(nodes[n].id) starts, boot \(nodes[n].boot)")
-        let boot = BootID(UInt128(nodes[n].boot) << 8 | UInt128(n + 1))
-        let local = Member(node: nodes[n].id, disk: DiskID(UInt128(n + 1)), boot: boot)
-        let image = nodes[n].disk.present
-        var recovered: RecoveredReplica?
-        if let state = image.state {
-            var entries: [Entry] = []
-            var voids: [VoidRecord] = []
-            for r in image.log where r.entry.name.n > image.trimmedThrough.n {
-                var entry = r.entry
-                if entry.payload != nil { entry.payload = r.isVoid ? nil : keep(n, r.content) }
-                entries.append(entry)
-                if r.isVoid, case .write(let w) = r.entry.body {
-                    voids.append(
-                        VoidRecord(
-                            entry: entry.name, object: w.object,
-                            request: LostRequest(session: entry.session, request: entry.request)))
-                }
-            }
-            if !voids.isEmpty { tell("\(nodes[n].id) finds void \(voids.map(\.entry))") }
-            recovered = RecoveredReplica(
-                state: state, tables: image.tables, entries: entries, decided: image.decided,
-                stable: entries.last?.name ?? image.trimmedThrough, voids: voids,
-                opening: nodes[n].disk.cleanMark ? .clean : .crashed)
-        }
-        nodes[n].disk.cleanMark = false
-        do {
-            let group = try PlacementGroup(pg: record.pg, local: local, recovered: recovered, at: moment)
-            #if DEBUG
-                group.mutations = scenario.mutations
-            #endif
-            nodes[n].group = group
-        } catch {
-            fail("\(nodes[n].id) cannot open its replica: \(error)")
-            return
-        }
-        agenda.add(.renew(node: n, life: nodes[n].life), at: clock + below(50 * millisecond))
-        agenda.add(
-            .toNode(node: n, life: nodes[n].life, .map(MapFacts(map), nil)), at: clock + below(50 * millisecond))
-        agenda.add(
-            .toNode(node: n, life: nodes[n].life, .record(record, version)), at: clock + below(50 * millisecond))
-        for other in nodes.indices where other != n && nodes[other].alive && links[n][other].downUntil <= clock {
-            connect(n, other, after: 5 * millisecond + below(100 * millisecond))
-        }
-        execute(n)
+        let node = nodes[n]
+        node.beginLife()
+        tell("\(node.id) starts, boot \(node.boot)")
+        let host = HostedDisk(self, n)
+        node.host = host
+        host.open()
     }
 
+    /// The disk takes appends: replicas are made of what it has, and join the cluster.
+    func opened(_ n: Int) {
+        let node = nodes[n]
+        guard let host = node.host else { return }
+        let local = Member(node: node.id, disk: node.disk.id, boot: node.bootID)
+        for g in groups.indices {
+            let pg = groups[g]
+            let found = host.recovered.first { $0.pg == pg }
+            let listed = records[g].inSync.contains { $0.node == node.id }
+            guard found != nil || listed || records[g].placement.contains(where: { $0.node == node.id }) else {
+                continue
+            }
+            var recovered = found?.replica
+            if found == nil, records[g].primary == nil, listed { recovered = .fresh(boot: node.bootID) }
+            do {
+                let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, at: moment)
+                #if DEBUG
+                    group.mutations = scenario.mutations
+                #endif
+                let replica = HostedReplica(self, n, pg, group, host)
+                if let found {
+                    if recovered != nil {
+                        if !group.isLearning { replica.reapply(found.reapply) }
+                        replica.resume(found.undecided)
+                    } else {
+                        for entry in found.undecided { if let payload = entry.payload { node.drop(payload) } }
+                    }
+                }
+                node.replicas.append(replica)
+                replica.event { group, now in
+                    group.roomChanged(host.store.space.admissible)
+                }
+            } catch {
+                fail("\(node.id) cannot open its replica of \(pg): \(error)")
+                return
+            }
+        }
+        node.isOpen = true
+        agenda.add(.renew(node: n, life: node.life), at: clock + below(50 * millisecond))
+        agenda.add(
+            .toNode(node: n, life: node.life, .map(MapFacts(map), nil)), at: clock + below(50 * millisecond))
+        for g in groups.indices {
+            agenda.add(
+                .toNode(node: n, life: node.life, .record(records[g], version(g))),
+                at: clock + below(50 * millisecond))
+        }
+        for other in nodes.indices where other != n && nodes[other].isOpen && links[n][other].downUntil <= clock {
+            connect(n, other, after: 5 * millisecond + below(100 * millisecond))
+        }
+        needsCycleEnd(n)
+    }
+
+    /// At once, or within the effects that come next.
     func kill(_ n: Int, restartAfter delay: UInt64) {
-        guard nodes[n].alive else { return }
-        tell("\(nodes[n].id) is killed")
-        nodes[n].alive = false
-        nodes[n].life += 1
-        nodes[n].group = nil
-        nodes[n].pausedUntil = nil
-        nodes[n].disk.killed(&random)
+        let node = nodes[n]
+        guard node.alive else { return }
+        tell("\(node.id) is killed")
+        node.endLife()
+        node.host?.die()
+        node.namespace?.kill()
         for other in nodes.indices where other != n { disconnect(n, other) }
         agenda.add(.restart(node: n), at: clock + delay)
     }
 
     func losePower(_ n: Int, restartAfter delay: UInt64) {
-        if nodes[n].alive {
-            kill(n, restartAfter: delay)
-        }
-        tell("\(nodes[n].id) loses power")
-        tell("\(nodes[n].id) had \(nodes[n].disk.present.log.last?.entry.name.description ?? "-")")
-        nodes[n].disk.lostPower(&random, voids: scenario.payloadVoids)
-        nodes[n].boot += 1
+        kill(n, restartAfter: delay)
+        let node = nodes[n]
+        tell("\(node.id) loses power")
+        if !scenario.payloadVoids { node.disk.data.sync() }
+        node.disk.losePower(&random)
+        node.namespace?.losePower(&random)
+        node.boot += 1
     }
 
     private func stopCleanly(_ n: Int, restartAfter delay: UInt64) {
-        guard nodes[n].alive, nodes[n].pausedUntil == nil else { return }
-        tell("\(nodes[n].id) is closed in order")
-        nodes[n].disk.sync()
-        nodes[n].disk.cleanMark = true
-        nodes[n].alive = false
-        nodes[n].life += 1
-        nodes[n].group = nil
-        if chance(50) { nodes[n].boot += 1 }
+        let node = nodes[n]
+        guard node.isOpen, node.pausedUntil == nil, let host = node.host, !host.isClosing else { return }
+        tell("\(node.id) is closed in order")
         for other in nodes.indices where other != n { disconnect(n, other) }
-        agenda.add(.restart(node: n), at: clock + delay)
+        let lease = node.lease
+        if lease != .none { everyReplica(n) { $0.leaseLapsed(lease, at: $1) } }
+        node.lease = .none
+        endCycle(n)
+        guard node.isOpen else { return }
+        node.restartAfter = delay
+        host.close()
+        needsCycleEnd(n)
+    }
+
+    /// The disk is clean: the process ends.
+    func closed(_ n: Int) {
+        let node = nodes[n]
+        tell("\(node.id) is closed")
+        node.endLife()
+        if chance(50) {
+            node.disk.losePower(&random)
+            node.namespace?.losePower(&random)
+            node.boot += 1
+        }
+        agenda.add(.restart(node: n), at: clock + node.restartAfter)
     }
 
     func pause(_ n: Int, _ length: UInt64) {
@@ -120,14 +135,6 @@ extension Simulator {
         tell("\(nodes[n].id) goes on")
     }
 
-    func checkpoint(_ n: Int) {
-        guard let group = nodes[n].group, nodes[n].disk.present.state != nil, !group.isLearning else { return }
-        let (bytes, through) = group.checkpointTables()
-        nodes[n].disk.sync()
-        nodes[n].disk.perform(.checkpoint(through, tables: bytes))
-        nodes[n].disk.sync()
-    }
-
     func fault() {
         guard !healing else { return }
         let kind = scenario.faults[random.below(scenario.faults.count)]
@@ -138,8 +145,20 @@ extension Simulator {
         case .kill:
             if chance(15) {
                 for i in nodes.indices { kill(i, restartAfter: 50 * millisecond + below(2 * second)) }
-            } else {
+            } else if chance(50) {
                 kill(n, restartAfter: back)
+            } else if nodes[n].alive, nodes[n].stepsToLive == nil {
+                // In the middle of a cycle.
+                nodes[n].stepsToLive = random.below(60)
+                nodes[n].restartAfter = back
+            }
+        case .killAgain:
+            // One node again and again, while the others go on.
+            let victim = random.below(nodes.count)
+            var at: UInt64 = 0
+            for _ in 0..<2 + random.below(4) {
+                agenda.add(.kill(node: victim), at: clock + at)
+                at += 150 * millisecond + below(1500 * millisecond)
             }
         case .powerLoss: losePower(n, restartAfter: back)
         case .powerLossOfAll:
@@ -155,7 +174,9 @@ extension Simulator {
         case .pause: pause(n, 100 * millisecond + below(chance(50) ? 1 * second : 8 * second))
         case .reset:
             let other = random.below(nodes.count)
-            if n != other, nodes[n].alive, nodes[other].alive, links[n][other].isUp {
+            if n != other, nodes[n].alive, nodes[other].alive, links[n][other].isUp, nodes[n].isOpen,
+                nodes[other].isOpen
+            {
                 disconnect(n, other)
                 connect(n, other, after: 25 * millisecond + below(200 * millisecond))
             }
@@ -166,7 +187,11 @@ extension Simulator {
             }
         case .coordinatorAway: nodes[n].awayFromCoordinatorUntil = clock + below(6 * second)
         case .newSession: replaceSession(random.below(sessions.count))
-        case .checkpoint: if nodes[n].alive, nodes[n].pausedUntil == nil { checkpoint(n) }
+        case .checkpoint:
+            if nodes[n].isOpen, nodes[n].pausedUntil == nil {
+                nodes[n].host?.store.requestCheckpoint()
+                needsCycleEnd(n)
+            }
         }
         agenda.add(.fault, at: clock + 50 * millisecond + below(chance(40) ? 400 * millisecond : 4 * second))
     }
@@ -187,7 +212,7 @@ extension Simulator {
         for (a, b, _) in due {
             links[a][b].downUntil = 0
             links[b][a].downUntil = 0
-            if nodes[a].alive, nodes[b].alive, !links[a][b].isUp { connect(a, b, after: 5 * millisecond) }
+            if nodes[a].isOpen, nodes[b].isOpen, !links[a][b].isUp { connect(a, b, after: 5 * millisecond) }
         }
     }
 
@@ -197,6 +222,7 @@ extension Simulator {
         healing = true
         for n in nodes.indices {
             nodes[n].awayFromCoordinatorUntil = 0
+            nodes[n].stepsToLive = nil
             if !nodes[n].alive { start(n) }
         }
         mendLinks()

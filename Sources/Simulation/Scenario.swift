@@ -1,12 +1,26 @@
 import ClusterModel
 import Replication
+import Store
 
 /// What a run is made of. Everything else follows from the seed.
 public struct Scenario: Sendable {
     public var nodes = 3
     public var copies = 3
     public var minInSync: Int?
+    /// Data groups, a power of two; 0 to have the metadata group only.
+    public var dataGroups = 1
     public var metadata = false
+    public var layout = Layout.standard
+    /// How many files clients work on: with many, what a learner missed is not soon written again.
+    public var files = 2
+    /// Whether clients also truncate, remove and zero.
+    public var cuts = true
+    /// Small, so that checkpoints, recycled segments and evicted rows come often.
+    public var store = StoreConfiguration(
+        segmentSize: 80 * 4096, maximumSegments: 8, checkpointLogBytes: 1 << 20, dirtyRowBytes: 40_000,
+        rowCacheBytes: 14_000, overlayBytes: 6_000, pendingSlots: 40, growthSlots: 32, copyBatchBytes: 32_768,
+        rowsPerTransaction: 3, backgroundSyncBytes: 200_000, backgroundSyncDelay: .milliseconds(100),
+        idleCheckpointDelay: .seconds(1), checkpointInterval: .seconds(10))
     /// Sessions, each with `lanes` operations at a time.
     public var sessions = 2
     public var lanes = 2
@@ -23,6 +37,7 @@ public struct Scenario: Sendable {
 
     public enum Fault: CaseIterable, Sendable {
         case kill
+        case killAgain
         case powerLoss
         case powerLossOfAll
         case cleanRestart
@@ -40,12 +55,16 @@ public struct Scenario: Sendable {
         var s = Scenario()
         s.nodes = [1, 2, 3, 3, 3, 3, 4, 5][random.below(8)]
         s.copies = min(s.nodes, [1, 2, 3, 3, 3][random.below(5)])
-        s.metadata = random.below(4) == 0
+        let kind = random.below(8)
+        s.metadata = kind < 2 || kind == 7
+        s.dataGroups = kind < 2 ? 0 : kind < 5 ? 1 : 2
+        if random.below(2) == 0, let narrow = Layout(stripeUnit: 1 << 16, stripeCount: 2) { s.layout = narrow }
+        s.cuts = random.below(3) != 0
         s.sessions = 1 + random.below(3)
         s.lanes = 1 + random.below(3)
         s.faultsFor = UInt64(5_000 + random.below(25_000))
         if random.below(3) == 0 {
-            s.faults = [.kill, .pause, .reset, .partition, .coordinatorAway, .newSession, .checkpoint]
+            s.faults = [.kill, .killAgain, .pause, .reset, .partition, .coordinatorAway, .newSession, .checkpoint]
         } else {
             s.faults = Fault.allCases.filter { _ in random.below(3) != 0 }
         }

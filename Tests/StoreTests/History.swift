@@ -1,4 +1,5 @@
 import ClusterModel
+import Simulation
 import Store
 import Testing
 

@@ -1,4 +1,5 @@
 import ClusterModel
+import Simulation
 import Store
 import Testing
 
@@ -34,10 +35,7 @@ final class StoreHost {
         self.disk = disk
         random = SplitMix64(seed: seed)
         store = Store(configuration: configuration, crc: fastChecksum)
-        store.open(
-            DiskFacts(
-                disk: disk.id, boot: BootID(UInt128(boot)), segments: disk.segmentNumbers, dataSlots: disk.dataSlots,
-                freeBytes: disk.freeBytes, totalBytes: disk.capacityBytes))
+        store.open(disk.facts(boot: BootID(UInt128(boot))))
         collect()
     }
 
@@ -147,91 +145,12 @@ final class StoreHost {
         }
     }
 
-    private func gather(_ write: LogWrite) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(write.length)
-        for piece in write.pieces {
-            switch piece {
-            case .bytes(let b): bytes += b
-            case .payload(let handle, let offset, let length):
-                guard let p = payloads[handle.id] else { preconditionFailure("the store has not dropped the payload") }
-                bytes += p[offset..<offset + length]
-            case .zeros(let n): bytes += [UInt8](repeating: 0, count: n)
-            }
-        }
-        precondition(bytes.count == write.length && write.length % 4096 == 0 && write.offset % 4096 == 0)
-        return bytes
-    }
-
     private func execute(_ effect: StoreEffect) {
-        switch effect {
-        case .writeLog(let id, let write):
-            disk.segments[write.segment]?.write(gather(write), at: write.offset)
-            store.logWritten(id)
-        case .syncLog(let id, let segments):
-            for s in segments { disk.segments[s]?.sync() }
-            store.logSynced(id)
-        case .syncData(let id):
-            disk.data.sync()
-            store.dataSynced(id)
-        case .prepareSegment(let id, let number, let source):
-            switch source {
-            case .new: disk.segments[number] = FakeFile()
-            case .recycled(let old): disk.segments[number] = disk.segments.removeValue(forKey: old)
-            }
-            store.segmentPrepared(id)
-        case .writeSlots(let id, let handle, let writes):
+        let done = disk.perform(effect) { handle in
             guard let p = payloads[handle.id] else { preconditionFailure("the store has not dropped the payload") }
-            for w in writes {
-                precondition(Int(w.dataOffset) + w.length <= disk.dataSlots * 65536, "slots lie within the data file")
-                disk.data.write(Array(p[w.payloadOffset..<w.payloadOffset + w.length]), at: Int(w.dataOffset))
-            }
-            store.slotsWritten(id)
-        case .growData(let id, let slots):
-            let more = UInt64((slots - disk.dataSlots) * 65536)
-            if more > disk.freeBytes {
-                store.dataGrown(id, .noSpace)
-            } else {
-                disk.dataSlots = slots
-                store.dataGrown(id, .grown)
-            }
-        case .copyBlocks(let id, let copies):
-            var bad: [Int] = []
-            for (i, c) in copies.enumerated() {
-                let bytes = disk.segments[c.segment]?.read(at: c.offset, count: 4096) ?? []
-                if bytes.withUnsafeBytes({ fastChecksum.block(c.object, block: c.block, bytes: $0) }) == c.checksum {
-                    precondition(Int(c.dataOffset) + 4096 <= disk.dataSlots * 65536, "slots lie within the data file")
-                    disk.data.write(bytes, at: Int(c.dataOffset))
-                } else {
-                    bad.append(i)
-                }
-            }
-            store.copied(id, bad: bad)
-        case .readLog(let id, let segment, let offset, let length):
-            let bytes = disk.segments[segment]?.read(at: offset, count: length) ?? []
-            bytes.withUnsafeBytes { store.logRead(id, $0) }
-        case .checkBlocks(let id, let checks):
-            var bad: [Int] = []
-            for (i, c) in checks.enumerated() where !matches(data: c.dataOffset, c.object, c.block, c.checksum) {
-                bad.append(i)
-            }
-            store.blocksChecked(id, mismatches: bad)
-        case .loadRows(let id, let keys): store.rowsLoaded(id, keys.map { disk.rows.load($0) })
-        case .scanRows(let id, let scan): store.rowsScanned(id, disk.rows.scan(scan))
-        case .commitRows(let id, let writes):
-            disk.rows.commit(writes)
-            store.rowsCommitted(id)
-        case .syncRows(let id):
-            disk.rows.sync()
-            store.rowsSynced(id)
-        case .dropPayload, .notify: break
+            return p
         }
-    }
-
-    private func matches(data offset: UInt64, _ object: ObjectID, _ block: Int, _ sum: UInt32) -> Bool {
-        disk.data.read(at: Int(offset), count: 4096).withUnsafeBytes {
-            fastChecksum.block(object, block: block, bytes: $0)
-        } == sum
+        done?.report(to: store)
     }
 
     // MARK: Driving
@@ -332,4 +251,24 @@ final class StoreHost {
         Issue.record("a read does not end")
         return []
     }
+}
+
+extension FakeDisk {
+    convenience init() { self.init(id: DiskID(7), crc: fastChecksum) }
+}
+
+/// Not CRC32C, but as good for the tests and quick in a debug build.
+let fastChecksum = CRC32C { seed, bytes in
+    var h = UInt64(seed) &+ 0x9E37_79B9_7F4A_7C15
+    var i = 0
+    while i + 8 <= bytes.count {
+        h = (h ^ bytes.loadUnaligned(fromByteOffset: i, as: UInt64.self)) &* 0x0000_0100_0000_01b3
+        h ^= h >> 29
+        i += 8
+    }
+    while i < bytes.count {
+        h = (h ^ UInt64(bytes[i])) &* 0x0000_0100_0000_01b3
+        i += 1
+    }
+    return UInt32(truncatingIfNeeded: StableHash.mix(h))
 }

@@ -1,0 +1,106 @@
+import ClusterModel
+import Store
+import Wire
+
+/// The checks at the end of a run, when nothing moves any more.
+extension Simulator {
+    func checkAtTheEnd() {
+        guard isDone else { return fail("the agenda is empty: \(stateOfThings)") }
+        if map.lossNumber == .zero {
+            if let wrong = Checkers.linearizable(history) { return fail(wrong) }
+            if let wrong = Checkers.neverStale(history) { return fail(wrong) }
+        }
+        if let wrong = Checkers.promisesKept(history) { return fail(wrong) }
+        for g in groups.indices { checkAgreement(g) }
+        for n in nodes where n.payloads.count > 5000 { fail("\(n.id) holds \(n.payloads.count) payloads") }
+    }
+
+    /// All in-sync replicas hold the same at one entry: every block's state and bytes, as their stores read them.
+    private func checkAgreement(_ g: Int) {
+        let pg = groups[g]
+        let members = records[g].placement.compactMap { t in nodes.first { $0.id == t.node } }
+        guard let first = members.first, let one = replica(first.index, pg), let host = first.host else { return }
+        var expected: [[ObjectBlocks]]?
+        let objects = pg.isMetadata ? [] : everyObject.filter { group(of: $0) == g }
+        for member in members {
+            guard let other = replica(member.index, pg), let theirs = member.host else { continue }
+            if other.group.decided != one.group.decided {
+                return fail(
+                    "\(member.id) has decided \(other.group.decided) of \(pg), \(first.id) \(one.group.decided)")
+            }
+            if pg.isMetadata {
+                if member.namespace?.now.rows != first.namespace?.now.rows {
+                    return fail("\(first.id) and \(member.id) differ in their rows")
+                }
+                continue
+            }
+            let applied = theirs.store.appliedThrough(pg)
+            if applied != other.group.decided {
+                return fail("\(member.id) has applied \(applied) of \(pg), decided \(other.group.decided)")
+            }
+            let content = objects.map { blocksNow(theirs, pg, $0) }
+            guard let known = expected else {
+                expected = content
+                continue
+            }
+            for (i, object) in objects.enumerated() {
+                if let wrong = difference(known[i], content[i]) {
+                    return fail("\(first.id) and \(member.id) differ in \(object) of \(pg): \(wrong)")
+                }
+            }
+            let mine = host.store.usage(pg)
+            let its = theirs.store.usage(pg)
+            if mine.map(\.usage.blocks) != its.map(\.usage.blocks) {
+                return fail("\(first.id) and \(member.id) use \(mine) and \(its) of \(pg)")
+            }
+        }
+    }
+
+    private func blocksNow(_ host: HostedDisk, _ pg: PGID, _ object: ObjectID) -> [ObjectBlocks] {
+        var all: [ObjectBlocks] = []
+        for first in stride(from: 0, to: 512, by: 256) {
+            for run in host.contentNow(pg, object, BlockRange(first: first, count: 256)) where run.state != .absent {
+                for i in 0..<run.blocks.count {
+                    all.append(
+                        ObjectBlocks(
+                            blocks: BlockRange(first: run.blocks.first + i, count: 1), state: run.state,
+                            bytes: run.state == .present
+                                ? Array(run.bytes[i * Geometry.blockSize..<(i + 1) * Geometry.blockSize]) : []))
+                }
+            }
+        }
+        return all
+    }
+
+    private func difference(_ a: [ObjectBlocks], _ b: [ObjectBlocks]) -> String? {
+        var text: [String] = []
+        var j = 0
+        for x in a {
+            while j < b.count, b[j].blocks.first < x.blocks.first {
+                text.append("block \(b[j].blocks.first) is absent and \(show(b[j]))")
+                j += 1
+            }
+            if j < b.count, b[j].blocks == x.blocks {
+                if b[j].state != x.state || b[j].bytes != x.bytes {
+                    text.append("block \(x.blocks.first) is \(show(x)) and \(show(b[j]))")
+                }
+                j += 1
+            } else {
+                text.append("block \(x.blocks.first) is \(show(x)) and absent")
+            }
+        }
+        while j < b.count {
+            text.append("block \(b[j].blocks.first) is absent and \(show(b[j]))")
+            j += 1
+        }
+        return text.isEmpty ? nil : text.prefix(6).joined(separator: "; ")
+    }
+
+    private func show(_ run: ObjectBlocks) -> String {
+        switch run.state {
+        case .absent: "absent"
+        case .zero: "zero"
+        case .present: "\(BlockContent.values(run.bytes, first: 0, count: BlockContent.fieldsPerBlock))"
+        }
+    }
+}

@@ -1,0 +1,303 @@
+import ClusterModel
+import Replication
+import Store
+import Wire
+
+/// Reads of a hosted disk: plans, rows that have to come first, verification, blocks that move meanwhile; as `ObjectRead`,
+/// `PieceReading`, `ChangeListing` and `EdgeCompletion` do in production.
+extension HostedDisk {
+    typealias Found = (bytes: [UInt8], presence: Presence)
+
+    private static let attempts = 64
+
+    enum Outcome {
+        case read([UInt8])
+        case mismatch(block: Int)
+    }
+
+    /// Nil when rows must be read first: then `again` is called, once.
+    private func plan(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, again: @escaping () -> Void) -> ReadPlan? {
+        let token = token { _ in again() }
+        let plan = store.read(pg, object, blocks, token: token)
+        if plan != nil { forget(token) } else { simulator.needsCycleEnd(n) }
+        return plan
+    }
+
+    private func version(
+        _ pg: PGID, _ object: ObjectID, again: @escaping () -> Void
+    ) -> (version: EntryName, truncation: TruncationNumber)? {
+        let token = token { _ in again() }
+        let found = store.version(pg, object, token: token)
+        if found != nil { forget(token) } else { simulator.needsCycleEnd(n) }
+        return found
+    }
+
+    private func bytes(_ pieces: [ReadPiece], _ object: ObjectID) -> Outcome {
+        var whole: [UInt8] = []
+        for piece in pieces {
+            switch disk.read(piece, of: object, payload: { _ in [] }) {
+            case .bytes(let bytes): whole += bytes
+            case .mismatch(let block): return .mismatch(block: block)
+            }
+        }
+        return .read(whole)
+    }
+
+    /// From the page cache at once, or on the I/O thread.
+    private func readBlocks(_ pieces: [ReadPiece], _ object: ObjectID, done: @escaping (Outcome) -> Void) {
+        if simulator.chance(80) { return done(bytes(pieces, object)) }
+        submit(.io) { [unowned self] in
+            let outcome = bytes(pieces, object)
+            return { done(outcome) }
+        }
+    }
+
+    func cutLength(_ object: ObjectID, _ truncation: TruncationMark) -> Int {
+        simulator.scenario.layout.objectLength(index: object.index, fileSize: truncation.size)
+    }
+
+    /// Bytes of an object as applied; content older than `truncation` is seen as cut there. Nil: a bad block.
+    func read(
+        _ pg: PGID, _ range: ObjectRange, _ truncation: TruncationMark, attempt: Int = 1,
+        done: @escaping (Found?) -> Void
+    ) {
+        let again = { [unowned self] in read(pg, range, truncation, attempt: attempt + 1, done: done) }
+        if attempt > HostedDisk.attempts {
+            simulator.fail("\(node.id): a read of \(range.object) does not end")
+            return done(nil)
+        }
+        var cut: Int?
+        if truncation.number > .zero {
+            guard let number = version(pg, range.object, again: again)?.truncation else { return }
+            if number < truncation.number { cut = cutLength(range.object, truncation) }
+        }
+        guard let plan = plan(pg, range.object, range.blocks, again: again) else { return }
+        readBlocks(plan.pieces, range.object) { [unowned self] outcome in
+            switch outcome {
+            case .read(let whole):
+                store.readFinished(plan.ticket)
+                let skip = range.offset - range.blocks.first * Geometry.blockSize
+                var bytes = Array(whole[skip..<skip + range.length])
+                if let cut, cut < range.offset + range.length {
+                    for i in max(cut - range.offset, 0)..<range.length { bytes[i] = 0 }
+                }
+                done((bytes, plan.presence))
+            case .mismatch(let block):
+                if isAgain(plan, block) { again() } else { done(nil) }
+            }
+        }
+    }
+
+    private func isAgain(_ plan: ReadPlan, _ block: Int) -> Bool {
+        let verdict = store.verdict(plan, block: block)
+        store.readFinished(plan.ticket)
+        switch verdict {
+        case .readAgain: return true
+        case .bad:
+            simulator.fail("\(node.id): block \(block) of \(plan.object) in \(plan.pg) is bad when read")
+            return false
+        }
+    }
+
+    // MARK: Catching up
+
+    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID]) -> Void) {
+        var objects: [ObjectID] = []
+        var listed: Set<ObjectID> = []
+        func next(_ cursor: ChangeCursor) {
+            store.changes(
+                pg, after: cursor,
+                token: token { notice in
+                    guard case .changes(let page) = notice else { return }
+                    for case .object(let object, _, _) in page.changes where listed.insert(object).inserted {
+                        objects.append(object)
+                    }
+                    if let cursor = page.next { next(cursor) } else { done(objects) }
+                })
+            simulator.needsCycleEnd(n)
+        }
+        next(ChangeCursor(after: name))
+    }
+
+    func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {
+        if let payload = piece.payload { node.retain(payload) }
+        let states = (0..<piece.blocks.count).map { i -> BlockState in
+            let bit = UInt64(1) << UInt64(i)
+            if piece.content & bit != 0 { return .present }
+            return piece.zero & bit != 0 ? .zero : .absent
+        }
+        let content = ObjectPiece(
+            object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
+            truncation: piece.truncation.number, asOf: piece.asOf,
+            completes: piece.position == .last ? piece.version : nil)
+        store.install(pg, content, payload: piece.payload, token: token { _ in done() })
+        simulator.needsCycleEnd(n)
+    }
+
+    func remove(_ pg: PGID, _ object: ObjectID, done: @escaping () -> Void) {
+        store.deleteObject(pg, object, token: token { _ in done() })
+        simulator.needsCycleEnd(n)
+    }
+
+    /// Nil: a bad block.
+    func readPiece(
+        _ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, attempt: Int = 1, done: @escaping (PieceContent?) -> Void
+    ) {
+        let again = { [unowned self] in readPiece(pg, object, blocks, attempt: attempt + 1, done: done) }
+        if attempt > HostedDisk.attempts { return done(nil) }
+        guard let version = version(pg, object, again: again) else { return }
+        let rest = BlockRange(first: blocks.first, count: Geometry.blocksPerObject - blocks.first)
+        guard let plan = plan(pg, object, rest, again: again) else { return }
+        var found = PieceContent(
+            content: 0, zero: 0, checksums: [], version: version.version,
+            truncation: TruncationMark(number: version.truncation, size: 0), position: .last, payload: nil)
+        var wanted: [ReadPiece] = []
+        for piece in plan.pieces {
+            if piece.blocks.end > blocks.end, piece.source != .absent { found.position = .more }
+            for (i, block) in (piece.blocks.first..<min(piece.blocks.end, max(blocks.end, piece.blocks.first)))
+                .enumerated()
+            {
+                let bit = UInt64(1) << UInt64(block - blocks.first)
+                switch piece.source {
+                case .absent: break
+                case .zero: found.zero |= bit
+                case .log, .data, .payload:
+                    found.content |= bit
+                    found.checksums.append(piece.checksums[i])
+                    wanted.append(
+                        ReadPiece(
+                            blocks: BlockRange(first: block, count: 1), source: piece.source.moved(byBlocks: i),
+                            checksums: [piece.checksums[i]]))
+                }
+            }
+        }
+        if wanted.isEmpty {
+            store.readFinished(plan.ticket)
+            return done(found)
+        }
+        readBlocks(wanted, object) { [unowned self] outcome in
+            switch outcome {
+            case .read(let bytes):
+                store.readFinished(plan.ticket)
+                found.payload = node.keep(bytes)
+                done(found)
+            case .mismatch(let block): if isAgain(plan, block) { again() } else { done(nil) }
+            }
+        }
+    }
+
+    // MARK: Edges
+
+    /// Makes whole blocks of an unaligned write. Nil: a base block is bad.
+    func complete(_ merge: EdgeMerge, _ pg: PGID, done: @escaping ((bytes: [UInt8], checksums: [UInt32])?) -> Void) {
+        let data = merge.payload.flatMap { node.payloads[$0.id]?.bytes } ?? []
+        if let payload = merge.payload, data.count != payload.length {
+            simulator.fail("\(node.id) completes the edges of a payload that it dropped")
+            return done(nil)
+        }
+        let heldHead = held(merge.head)
+        let heldTail = held(merge.tail)
+        base(merge, merge.head, heldHead, pg, block: merge.blocks.first) { [unowned self] head in
+            guard let head else { return done(nil) }
+            base(merge, merge.tail, heldTail, pg, block: merge.blocks.end - 1) { tail in
+                guard let tail else { return done(nil) }
+                let size = Geometry.blockSize
+                func part(_ base: [UInt8], _ range: Range<Int>) -> [UInt8] {
+                    base.isEmpty ? [UInt8](repeating: 0, count: range.count) : Array(base[range])
+                }
+                let before = merge.offset - merge.blocks.first * size
+                var whole = part(head, 0..<before) + data
+                let after = merge.blocks.byteCount - whole.count
+                if merge.payload == nil {
+                    whole += repeatElement(0, count: after)
+                } else if after > 0 {
+                    whole += part(merge.blocks.count == 1 ? head : tail, size - after..<size)
+                }
+                done((whole, BlockContent.checksums(merge.object, first: merge.blocks.first, whole)))
+            }
+        }
+    }
+
+    private func held(_ base: EdgeBase?) -> [UInt8]? {
+        guard case .inFlight(let handle, let offset)? = base, let bytes = node.payloads[handle.id]?.bytes else {
+            return nil
+        }
+        return Array(bytes[offset..<offset + Geometry.blockSize])
+    }
+
+    private func base(
+        _ merge: EdgeMerge, _ base: EdgeBase?, _ held: [UInt8]?, _ pg: PGID, block: Int,
+        _ done: @escaping ([UInt8]?) -> Void
+    ) {
+        switch base {
+        case nil, .zero: done([])
+        case .inFlight: done(held)
+        case .stored:
+            let range = ObjectRange(
+                object: merge.object, offset: block * Geometry.blockSize, length: Geometry.blockSize)
+            read(pg, range, merge.truncation) { done($0?.bytes) }
+        }
+    }
+
+    // MARK: At the end of a run
+
+    /// Every block's state and bytes now, in order, without waiting for anybody.
+    func contentNow(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange) -> [ObjectBlocks] {
+        for _ in 0..<200 {
+            let token = token { _ in }
+            guard let plan = store.read(pg, object, blocks, token: token) else {
+                settle()
+                drain()
+                continue
+            }
+            forget(token)
+            defer { store.readFinished(plan.ticket) }
+            return plan.pieces.map { piece in
+                let state: BlockState =
+                    switch piece.source {
+                    case .absent: .absent
+                    case .zero: .zero
+                    case .log, .data, .payload: .present
+                    }
+                switch disk.read(piece, of: object, payload: { _ in [] }) {
+                case .bytes(let bytes): return ObjectBlocks(blocks: piece.blocks, state: state, bytes: bytes)
+                case .mismatch(let block):
+                    simulator.fail("\(node.id): block \(block) of \(object) in \(pg) is bad at the end")
+                    return ObjectBlocks(blocks: piece.blocks, state: state, bytes: [])
+                }
+            }
+        }
+        simulator.fail("\(node.id): rows of \(object) do not come")
+        return []
+    }
+
+    /// All threads do all that they have.
+    private func drain() {
+        for lane in Lane.allCases {
+            while let job = lanes[lane]?.first {
+                lanes[lane]?.removeFirst()
+                job()()
+            }
+        }
+    }
+}
+
+/// A run of blocks of one state.
+struct ObjectBlocks {
+    var blocks: BlockRange
+    var state: BlockState
+    var bytes: [UInt8]
+}
+
+extension ReadSource {
+    fileprivate func moved(byBlocks count: Int) -> ReadSource {
+        let bytes = count * Geometry.blockSize
+        return switch self {
+        case .log(let segment, let offset): .log(segment, offset: offset + bytes)
+        case .data(let offset): .data(offset + UInt64(bytes))
+        case .payload(let handle, let offset): .payload(handle, offset: offset + bytes)
+        case .zero: .zero
+        case .absent: .absent
+        }
+    }
+}

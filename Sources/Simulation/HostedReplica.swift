@@ -1,0 +1,233 @@
+import ClusterModel
+import Replication
+import Wire
+
+/// One replica of a group in a simulated process: executes its machine's effects on the hosted disk, the simulated namespace,
+/// the network and the coordinator, as `Replica` does in production, in the same order.
+final class HostedReplica {
+    unowned let simulator: Simulator
+    let n: Int
+    let pg: PGID
+    let group: PlacementGroup
+    let disk: HostedDisk
+    /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
+    private var unapplied: [Entry] = []
+    private var namespaceWork: [(FakeNamespace) -> (() -> Void)] = []
+    /// Of a metadata group: in the rows, as far as the loop knows.
+    private(set) var applied: EntryName = .zero
+    var isDirty = false
+    var wasServing = false
+
+    init(_ simulator: Simulator, _ n: Int, _ pg: PGID, _ group: PlacementGroup, _ disk: HostedDisk) {
+        self.simulator = simulator
+        self.n = n
+        self.pg = pg
+        self.group = group
+        self.disk = disk
+        if pg.isMetadata { applied = node.namespace?.now.applied ?? .zero }
+    }
+
+    private var node: Simulator.Node { simulator.nodes[n] }
+
+    /// Hands an event to the machine and sees to its effects.
+    func event(_ body: (PlacementGroup, Moment) -> Void) {
+        guard disk.isAlive else { return }
+        body(group, simulator.moment)
+        simulator.touched(self)
+    }
+
+    func settle() {
+        while disk.isAlive, group.hasEffects {
+            var effects: [ReplicaEffect] = []
+            group.takeEffects(into: &effects)
+            for effect in effects {
+                guard simulator.mayStep(n), disk.isAlive else { return }
+                run(effect)
+            }
+        }
+        if group.isServing != wasServing {
+            wasServing = group.isServing
+            simulator.tell("\(node.id) \(group.isServing ? "serves" : "serves no more") \(pg)")
+        }
+    }
+
+    private func run(_ effect: ReplicaEffect) {
+        switch effect {
+        case .append(let entry, let durability): append(entry, durability)
+        case .sync(let through): disk.store.requestStable(pg, through: through)
+        case .cutLog(let after, let token):
+            simulator.tell("\(node.id) cuts its log of \(pg) after \(after)")
+            dropUnapplied { $0.name > after }
+            disk.store.cut(
+                pg, after: after, token: disk.token { [unowned self] _ in event { $0.logCut(token, at: $1) } })
+            simulator.needsCycleEnd(n)
+        case .restartLog(let after):
+            simulator.tell("\(node.id) begins its log of \(pg) anew after \(after)")
+            dropUnapplied { _ in true }
+            disk.store.restart(pg, after: after)
+            for cut in group.cuts {
+                disk.store.install(
+                    pg,
+                    cut: .init(
+                        file: cut.file, truncation: cut.truncation, layout: simulator.scenario.layout, kind: cut.kind,
+                        version: after))
+            }
+            simulator.needsCycleEnd(n)
+        case .writeState(let state, _, let token):
+            disk.writeState(pg, state) { [unowned self] in event { $0.stateWritten(token, at: $1) } }
+        case .decided(let through): decided(through)
+        case .send(let message, let to): simulator.send(n, message, to: to)
+        case .drop(let handle): node.drop(handle)
+        case .answer(let token, let response, let lease): simulator.answer(n, token, response, lease)
+        case .read(let ticket, let range, let truncation):
+            disk.read(pg, range, truncation) { [unowned self] found in
+                guard let found else { return event { $0.readFailed(ticket, at: $1) } }
+                let handle = node.keep(found.bytes)
+                event { $0.readCompleted(ticket, handle, presence: found.presence, at: $1) }
+            }
+        case .query(let ticket, let handle):
+            let key = Words.words(node.payloads[handle.id]?.bytes ?? []).first ?? 0
+            ask { [unowned self] namespace in
+                let value = namespace.now.rows[key] ?? 0
+                return { self.completed(ticket, value) }
+            }
+        case .fetchResult(let ticket, let session, let number, _):
+            ask { [unowned self] namespace in
+                let kept = namespace.now.results[LostRequest(session: session, request: number)]
+                return {
+                    if kept == nil { self.simulator.fail("\(self.node.id) has no result of \(session) \(number)") }
+                    self.completed(ticket, kept ?? 0)
+                }
+            }
+        case .completeEdges(let token, let merge):
+            disk.complete(merge, pg) { [unowned self] completed in
+                guard let completed else { return event { $0.edgesFailed(token, at: $1) } }
+                let handle = node.keep(completed.bytes)
+                event { $0.edgesCompleted(token, handle, checksums: completed.checksums, at: $1) }
+            }
+        case .propose(let proposal): simulator.toCoordinator(.propose(node: n, life: disk.life, proposal), n)
+        case .askLease(let number): simulator.toCoordinator(.askLease(node: n, life: disk.life, number), n)
+        case .readMap(let token): simulator.toCoordinator(.readMap(node: n, life: disk.life, pg, token), n)
+        case .readRecord: simulator.toCoordinator(.readRecord(node: n, life: disk.life), n)
+        case .listChanges(let name, let token):
+            disk.listChanges(pg, after: name) { [unowned self] objects in
+                simulator.tell("\(node.id) lists changes of \(pg) after \(name): \(objects.count)")
+                event { $0.changesListed(token, objects, at: $1) }
+            }
+        case .readPiece(let object, let blocks, let token):
+            disk.readPiece(pg, object, blocks) { [unowned self] piece in
+                guard let piece else { return event { $0.pieceFailed(token, at: $1) } }
+                event { $0.pieceRead(token, piece, at: $1) }
+            }
+        case .installPiece(let piece, let token):
+            simulator.counts["pieces", default: 0] += 1
+            disk.install(pg, piece) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .removeObject(let object, let token):
+            disk.remove(pg, object) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .readSnapshot(let token):
+            ask { [unowned self] namespace in
+                let bytes = namespace.export()
+                let asOf = namespace.now.applied
+                return {
+                    let handle = self.node.keep(bytes)
+                    self.event { $0.snapshotRead(token, handle, asOf: asOf, position: .last, at: $1) }
+                }
+            }
+        case .installSnapshot(let part, let token):
+            let bytes = part.payload.flatMap { node.payloads[$0.id]?.bytes } ?? []
+            ask { [unowned self] namespace in
+                namespace.install(bytes, asOf: part.asOf)
+                return {
+                    self.applied = part.asOf
+                    self.event { $0.installed(token, at: $1) }
+                }
+            }
+        case .syncAll(let token): disk.syncAll(pg) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .report(let report):
+            simulator.tell("\(node.id) \(pg) \(report)")
+            simulator.counts[String(String(describing: report).prefix(8)), default: 0] += 1
+        }
+    }
+
+    private func append(_ entry: Entry, _ durability: Durability) {
+        simulator.mix(entry.name.n &* 31 &+ entry.name.epoch.rawValue)
+        if pg.isMetadata {
+            if let payload = entry.payload { node.retain(payload) }
+            unapplied.append(entry)
+        }
+        disk.append(pg, entry, durability)
+        simulator.needsCycleEnd(n)
+    }
+
+    private func decided(_ through: EntryName) {
+        disk.store.decide(pg, through: through)
+        guard pg.isMetadata else { return }
+        while let first = unapplied.first, first.name <= through {
+            unapplied.removeFirst()
+            apply(first, first.payload.flatMap { node.payloads[$0.id]?.bytes })
+            if let payload = first.payload { node.drop(payload) }
+        }
+    }
+
+    private func dropUnapplied(where condition: (Entry) -> Bool) {
+        while let last = unapplied.last, condition(last) {
+            unapplied.removeLast()
+            if let payload = last.payload { node.drop(payload) }
+        }
+    }
+
+    /// Decided entries that the disk had and the rows may lack, after a restart.
+    func reapply(_ entries: [(Entry, [UInt8]?)]) {
+        guard pg.isMetadata else { return }
+        for (entry, bytes) in entries where entry.name > applied { apply(entry, bytes) }
+    }
+
+    /// Undecided entries of the log, after a restart.
+    func resume(_ entries: [Entry]) {
+        guard pg.isMetadata else { return }
+        for entry in entries {
+            if let payload = entry.payload { node.retain(payload) }
+            unapplied.append(entry)
+        }
+    }
+
+    // MARK: Namespace
+
+    private func apply(_ entry: Entry, _ bytes: [UInt8]?) {
+        ask { [unowned self] namespace in
+            let before = namespace.apply(entry, bytes)
+            let applied = namespace.now.applied
+            return {
+                var results: [AppliedResult] = []
+                if let before {
+                    results.append(AppliedResult(entry: entry.name, payload: self.node.keep(Words.bytes([before]))))
+                }
+                guard applied > self.applied else { return }
+                self.applied = applied
+                self.event { $0.namespaceApplied(through: applied, results: results, at: $1) }
+            }
+        }
+    }
+
+    private func completed(_ ticket: ReadTicket, _ word: UInt32) {
+        let handle = node.keep(Words.bytes([word]))
+        event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
+    }
+
+    private func ask(_ work: @escaping (FakeNamespace) -> (() -> Void)) {
+        namespaceWork.append(work)
+        simulator.needsCycleEnd(n)
+    }
+
+    /// Hands over what has come, at the end of the loop's cycle; one transaction.
+    func flushNamespace() {
+        guard !namespaceWork.isEmpty, let namespace = node.namespace else { return }
+        let batch = namespaceWork
+        namespaceWork = []
+        disk.submit(.namespace) {
+            let outcomes = batch.map { $0(namespace) }
+            namespace.commit()
+            return { for outcome in outcomes { outcome() } }
+        }
+    }
+}

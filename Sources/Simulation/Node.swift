@@ -1,0 +1,93 @@
+import ClusterModel
+import Wire
+
+extension Simulator {
+    /// A simulated node: what outlives its processes, and the process that runs, if one does.
+    final class Node {
+        let id: NodeID
+        let index: Int
+        var boot: UInt64 = 1
+        let disk: FakeDisk
+        /// The metadata group's database, if there is one.
+        var namespace: FakeNamespace?
+
+        var alive = false
+        /// Counts processes, so that what was under way for a dead one is dropped.
+        var life = 0
+        var pausedUntil: UInt64?
+        var host: HostedDisk?
+        /// In the order of the groups.
+        var replicas: [HostedReplica] = []
+        /// Replicas have been made: the process takes part.
+        var isOpen = false
+        var dirty: [HostedReplica] = []
+        var isSettling = false
+        var cycleScheduled = false
+        var completions: [() -> Void] = []
+        /// The process dies when it has executed so many effects more.
+        var stepsToLive: Int?
+        var restartAfter: UInt64 = 0
+        var tickAt: UInt64 = 0
+        var namespaceSyncedAt: UInt64 = 0
+
+        var lease: LeaseNumber = .none
+        /// Until then the holder may use it.
+        var leaseUntil: UInt64 = 0
+        var awayFromCoordinatorUntil: UInt64 = 0
+
+        var payloads: [UInt64: (bytes: [UInt8], references: Int)] = [:]
+        private var nextPayload: UInt64 = 0
+        var tokens: [UInt64: (client: Int, attempt: Int)] = [:]
+        var nextToken: UInt64 = 0
+
+        init(index: Int, hasNamespace: Bool) {
+            id = NodeID(UInt16(index + 1))
+            self.index = index
+            disk = FakeDisk(id: DiskID(UInt128(index + 1)), crc: BlockContent.crc)
+            namespace = hasNamespace ? FakeNamespace() : nil
+        }
+
+        var bootID: BootID { BootID(UInt128(boot) << 8 | UInt128(index + 1)) }
+
+        /// A new process: nothing of the old one's memory is left.
+        func beginLife() {
+            life += 1
+            alive = true
+            pausedUntil = nil
+            host = nil
+            replicas = []
+            isOpen = false
+            dirty = []
+            isSettling = false
+            cycleScheduled = false
+            completions = []
+            stepsToLive = nil
+            tickAt = 0
+            lease = .none
+            leaseUntil = 0
+            payloads = [:]
+            tokens = [:]
+        }
+
+        func endLife() {
+            alive = false
+            life += 1
+            pausedUntil = nil
+            isOpen = false
+            stepsToLive = nil
+        }
+
+        // MARK: Payloads, with counts of those who use them
+
+        func keep(_ bytes: [UInt8]) -> PayloadHandle {
+            nextPayload += 1
+            payloads[nextPayload] = (bytes, 1)
+            return PayloadHandle(id: nextPayload, length: bytes.count)
+        }
+        func retain(_ handle: PayloadHandle) { payloads[handle.id]?.references += 1 }
+        func drop(_ handle: PayloadHandle) {
+            guard let held = payloads[handle.id] else { return }
+            if held.references == 1 { payloads[handle.id] = nil } else { payloads[handle.id]?.references -= 1 }
+        }
+    }
+}
