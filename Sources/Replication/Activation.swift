@@ -39,12 +39,25 @@ extension PlacementGroup {
             if !mutated(.claimWithoutLeaseEnd) { return }
         }
         if record.primary == nil, isFreshMember {
-            considerClaim(record, map, fresh: true)
+            // Whoever claims first must be known for a member after a kill: else all might come back as absent.
+            if leavesTrace() { considerClaim(record, map, fresh: true) }
         } else if isRecorded, !rebooted, !state.learning, !absent {
             considerClaim(record, map, fresh: false)
         } else {
             claim.since = nil
             considerPowerLossClaim(record, map)
+        }
+    }
+
+    /// Whether the disk knows of the group; sees to it, if not.
+    private func leavesTrace() -> Bool {
+        switch trace {
+        case .durable: return true
+        case .underWay: return false
+        case .unknown:
+            trace = .underWay
+            keepState(then: .traced)
+            return false
         }
     }
 
@@ -224,7 +237,8 @@ extension PlacementGroup {
         works.removeAll {
             switch $0.work {
             case .edges, .changes, .piece, .snapshot, .mapBarrier, .promisedOwnReign: true
-            case .nothing, .attach, .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot,
+            case .nothing, .traced, .attach, .markedLearning, .tablesKept, .ownChanges, .installedStep,
+                .installedSnapshot,
                 .syncedAll, .clearedLearning, .proposal:
                 false
             }

@@ -231,7 +231,8 @@ extension PlacementGroup {
             case .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot, .syncedAll,
                 .clearedLearning, .attach:
                 true
-            case .nothing, .promisedOwnReign, .mapBarrier, .edges, .changes, .piece, .snapshot, .proposal: false
+            case .nothing, .traced, .promisedOwnReign, .mapBarrier, .edges, .changes, .piece, .snapshot, .proposal:
+                false
             }
         }
     }

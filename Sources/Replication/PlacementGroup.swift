@@ -51,6 +51,13 @@ public final class PlacementGroup {
     var marks = FileMarks()
     /// The disk has no trace of the group.
     var absent: Bool
+    /// Whether the disk will know of the group after a kill; asked of a replica without a log only.
+    var trace = Trace.unknown
+    enum Trace {
+        case unknown
+        case underWay
+        case durable
+    }
     /// Whether unstable entries may be gone.
     var rebooted: Bool
     var lastTime: Timestamp = .zero

@@ -5,6 +5,8 @@ import Wire
 enum Work {
     // Everyone
     case nothing
+    /// The disk of a fresh replica knows of the group.
+    case traced
     /// A follower's promise, or its cut, is durable.
     case attach(attempt: UInt32, epoch: Epoch)
     // Learner
@@ -28,6 +30,7 @@ enum Work {
 extension PlacementGroup {
     func workDone(_ work: Work) {
         switch work {
+        case .traced: trace = .durable
         case .nothing, .proposal, .mapBarrier, .edges, .changes, .piece, .snapshot, .ownChanges: break
         case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)
         case .markedLearning(let attempt, let epoch): markedLearning(attempt, epoch)

@@ -104,10 +104,6 @@ public final class Simulator {
             clock = max(clock, next.at)
             steps += 1
             if clock > deadline {
-                if hasUnbegunGroup {
-                    counts["unbegun", default: 0] += 1
-                    break
-                }
                 fail("does not settle: \(stateOfThings)")
                 break
             }
@@ -115,7 +111,7 @@ public final class Simulator {
             checkAlways()
             if steps > 4_000_000 { fail("too many steps") }
         }
-        if failure == nil, counts["unbegun"] == nil { checkAtTheEnd() }
+        if failure == nil { checkAtTheEnd() }
         return Outcome(
             seed: seed, failure: failure, story: failure == nil ? [] : Array(story.suffix(60)), hash: hash,
             answered: answered, virtualMilliseconds: clock / millisecond, counts: counts)
@@ -219,16 +215,6 @@ public final class Simulator {
                 for replica in n.replicas where replica.pg == groups[g] && replica.group.isPrimary { serving += 1 }
             }
             if serving > 1 { fail("two primaries of \(groups[g]) could answer") }
-        }
-    }
-
-    /// A group whose members were all killed between its first claim and their first state: nobody may claim it, and it holds
-    /// nothing (docs/plan.md, Known to be wrong).
-    private var hasUnbegunGroup: Bool {
-        groups.indices.contains { g in
-            records[g].inSync.allSatisfy { m in
-                nodes.first { $0.id == m.node }?.replicas.first { $0.pg == groups[g] }?.group.decided == .zero
-            }
         }
     }
 

@@ -134,7 +134,7 @@ public struct ObjectPiece: Hashable, Sendable {
     public var truncation: TruncationNumber
     /// The entry as of which it was read, decided.
     public var asOf: EntryName
-    /// With the object's last piece: the version that the object has now, be it lower; blocks behind it become absent.
+    /// With the object's last piece: the version that it came with; blocks behind it become absent.
     public var completes: EntryName?
     public init(
         object: ObjectID, blocks: BlockRange, states: [BlockState], checksums: [UInt32], truncation: TruncationNumber,
