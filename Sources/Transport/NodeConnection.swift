@@ -9,7 +9,9 @@ import Wire
 /// - nothing is delivered before the other side's hello was accepted, and nothing but a hello is accepted as the first;
 /// - a message that cannot be read closes this connection, with a log line, and nothing else;
 /// - nothing that came behind such a message is delivered;
-/// - at most `TransportLimits.unsentBytes` wait to be sent; the connection of a peer that takes no more is closed.
+/// - at most `TransportLimits.unsentBytes` wait to be sent; the connection of a peer that takes no more is closed;
+/// - a payload that came with a request is not sent back to the one who sent it before that request is answered: what the
+///   request makes of it names the request instead, and the asker has kept the bytes.
 final class NodeConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
@@ -20,6 +22,11 @@ final class NodeConnection: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var writer = WireWriter(capacity: 1024)
     private var isUnflushed = false
+    /// Payloads of own requests that are not answered yet.
+    private var asked: [ExchangeID: Payload] = [:]
+    /// Of requests of the other side that are not answered yet: which one a payload came with, and the other way round.
+    private var origins: [UInt64: ExchangeID] = [:]
+    private var unanswered: [ExchangeID: UInt64] = [:]
     private var hasFailed = false
 
     /// Which side opened the connection; the opener knows whom it expects.
@@ -58,7 +65,15 @@ final class NodeConnection: ChannelInboundHandler {
         do {
             try decoder.feed(unwrapInboundIn(data)) { kind, header, payload in
                 transport.countReceived(header.readableBytes + (payload?.count ?? 0) + FrameHead.size)
-                let handle = payload.map(transport.payloads.add)
+                var kind = kind
+                var header = header
+                let handle: PayloadHandle?
+                if kind == EchoFrame.kind {
+                    handle = transport.payloads.add(try echoed(&header))
+                    kind = EchoFrame.messageKind
+                } else {
+                    handle = payload.map(transport.payloads.add)
+                }
                 do {
                     let message = try header.withUnsafeReadableBytes {
                         try NodeMessage(kind: kind, header: $0, payload: handle)
@@ -76,6 +91,35 @@ final class NodeConnection: ChannelInboundHandler {
         }
     }
 
+    /// The payload that the other side did not send back; takes the id of its request off the header.
+    private func echoed(_ header: inout ByteBuffer) throws -> Payload {
+        guard let id = header.readInteger(endianness: .little, as: UInt64.self), let kept = asked[ExchangeID(id)] else {
+            throw WireError("a message whose payload should have come from here, and did not")
+        }
+        return kept
+    }
+
+    /// Notes what came with a request, so that it is not sent back.
+    private func noteReceived(_ message: NodeMessage) {
+        switch message {
+        case .request(let id, let request):
+            guard let payload = request.payload else { return }
+            origins[payload.id] = id
+            unanswered[id] = payload.id
+        case .response(let id, _): asked[id] = nil
+        case .hello, .flush, .flushed, .replica, .alive, .ask, .tell: break
+        }
+    }
+
+    /// Keeps what is asked with, and forgets what is answered.
+    private func noteSent(_ message: NodeMessage, _ payload: Payload?) {
+        switch message {
+        case .request(let id, _): if let payload { asked[id] = payload }
+        case .response(let id, _): if let origin = unanswered.removeValue(forKey: id) { origins[origin] = nil }
+        case .hello, .flush, .flushed, .replica, .alive, .ask, .tell: break
+        }
+    }
+
     private var describePeer: String {
         if let peer { return "\(peer.node)" }
         if case .dialled(let node) = side { return "\(node)" }
@@ -89,6 +133,7 @@ final class NodeConnection: ChannelInboundHandler {
             return
         }
         if case .hello = message { throw WireError("a second hello") }
+        noteReceived(message)
         transport.deliver(message, from: peer, on: self)
     }
 
@@ -124,13 +169,21 @@ final class NodeConnection: ChannelInboundHandler {
             context.close(promise: nil)
             return
         }
+        noteSent(message, payload)
         writer.reset()
-        writer.frame(message)
+        let isEcho: Bool
+        if case .replica(let replica) = message, let handle = replica.payload, let origin = origins[handle.id] {
+            isEcho = true
+            writer.echoFrame(replica, of: origin)
+        } else {
+            isEcho = false
+            writer.frame(message)
+        }
         var buffer = context.channel.allocator.buffer(capacity: writer.count)
         writer.withUnsafeBytes { _ = buffer.writeBytes($0) }
         var size = writer.count
         context.write(NIOAny(buffer), promise: nil)
-        if let bytes = payload {
+        if let bytes = payload, !isEcho {
             size += bytes.count
             bytes.forEachPart { context.write(NIOAny($0), promise: nil) }
         }

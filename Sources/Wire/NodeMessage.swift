@@ -22,8 +22,9 @@ public struct Hello: Hashable, Sendable {
         case admin = 2
     }
 
-    /// The version of this program's protocol, the only one that it speaks. 2: usage of files and filesets.
-    public static let currentProtocol: UInt16 = 2
+    /// The version of this program's protocol, the only one that it speaks. 2: usage of files and filesets. 3: payloads that are
+    /// not sent back to where they came from.
+    public static let currentProtocol: UInt16 = 3
 
     public init(
         cluster: ClusterID, node: NodeID, boot: BootID, lease: LeaseNumber, oldestProtocol: UInt16 = currentProtocol,

@@ -20,7 +20,29 @@ public struct FrameHead: Hashable, Sendable {
     }
 }
 
+/// The frame of a message to a replica whose payload the receiver has: it sent it itself, with a request that is not answered
+/// yet. Its header begins with that request's exchange id, as u64; the replica's message follows, and no payload.
+public enum EchoFrame {
+    public static let kind: UInt8 = 10
+    /// The kind of the message that follows the id.
+    public static let messageKind: UInt8 = 6
+    /// Bytes of the id.
+    public static let idSize = 8
+}
+
 extension WireWriter {
+    /// Appends the whole frame of a message to a replica, whose payload came with request `id` of the receiver.
+    public mutating func echoFrame(_ message: ReplicaMessage, of id: ExchangeID) {
+        let start = count
+        u32(0)
+        u32(0)
+        u32(UInt32(EchoFrame.kind))
+        let headerStart = count
+        u64(id.rawValue)
+        replicaMessage(message)
+        patch32(at: start, UInt32(count - headerStart))
+    }
+
     /// Appends a whole frame but its payload.
     public mutating func frame(_ message: NodeMessage) {
         let start = count

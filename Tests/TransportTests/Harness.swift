@@ -20,6 +20,8 @@ enum Heard: Hashable {
 final class Host: NodeTransportDelegate {
     let transport: NodeTransport
     private(set) var heard: [Heard] = []
+    /// Whether payloads of what was heard are kept.
+    var keepsPayloads = false
     private let hello: Hello
 
     init(loop: any EventLoop, hello: Hello) {
@@ -33,7 +35,7 @@ final class Host: NodeTransportDelegate {
     func transport(_ transport: NodeTransport, received message: NodeMessage, from node: NodeID) {
         let bytes = message.payload.flatMap { transport.payloads.bytes(of: $0) }.map { Array($0.readableBytesView) }
         heard.append(.message(message, payload: bytes))
-        if let handle = message.payload { transport.payloads.drop(handle) }
+        if let handle = message.payload, !keepsPayloads { transport.payloads.drop(handle) }
     }
     func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello) { heard.append(.connected(node)) }
     func transport(_ transport: NodeTransport, disconnected node: NodeID) { heard.append(.disconnected(node)) }

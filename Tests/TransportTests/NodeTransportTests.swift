@@ -20,6 +20,20 @@ private func write(_ payload: PayloadHandle?, number: UInt64) -> NodeMessage {
             payload: payload))
 }
 
+private func append(_ payload: PayloadHandle) -> NodeMessage {
+    let object = ObjectID(file: FileID(fileset: .root, inode: .root), index: 0)
+    let entry = Entry(
+        name: EntryName(epoch: Epoch(1), n: 1),
+        body: .write(
+            BlockWrite(object: object, blocks: BlockRange(first: 0, count: 1), checksums: [0], truncation: .none)),
+        session: SessionID(1), request: RequestNumber(7), call: nil, durability: .unstable, lossNumber: .zero,
+        time: .zero, payload: payload)
+    return .replica(
+        ReplicaMessage(
+            pg: .data(1), epoch: Epoch(1),
+            body: .append(Append(entry: entry, previous: .zero, decided: .zero, stamp: .zero))))
+}
+
 extension Host {
     var connectedTo: [NodeID] { heard.compactMap { if case .connected(let node) = $0 { node } else { nil } } }
     var disconnections: Int { heard.count { if case .disconnected = $0 { true } else { false } } }
@@ -251,6 +265,59 @@ extension Host {
             raw.send(w.bytes + [1, 2, 3, 4, 5])
             _ = raw.receive()
             #expect(try await network.on(host) { $0.transport.payloads.count } == 0)
+        }
+    }
+
+    @Test("A payload is not sent back to the one who asked with it, until it is answered; it arrives all the same")
+    func echoes() async throws {
+        try await withNetwork { network in
+            let one = try await network.host(hello(1))
+            let two = try await network.host(hello(2))
+            try await network.connect(one, to: 2)
+            try await network.wait(for: "a connection", one) { $0.transport.isConnected(to: NodeID(2)) }
+            try await network.wait(for: "a connection", two) { $0.transport.isConnected(to: NodeID(1)) }
+            let bytes = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+            _ = try await network.on(two) { $0.keepsPayloads = true }
+            _ = try await network.on(one) { host in
+                let handle = host.transport.payloads.add(ByteBuffer(bytes: bytes))
+                host.transport.send(write(handle, number: 7), to: NodeID(2))
+                host.transport.payloads.drop(handle)
+            }
+            try await network.wait(for: "the request", two) { !$0.messages.isEmpty }
+            let answer = NodeMessage.response(
+                ExchangeID(7), PGResponse(pg: .data(1), epoch: Epoch(1), body: .written(stamp: .zero)))
+            let sent = try await network.on(two) { host -> [UInt64] in
+                guard let handle = host.messages[0].payload else { return [] }
+                var sent = [host.transport.bytesSent]
+                for message in [append(handle), answer, append(handle)] {
+                    host.transport.send(message, to: NodeID(1))
+                    sent.append(host.transport.bytesSent)
+                }
+                return sent
+            }
+            #expect(sent.count == 4 && sent[1] - sent[0] < 1000 && sent[3] - sent[2] > 100_000, "\(sent)")
+            try await network.wait(for: "both entries", one) { $0.messages.count == 3 }
+            let payloads = try await network.on(one) { host in
+                host.heard.compactMap { if case .message(.replica, let payload) = $0 { payload } else { nil } }
+            }
+            #expect(payloads == [bytes, bytes])
+            #expect(try await network.on(one) { $0.transport.payloads.count } == 0)
+        }
+    }
+
+    @Test("An entry whose payload should have come from here, and did not, ends its connection")
+    func echoOfNothing() async throws {
+        try await withNetwork { network in
+            let host = try await network.host(hello(2))
+            let raw = try RawSocket(path: network.path(2))
+            defer { raw.close() }
+            raw.send(.hello(hello(1)))
+            guard case .replica(let message) = append(PayloadHandle(id: 1, length: 5)) else { return }
+            var w = WireWriter()
+            w.echoFrame(message, of: ExchangeID(3))
+            raw.send(w.bytes)
+            _ = raw.receive()
+            #expect(try await network.on(host) { $0.messages.isEmpty && $0.transport.payloads.count == 0 })
         }
     }
 
