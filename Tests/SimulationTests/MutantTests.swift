@@ -22,7 +22,7 @@ import Testing
                 $0.copies = 3
                 $0.faults = [.kill, .pause, .partition, .reset]
             },
-            Mutant(name: "counts a removal as won when it is sent", rule: .removalTakenAsWon, firstSeed: 40) {
+            Mutant(name: "counts a removal as won when it is sent", rule: .removalTakenAsWon, firstSeed: 150) {
                 $0.faults = [.pause, .partition, .coordinatorAway, .kill]
                 $0.nodes = 3
                 $0.copies = 3
