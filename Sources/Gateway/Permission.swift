@@ -12,4 +12,10 @@ enum Permission {
     static func mayWrite(_ attributes: FileAttributes, _ caller: Credentials) -> Bool {
         caller.uid == attributes.uid || attributes.permits(.write, to: caller)
     }
+
+    /// Whether a write by `caller` ends setuid or setgid, as Linux has it: not by the superuser, and setgid only where it
+    /// means execution as the group.
+    static func endsPrivileges(_ attributes: FileAttributes, _ caller: Credentials) -> Bool {
+        !caller.isSuperuser && (attributes.mode & 0o4000 != 0 || attributes.mode & 0o2010 == 0o2010)
+    }
 }

@@ -44,7 +44,11 @@ extension GatewayMachine {
         case .registered:
             let mayBeLost = !registration.isStable && registration.stamp < lossSeen
             let isTooWeak = durability == .stable && !registration.isStable
-            if !mayBeLost, !isTooWeak, !registration.isOutdated {
+            // Registered by the superuser, or before the mode was set.
+            let keepsPrivileges =
+                !write.hasRegistered
+                && (file.inode.map { Permission.endsPrivileges($0.attributes, write.caller.credentials) } ?? false)
+            if !mayBeLost, !isTooWeak, !registration.isOutdated, !keepsPrivileges {
                 return registration.isStable ? LossNumber(.max) : registration.stamp
             }
             sendRegistration(file, durability, for: write)
@@ -62,6 +66,7 @@ extension GatewayMachine {
         if !isUpgrade { file.registration.lastWrite = .zero }
         file.registration.state = .registering(durability)
         file.registration.isOutdated = false
+        write.hasRegistered = true
         mutate(
             .register(file), file.file.fileset, .registerWriter(inode: file.file.inode, session: session), durability,
             as: Caller(credentials: write.caller.credentials))
@@ -82,6 +87,7 @@ extension GatewayMachine {
             file.registration.isStable = durability == .stable
             file.registration.stamp = stamp
             file.registration.usageMark = result.inode?.hint?.usageMark ?? .zero
+            if let inode = result.inode { learn(inode, from: call, file) }
         }
         file.registration.state = .registered
         setSettleTimer(file, at: time.now + GatewayLimits.settleAfter)

@@ -39,6 +39,8 @@ final class WriteOperation: Operation {
     /// A data group knew a newer truncation than the hint.
     var mustAskAnew = false
     var registration: LossNumber?
+    /// A registration in its caller's name was sent.
+    var hasRegistered = false
     var size = SizeState.unknown
     var failure: FileFailure?
 

@@ -54,6 +54,19 @@ extension NamespaceMachine {
         _ newName: FileName, replacing replaced: EntryRow?, _ old: InodeRow?, _ rows: some NamespaceRows
     ) throws -> RangeDeletion? {
         var source = try named(from, rows)
+        if from == to, replaced == nil {
+            // The entry keeps its cookie under its new name: a listing that renames what it reads would never end, were
+            // each rename a new entry at the end.
+            try rows.delete(.entry(from, name), version: version)
+            try putEntry(from, newName, moving, rows)
+            source.nameBytes += UInt64(newName.bytes.count)
+            source.nameBytes -= UInt64(name.bytes.count)
+            source.modify(at: now)
+            store(from, source)
+            file.change(at: now)
+            store(moving.inode, file)
+            return nil
+        }
         try dropEntry(from, &source, name, moving, rows)
         if file.kind == .directory { source.linkCount -= 1 }
         source.modify(at: now)

@@ -96,6 +96,37 @@ struct AttributeTests {
                 == .failure(.namespace(.accessDenied)))
     }
 
+    @Test("A write by another than the superuser registers in his name, so that setuid and setgid end")
+    func privileges() {
+        let scene = Scene()
+        let stranger = Credentials(uid: 5, gid: 5)
+        func registrations() -> [Credentials] {
+            scene.a.entries.compactMap { if case .registerWriter = $0.operation { $0.credentials } else { nil } }
+        }
+        func write(as caller: Credentials) {
+            var isDone = false
+            let id = scene.a.newID()
+            scene.a.payloads[id] = scene.values(1)
+            scene.a.begin(
+                .write(scene.file, offset: 0, PayloadHandle(id: id, length: 512), zeros: [], .unstable), as: caller,
+                id: id
+            ) { _ in isDone = true }
+            scene.world.run(for: .seconds(5)) { isDone }
+        }
+        for (mode, ends) in [(UInt16(0o4777), true), (0o2777, true), (0o2767, false), (0o1777, false)] {
+            write(as: .superuser)
+            scene.a.entries = []
+            _ = scene.a.ask(.setAttributes(scene.file, AttributeChanges(mode: mode), guardTime: nil))
+            write(as: .superuser)
+            #expect(registrations().isEmpty, "\(mode): root is registered and leaves the mode")
+            write(as: stranger)
+            #expect(registrations() == (ends ? [stranger] : []), "\(mode)")
+            #expect(scene.world.namespace.files[scene.file.inode]?.writers.count == 1)
+            _ = scene.a.ask(.setAttributes(scene.file, AttributeChanges(mode: 0o777), guardTime: nil))
+            scene.world.run(for: .seconds(3))
+        }
+    }
+
     @Test("A READ touches the access time once, by relatime's rule, and is not delayed by it")
     func accessTime() {
         let scene = Scene()

@@ -15,6 +15,8 @@ final class Door {
     var violations: [String] = []
     /// Requests handed over, newest last, while a test wants them.
     var log: [PGRequest]?
+    /// Changes of the namespace that it sent.
+    var entries: [NamespaceEntry] = []
     var flushLog: [[FlushTarget]] = []
     var sessionsEnded: [SessionID] = []
     private var last: UInt64 = 0
@@ -163,7 +165,9 @@ final class Door {
         case .slice(let handle, let offset, let length):
             let first = offset / FakeGroup.unit
             fake = .units(Array((payloads[handle.id] ?? [])[first..<first + length / FakeGroup.unit]))
-        case .entry(let entry): fake = .operation(entry.operation)
+        case .entry(let entry):
+            entries.append(entry)
+            fake = .operation(entry.operation)
         case .query(let question): fake = .question(question)
         }
         world.send(request, fake, to: node) { [self] answer in

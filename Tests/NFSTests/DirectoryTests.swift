@@ -62,6 +62,25 @@ import Wire
         }
     }
 
+    @Test("Who may read a directory lists it, though he may not search it")
+    func readableOnly() throws {
+        let gateway = try TestGateway()
+        defer { gateway.stop() }
+        let owner = try RawClient(port: gateway.port)
+        let root = try owner.mounted()
+        let name = NFS3.NameArguments(directory: root, name: Array("listed".utf8))
+        let made = try owner.nfs(
+            .mkdir, NFS3.MkdirArguments(place: name, attributes: NFS3.SetAttributes(mode: 0o444)),
+            as: NFS3.CreateResult.self)
+        let directory = try #require(made.success?.file)
+        _ = try owner.made(directory, "a")
+        let reader = try RawClient(port: gateway.port, credential: RawClient.sys("host", uid: 5, gid: 5))
+        let page = try #require(try readdir(reader, directory, from: 0, count: 4096).success)
+        #expect(page.entries.map { String(decoding: $0.name, as: UTF8.self) } == [".", "..", "a"])
+        #expect(try #require(page.entries.dropFirst().first).fileID == gateway.images.inode.rawValue)
+        #expect(try readdirplus(reader, directory, from: 0, names: 4096, count: 8192).success?.entries.count == 3)
+    }
+
     @Test("Names that come and go do not change what is told of those that stay")
     func churn() throws {
         try session { (_, client, root) throws in

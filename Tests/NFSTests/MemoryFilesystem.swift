@@ -151,6 +151,7 @@ final class MemoryFilesystem: VirtualFilesystem {
         run("parent", context) {
             done(
                 self.node(directory, directory: true).flatMap { node in
+                    guard self.permits(node, context.credentials, 1) else { return .failure(.namespace(.accessDenied)) }
                     guard let parent = self.nodes[node.parent] else { return .failure(.namespace(.stale)) }
                     return .success(LookupResult(inode: self.inode(parent), directory: node.attributes))
                 })
@@ -437,27 +438,30 @@ final class MemoryFilesystem: VirtualFilesystem {
         precondition((1...512).contains(limit), "the interface asks for 1 to 512 entries")
         run("list", context) {
             done(
-                self.node(directory, directory: true).map { node in
+                self.node(directory, directory: true).flatMap { node in
+                    guard self.permits(node, context.credentials, 4) else { return .failure(.namespace(.accessDenied)) }
                     let rest = node.entries.filter { $0.cookie > cookie }
                     let entries = rest.prefix(limit).map { entry in
                         DirectoryEntry(
                             name: entry.name, inode: entry.file.inode, cookie: entry.cookie,
                             details: detail == .names ? nil : self.nodes[entry.file].map(self.inode))
                     }
-                    return ListResult(
-                        entries: Array(entries), directory: node.attributes, end: rest.count > limit ? .more : .reached)
+                    return .success(
+                        ListResult(
+                            entries: Array(entries), directory: node.attributes,
+                            end: rest.count > limit ? .more : .reached))
                 })
         }
     }
 
+    /// As in the cluster it is the fileset's, and does not look at the file.
     func usage(_ context: CallContext, of file: FileID, done: @escaping Reply<FilesystemUsage>) {
         run("usage", context) {
             done(
-                self.node(file).map { _ in
+                .success(
                     FilesystemUsage(
                         totalBytes: 1 << 40, freeBytes: 1 << 39, availableBytes: 1 << 38, totalInodes: 1 << 20,
-                        freeInodes: 1 << 19)
-                })
+                        freeInodes: 1 << 19)))
         }
     }
 }

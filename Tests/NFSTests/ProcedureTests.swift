@@ -144,6 +144,10 @@ import Wire
             #expect(first.success?.endOfFile == false)
             let (beyond, nothing) = try client.read(file, at: 1 << 40, count: 100)
             #expect(beyond.success?.endOfFile == true && nothing.isEmpty)
+            for offset in [UInt64(Int64.max), 1 << 63, .max] {
+                let (none, bytes) = try client.read(file, at: offset, count: 100)
+                #expect(none.success?.endOfFile == true && bytes.isEmpty, "at \(offset)")
+            }
             let (capped, most) = try client.read(file, count: .max)
             #expect(capped.success?.dataCount == 1 << 20 && most.count == 1 << 20)
         }
@@ -245,6 +249,11 @@ import Wire
         try session { (_, client, root) throws in
             let usage = try #require(try client.nfs(.fsstat, root, as: NFS3.FsstatResult.self).success)
             #expect(usage.totalBytes == 1 << 40 && usage.availableBytes == 1 << 38)
+            #expect(usage.attributes?.type == .directory)
+            let gone = try client.made(root, "gone")
+            _ = try client.nfs(
+                .remove, NFS3.NameArguments(directory: root, name: Array("gone".utf8)), as: NFS3.CacheResult.self)
+            #expect(try client.nfs(.fsstat, gone, as: NFS3.FsstatResult.self).status == .stale)
             let info = try #require(try client.nfs(.fsinfo, root, as: NFS3.FsinfoResult.self).success)
             #expect(info.readMaximum == 1 << 20 && info.writeMaximum == 1 << 20)
             #expect(info.fileMaximum == UInt64(Int64.max))

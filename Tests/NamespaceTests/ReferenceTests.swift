@@ -91,7 +91,11 @@ private struct ReferenceRun {
             expected = tree.remove(place, label, wantsDirectory: true, caller)
         case 7...9:
             operation = .rename(from: place.number, name: label, to: other.number, newName: newLabel)
+            let keepsCookie = place === other && place.children[newLabel] == nil
             expected = tree.rename(place, label, other, newLabel, caller)
+            if keepsCookie, expected == nil {
+                cookies[place.number] = cookies[place.number]?.mapValues { $0 == label ? newLabel : $0 }
+            }
         case 10:
             operation = .link(inode: node.number, directory: place.number, name: label)
             expected = tree.link(node, place, label, caller)

@@ -70,6 +70,38 @@ import Wire
         #expect(entry.cookie == cookie)
     }
 
+    @Test("within a directory the entry keeps its cookie, so that a listing that renames what it reads ends")
+    func renameWhileListing() throws {
+        var fileset = try TestFileset()
+        for i in 0..<20 { _ = try fileset.make("n\(i)") }
+        let before = try fileset.list(.root)
+        let nameBytes = try fileset.attributes(.root).size
+        var cookie: UInt64 = 0
+        var seen: [FileName] = []
+        while seen.count < 100 {
+            guard
+                case .entries(let page, directory: _, end: _) = try fileset.ask(
+                    .list(directory: .root, cookie: cookie, limit: 1, detail: .names)), let entry = page.first
+            else { break }
+            seen.append(entry.name)
+            cookie = entry.cookie
+            let old = "\(entry.name)"
+            #expect(try rename(&fileset, .root, old, .root, "temporary").failure == nil)
+            #expect(try rename(&fileset, .root, "temporary", .root, old).failure == nil)
+        }
+        #expect(seen == before.map(\.name))
+        #expect(try fileset.list(.root).map(\.cookie) == before.map(\.cookie))
+        #expect(try fileset.attributes(.root).size == nameBytes)
+        #expect(fileset.count(table: 2) == 20)
+        #expect(fileset.count(table: 3) == 20)
+        // Its old name is another entry.
+        #expect(try rename(&fileset, .root, "n0", .root, "first").failure == nil)
+        _ = try fileset.make("n0")
+        let after = try fileset.list(.root)
+        #expect(after.first?.name == name("first") && after.first?.cookie == before.first?.cookie)
+        #expect(after.last?.name == name("n0") && after.last?.cookie == 23)
+    }
+
     @Test("two names of one file: a rename of one over the other does nothing")
     func same() throws {
         var fileset = try TestFileset()

@@ -25,10 +25,13 @@ extension NFSCall {
     }
 
     /// The inode of "..", as a listing tells it: the export's root is its own parent; whether what lies above is within
-    /// the export does not matter, since no handle of it is given.
+    /// the export does not matter, since no handle of it is given. Asked with the server's own rights: who may read a
+    /// directory may list it, without the right to search it.
     func findParentInode(of target: Target, done: @escaping (Result<InodeNumber, VFSFailure>) -> Void) {
         if target.file == target.export.root { return done(.success(target.file.inode)) }
-        vfs.parent(target.context, directory: target.file) { done($0.map { $0.inode.attributes.file.inode }) }
+        vfs.parent(CallContext(credentials: .superuser), directory: target.file) {
+            done($0.map { $0.inode.attributes.file.inode })
+        }
     }
 
     /// Climbs from `directory` to `root` with the rights of nobody in particular but the server itself, since the caller

@@ -9,11 +9,12 @@ func readOperation(_ call: NFSCall, _ reader: inout XDRReader) throws(XDRError) 
     switch call.resolve(arguments.file) {
     case .failure(let status): refuse(status)
     case .success(let target):
-        guard arguments.offset <= Geometry.maximumFileSize else { return refuse(.invalid) }
-        let room = Geometry.maximumFileSize - arguments.offset
+        // Beyond the greatest file it is the end of any file: no bytes and no error.
+        let offset = min(arguments.offset, Geometry.maximumFileSize)
+        let room = Geometry.maximumFileSize - offset
         let count = min(Int(arguments.count), Geometry.maximumTransfer, Int(clamping: room))
         call.expectAnswer(bytes: count)
-        call.vfs.read(target.context, from: target.file, offset: arguments.offset, count: count) { result in
+        call.vfs.read(target.context, from: target.file, offset: offset, count: count) { result in
             switch result {
             case .success(let read):
                 call.gateway.metrics.readBytes.increment(by: read.data.readableBytes)
