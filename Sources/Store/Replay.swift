@@ -14,6 +14,8 @@ extension Store {
         let position = recovery.meta?.position ?? .zero
         for record in recovery.records {
             let group = record.group
+            // What records say of a group is in memory only: the next checkpoint lets the log forget them.
+            group.isDirty = true
             if case .clean = record.body { recovery.closing = .clean } else { recovery.closing = .abrupt }
             switch record.body {
             case .entry(let entry, let decided, _, _):
@@ -61,6 +63,7 @@ extension Store {
                 for (pg, name) in list {
                     let other = self.group(pg)
                     other.row.decided = max(other.row.decided, name)
+                    other.isDirty = true
                 }
             case .deleteObject, .installCut, .clean: break
             }

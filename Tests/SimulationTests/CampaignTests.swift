@@ -46,7 +46,9 @@ struct CampaignTests {
     /// Seeds that once found a defect of the protocol, or are near one that did.
     @Test(
         "what a seed once found stays mended",
-        arguments: [3, 11, 22, 27, 57, 89, 95, 97, 116, 123, 130, 150, 230, 260, 282, 283, 291, 318, 20_387, 20_751]
+        arguments: [
+            3, 11, 22, 27, 57, 89, 95, 97, 116, 123, 130, 150, 230, 260, 282, 283, 291, 318, 3024, 3088, 20_387, 20_751,
+        ]
             as [UInt64])
     func regression(_ seed: UInt64) {
         let outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()

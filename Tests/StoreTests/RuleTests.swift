@@ -376,6 +376,26 @@ import Testing
         }
     }
 
+    @Test("What a replay found in the log of a group is in the checkpoint that lets the log forget it")
+    func replayedStateIsCheckpointed() throws {
+        let disk = FakeDisk()
+        let quiet = PGID.data(7)
+        var host = open(disk)
+        write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+        let token = host.token()
+        host.call { $0.writeState(quiet, [1, 2, 3], token: token) }
+        host.run()
+        #expect(host.durable.contains(token))
+        for _ in 0..<3 {
+            host = open(disk)
+            #expect(host.report?.groups.first { $0.pg == quiet }?.state == [1, 2, 3])
+            // Only the other group has something to write.
+            decide(host, 1)
+            host.store.requestCheckpoint()
+            host.settle()
+        }
+    }
+
     @Test func theProtocolsTablesBecomeDurableWithACheckpointOfTheirGroup() throws {
         let disk = FakeDisk()
         var host = open(disk)
