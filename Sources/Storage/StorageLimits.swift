@@ -29,6 +29,8 @@ public enum StorageLimits {
     static let silentExchangePatience = TimeSpan.seconds(3)
     /// How often deadlines of questions are looked at.
     static let exchangeCheckInterval = TimeSpan.milliseconds(250)
+    /// Jobs of one store that lie in a disk thread's queue; beyond it they wait on the loop, in order.
+    static let jobsInLine = 1024
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64

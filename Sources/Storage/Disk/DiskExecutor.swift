@@ -15,7 +15,7 @@ final class DiskExecutor {
     private let payloads: PayloadTable
     private let syncThread: SyncThread
     private let ioThread: DiskThread
-    private let indexThread: DiskThread
+    private let indexLine: JobLine
     private let index: ThreadBound<IndexRows>
     private let indexLog: DiskFile
     private var segments: [SegmentNumber: DiskFile]
@@ -39,7 +39,7 @@ final class DiskExecutor {
         self.payloads = payloads
         syncThread = threads.sync
         ioThread = threads.io
-        indexThread = threads.index
+        indexLine = JobLine(thread: threads.index, home: home, loop: loop)
         self.index = index
         self.indexLog = indexLog
         self.segmentFiles = segmentFiles
@@ -327,8 +327,8 @@ final class DiskExecutor {
         // Behind the transactions: their frames are in the -wal file when the sync begins.
         let file = indexLog
         let owner = LoopBound(self, loop: loop)
-        submit(
-            indexThread, work: { () throws(DiskError) in },
+        onIndex(
+            work: { () throws(DiskError) in },
             completion: { _ in
                 owner.value.request(file) { .rowsSynced(id) }
                 return nil
@@ -337,8 +337,7 @@ final class DiskExecutor {
 
     private func onIndex(_ work: @escaping @Sendable (IndexRows) throws(DiskError) -> sending DiskCompletion) {
         let index = index
-        submit(
-            indexThread,
+        onIndex(
             work: { () throws(DiskError) -> Boxed<DiskCompletion> in
                 guard let rows = index.value else {
                     throw DiskError(.database, path: IndexRows.fileName, .diskFailed)
@@ -358,6 +357,18 @@ final class DiskExecutor {
             switch result {
             case .success: if let done = completion() { executor.completed(done) }
             case .failure(let error): executor.completed(.failed("\(error)"))
+            }
+        }
+        check(admission)
+    }
+
+    private func onIndex<Value: Sendable>(
+        work: @escaping @Sendable () throws(DiskError) -> Value, completion: @escaping (Value) -> DiskCompletion?
+    ) {
+        let admission = indexLine.submit(work: work) { [self] result in
+            switch result {
+            case .success(let value): if let done = completion(value) { completed(done) }
+            case .failure(let error): completed(.failed("\(error)"))
             }
         }
         check(admission)
