@@ -23,6 +23,7 @@ struct ClaimState {
 /// - writes are served when every in-sync member holds the same log, and the map has been read after the claim was won.
 extension PlacementGroup {
     func followerTicked() {
+        acknowledgeRest()
         guard let record, let map, recordVersion != nil, lease != .none, proposal == nil, role == .follower else {
             claim.since = nil
             return

@@ -13,6 +13,7 @@ struct Following {
     /// The primary wants the log stable through here.
     var stableWanted: EntryName = .zero
     var stableTold: EntryName = .zero
+    var appendedTold: EntryName = .zero
     var learner = LearnerState()
 
     enum Phase {
@@ -39,6 +40,8 @@ extension PlacementGroup {
             send(.refused(promised: max(state.promised, history.end.epoch), record), to: node, epoch: epoch)
             return
         }
+        // An earlier attempt's offer, late: the primary has forgotten it.
+        if let f = following, f.primary == node, f.epoch == epoch, a.attempt <= f.attempt { return }
         // From sending a claim after a loss of power until its outcome is known, no stream is accepted.
         if case .claim(let kind, _)? = proposal?.kind, kind == .powerLoss, !mutated(.streamAcceptedWhileClaiming) {
             return
@@ -238,10 +241,28 @@ extension PlacementGroup {
     func acknowledgeProgress() {
         guard let f = following, f.phase == .streaming else { return }
         following?.stableTold = stable
+        following?.appendedTold = appended
         send(
             .acknowledge(Acknowledgement(attempt: f.attempt, appended: appended, stable: stable, room: room)),
             to: f.primary, epoch: f.epoch)
         learnerLogMoved()
+    }
+
+    /// The log has more. Entries that are decided only once they are stable are acknowledged then; a sync that takes long is
+    /// not waited for beyond the next tick.
+    func acknowledgeAppended() {
+        guard let f = following, f.phase == .streaming, !state.learning else { return acknowledgeProgress() }
+        var k = tail.count - 1
+        while k >= 0, tail[k].entry.name.n > f.appendedTold.n {
+            if tail[k].entry.name.n <= appended.n, tail[k].entry.durability == .unstable { return acknowledgeProgress() }
+            k -= 1
+        }
+    }
+
+    /// What was appended and not told.
+    func acknowledgeRest() {
+        guard let f = following, f.phase == .streaming, appended.n > f.appendedTold.n else { return }
+        acknowledgeProgress()
     }
 
     func acknowledgeStability() {

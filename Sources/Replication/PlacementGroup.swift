@@ -212,7 +212,7 @@ public final class PlacementGroup {
         appended = name
         switch role {
         case .primary: advanceDecided()
-        case .follower, .claiming: acknowledgeProgress()
+        case .follower, .claiming: acknowledgeAppended()
         }
     }
 
