@@ -2,17 +2,11 @@
 # The guest's workload on an export mounted with the kernel's own NFS client, version 3.
 # Everything happens in one new folder of the export, which is removed at the end. Before each look at what was made,
 # the client's caches are emptied, so that the server answers and not the client's memory.
-SERVER=$(option server none)
-PORT=$(option port 2049)
-MOUNT_PORT=$(option mountport 2049)
-EXPORT=$(option export /)
+# shellcheck source=/dev/null
+. /tasks/export.sh
 USER_ID=1000
 USER_NAME=guest
 
-mount_export() {
-  mount -t nfs -o "vers=3,proto=tcp,port=$PORT,mountproto=tcp,mountport=$MOUNT_PORT,mountaddr=$SERVER,addr=$SERVER,nolock,hard,timeo=600" \
-    "$SERVER:$EXPORT" /mnt
-}
 forget() { sync; echo 3 >/proc/sys/vm/drop_caches; }
 # same WHAT FOUND EXPECTED
 same() { [ "$2" = "$3" ] || fail "$1: found '$2', expected '$3'"; }
@@ -30,15 +24,10 @@ facts() { (cd "$1" && find . -print0 | sort -z | xargs -0 stat -c '%n %F %a %u:%
 mkdir -p /etc
 printf 'root:x:0:0::/:/bin/sh\n%s:x:%s:%s::/:/bin/sh\n' $USER_NAME $USER_ID $USER_ID >/etc/passwd
 printf 'root:x:0:\n%s:x:%s:\n' $USER_NAME $USER_ID >/etc/group
-# QEMU's user network makes a connection of the host's own from each of the guest's, to the same address. The host's loopback
-# addresses are reached like any other, if the guest gives up its own (no interface lo) and takes them for routable.
-echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet
-ip link set eth0 up
-ip addr add 10.0.2.15/24 dev eth0
-ip route add "$SERVER/32" via 10.0.2.2
+reach "$SERVER"
 umask 022
 
-mount_export || fail "mount -t nfs $SERVER:$EXPORT failed ($(dmesg | tail -n 1))"
+mount_export "$SERVER" /mnt || fail "mount -t nfs $SERVER:$EXPORT failed ($(dmesg | tail -n 1))"
 say "mounted $EXPORT: $(df -mP /mnt | awk 'END { print $4 }') MiB free"
 TOP=/mnt/guest-$TOKEN
 mkdir "$TOP"
@@ -220,7 +209,7 @@ say "mounting again"
 sums "$TOP" >/tmp/expected
 cd /
 umount /mnt
-mount_export
+mount_export "$SERVER" /mnt
 sums "$TOP" | cmp - /tmp/expected || fail "something changed across a remount"
 df /mnt >/dev/null
 
