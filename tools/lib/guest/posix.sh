@@ -9,7 +9,7 @@ set -o pipefail
 mkdir -p /python/here /python/there /python/proc /python/dev /python/tmp
 mount -t proc proc /python/proc
 mount -o bind /dev /python/dev
-cp /tasks/posix.py /python/tmp/
+cp /tasks/posix*.py /python/tmp/
 reach "$SERVER"
 mount_export "$SERVER" /python/here "$OPTIONS" || fail "mount -t nfs $SERVER:$EXPORT failed ($(dmesg | tail -n 1))"
 set -- --seed "$SEED" --minutes "$(option minutes 1)" --entries "$FILES"
