@@ -152,7 +152,8 @@ public final class AdminService {
             cpuSeconds: ProcessUsage.cpuSeconds(), residentBytes: ProcessUsage.residentBytes(),
             gateway: GatewayMetrics(
                 sent: gateway.sent, resent: gateway.resent, refused: gateway.refused, malformed: gateway.malformed,
-                redone: gateway.redone, localReads: gateway.localReads, flushMessages: gateway.flushMessages,
+                redone: gateway.redone, localReads: gateway.localReads,
+                localReadsMissed: node.counters.localReadsMissed, flushMessages: gateway.flushMessages,
                 waiting: filesystem.waits().reduce(0) { $0 + $1.requests },
                 writtenBytes: registry.total("stave_filesystem_written_bytes"),
                 readBytes: registry.total("stave_filesystem_read_bytes")),

@@ -137,7 +137,9 @@ public struct GatewayMetrics: Codable, Sendable {
     public var refused: UInt64
     public var malformed: UInt64
     public var redone: UInt64
+    /// Parts of reads that the own replica was asked for, and those of them that it could not serve.
     public var localReads: UInt64
+    public var localReadsMissed: UInt64
     public var flushMessages: UInt64
     /// Requests that wait now.
     public var waiting: Int

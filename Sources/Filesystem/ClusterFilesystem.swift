@@ -4,6 +4,9 @@ import NIOCore
 import Storage
 import Wire
 
+/// A request that waits in the gateway, as `ClusterFilesystem.waits` tells it.
+public typealias GatewayWait = Gateway.GatewayWait
+
 /// The cluster's files, for all doors of one event loop: drives the gateway machine over the object layer.
 ///
 /// It owns the bytes that the machine knows by handles: a WRITE's payload and a READ's parts, each until its operation
@@ -124,8 +127,8 @@ public final class ClusterFilesystem: VirtualFilesystem {
                 machine.flushed(token, responses, at: clock())
                 run()
             }
-        case .readLocal(let token, let range, let pg, let epoch, let name):
-            service.readLocal(range, in: pg, epoch: epoch, through: name) { [self] result in
+        case .readLocal(let token, let range, let truncation, let pg, let epoch, let name):
+            service.readLocal(range, truncation, in: pg, epoch: epoch, through: name) { [self] result in
                 machine.readLocally(token, result.map { (keep($0.data), $0.presence) }, at: clock())
                 run()
             }

@@ -111,9 +111,6 @@ extension GatewayMachine {
             mutate(
                 .finishDeletion, deletion.file.fileset,
                 .finishRangeDeletion(inode: deletion.file.inode, truncation: deletion.truncation.number), .unstable)
-            if deletion.kind == .truncation, let file = knownFile(deletion.file) {
-                file.completeTruncation = max(file.completeTruncation, deletion.truncation.number)
-            }
         }
         work.operation?.cutEnded(work.failure, self)
         startWaitingDeletions()

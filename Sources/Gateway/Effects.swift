@@ -35,7 +35,7 @@ public enum GatewayEffect: Hashable, Sendable {
     /// Answered by `flushed`.
     case flush(FlushToken, [FlushTarget], session: SessionID, MapVersion, to: NodeID)
     /// Bytes from the own replica; answered by `readLocally`.
-    case readLocal(RequestToken, ObjectRange, pg: PGID, Epoch, through: EntryName)
+    case readLocal(RequestToken, ObjectRange, TruncationMark, pg: PGID, Epoch, through: EntryName)
     /// The operation's payload and the data it kept may go, once this effect has been executed.
     case finish(OperationID, Result<FileAnswer, FileFailure>)
     /// Data that the operation no longer needs.

@@ -54,8 +54,6 @@ final class FileState {
     var isTouching = false
     /// Changes of the size through this gateway, one at a time; the first is under way.
     var sizeChanges: [MutateOperation] = []
-    /// A truncation whose cut all groups have: own replicas may serve what lies beyond it.
-    var completeTruncation = TruncationNumber.zero
 
     /// How its writes are flushed.
     var flushPattern = FlushPattern()

@@ -151,7 +151,7 @@ extension GatewayMachine {
 
     private func received(_ call: PGCall, _ body: PGResponseBody, _ content: ReplyContent) {
         if case .local = call.state { return drop(content) }
-        if case .version(let version, decidedThrough: _) = body, case .readVersion(let range, _) = call.body,
+        if case .version(let version, decidedThrough: _) = body, case .readVersion(let range, let mark) = call.body,
             let epoch = records[call.pg]?.epoch
         {
             setState(call, .local)
@@ -159,7 +159,8 @@ extension GatewayMachine {
             counters.localReads += 1
             effects.append(
                 .readLocal(
-                    RequestToken(slot: call.slot, attempt: call.attempt), range, pg: call.pg, epoch, through: version))
+                    RequestToken(slot: call.slot, attempt: call.attempt), range, mark, pg: call.pg, epoch,
+                    through: version))
             return
         }
         end(call, .answered(body, content))

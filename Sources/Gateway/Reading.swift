@@ -89,22 +89,12 @@ final class ReadOperation: Operation {
         outstanding = parts.count
         for (index, range) in ranges.enumerated() {
             let group = gateway.group(of: range.object)
-            let fileEnd = hint.layout.fileOffset(index: range.object.index, offset: range.offset) + UInt64(range.length)
-            let isLocal =
-                range.length >= GatewayLimits.localRead && gateway.hasOwnReplica(of: group)
-                && isUncut(through: fileEnd, hint)
+            let isLocal = range.length >= GatewayLimits.localRead && gateway.hasOwnReplica(of: group)
             gateway.issue(
                 .readPart(self, part: index), to: group,
                 isLocal ? .readVersion(range, hint.truncation) : .read(range, hint.truncation),
                 mark: (file, hint.truncation))
         }
-    }
-
-    /// Whether the own replica needs no truncation mark to serve bytes up to `fileEnd`: nothing was cut there, or the cut
-    /// is known to have reached every group.
-    private func isUncut(through fileEnd: UInt64, _ hint: FileHint) -> Bool {
-        hint.truncation.number == .zero || fileEnd <= hint.truncation.size
-            || file.completeTruncation >= hint.truncation.number
     }
 
     func partEnded(_ index: Int, _ outcome: CallOutcome, _ gateway: GatewayMachine) {

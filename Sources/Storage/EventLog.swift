@@ -35,5 +35,8 @@ public struct StorageCounters: Sendable, Hashable {
     /// Requests refused because too much was waiting.
     public var overloaded: UInt64 = 0
     public var badBlocks: UInt64 = 0
+    /// Reads that the own replica was asked for by the own gateway, and those of them that it could not serve.
+    public var localReads: UInt64 = 0
+    public var localReadsMissed: UInt64 = 0
     public init() {}
 }

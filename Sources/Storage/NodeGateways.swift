@@ -52,11 +52,15 @@ extension StorageNode: PGService {
     }
 
     public func readLocal(
-        _ range: ObjectRange, in pg: PGID, epoch: Epoch, through name: EntryName,
+        _ range: ObjectRange, _ truncation: TruncationMark, in pg: PGID, epoch: Epoch, through name: EntryName,
         done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
     ) {
         guard let replica = replicas[pg] else { return done(nil) }
-        replica.readLocally(range, epoch: epoch, through: name, done: done)
+        counters.localReads += 1
+        replica.readLocally(range, truncation, epoch: epoch, through: name) { [unowned self] result in
+            if result == nil { counters.localReadsMissed += 1 }
+            done(result)
+        }
     }
 
     public func refresh(atLeast version: MapVersion) { directory.barrier { [unowned self] in viewChanged?() } }

@@ -31,10 +31,11 @@ public protocol PGService: AnyObject {
     func flush(
         _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
         done: @escaping ([PGResponse]?) -> Void)
-    /// Bytes from the own in-sync replica once it has applied through `name`; nil when it cannot (not a member, learning,
+    /// Bytes from the own in-sync replica once it has applied through `name`, cut at `truncation` where the object has not
+    /// seen that cut; nil when it cannot (not a member, learning,
     /// cut meanwhile): then the primary is asked for the bytes.
     func readLocal(
-        _ range: ObjectRange, in pg: PGID, epoch: Epoch, through name: EntryName,
+        _ range: ObjectRange, _ truncation: TruncationMark, in pg: PGID, epoch: Epoch, through name: EntryName,
         done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void)
     /// Reads map and records anew until they are at least this new, then calls `viewChanged`.
     func refresh(atLeast version: MapVersion)

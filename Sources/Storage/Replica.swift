@@ -21,13 +21,9 @@ final class Replica {
 
     /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
     private var unapplied = Deque<Entry>()
-    /// Entries through this one are decided, but the rows cannot take them before a snapshot is in.
-    private var appliesLater = false
-    private(set) var pendingProposal: Proposal?
     /// Set while this replica waits in the node's list of those with effects.
     var isDirty = false
     private var buffer: [ReplicaEffect] = []
-    private(set) var reports: [ReplicaReport] = []
 
     init(
         pg: PGID, group: PlacementGroup, disk: DiskHost, namespace: NamespaceHost?, node: StorageNode,
@@ -198,16 +194,21 @@ final class Replica {
         event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
     }
 
-    /// Reads from this replica for the own gateway, once it has applied through `name`.
+    /// Reads from this replica for the own gateway, once it has applied through `name`; content that is older than
+    /// `truncation` is seen as cut there.
     func readLocally(
-        _ range: ObjectRange, epoch: Epoch, through name: EntryName,
+        _ range: ObjectRange, _ truncation: TruncationMark, epoch: Epoch, through name: EntryName,
         done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
     ) {
         guard group.canReadLocally else { return done(nil) }
         var known = true
         event { group, _ in known = group.decidedReported(name, epoch: epoch) }
-        guard known, disk.appliedThrough(pg) >= name else { return done(nil) }
-        disk.read(pg, range, .none) { result in
+        guard known else { return done(nil) }
+        // What was just learned to be decided is applied first. Within `settle` itself it comes later: then the primary is
+        // asked, as it is when rows have to be read before.
+        if disk.appliedThrough(pg) < name { node.settle() }
+        guard disk.appliedThrough(pg) >= name else { return done(nil) }
+        disk.read(pg, range, truncation) { result in
             switch result {
             case .success(let found): done((found.bytes, found.presence))
             case .failure: done(nil)
@@ -250,10 +251,7 @@ final class Replica {
 
     // MARK: - Coordination
 
-    func proposed(_ proposal: Proposal) { pendingProposal = proposal }
-
     func proposalEnded(_ proposal: Proposal, _ outcome: ProposalOutcome) {
-        if pendingProposal?.token == proposal.token { pendingProposal = nil }
         event { $0.proposalEnded(proposal.token, outcome, at: $1) }
     }
 

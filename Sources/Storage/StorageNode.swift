@@ -14,7 +14,9 @@ import Wire
 /// Invariants:
 /// - effects of a machine are executed before the next event reaches it from outside;
 /// - the log of a disk is written once per cycle of the loop, after all that arrived in it was handed to the machines;
-/// - an answer leaves only while the lease it was made under is surely valid.
+/// - an answer leaves only while the lease it was made under is surely valid;
+/// - it lives as long as its event loop runs, and so do its disks with their replicas, the failed ones included: what comes
+///   back from threads and other processes refers to them unowned.
 public final class StorageNode {
     public let loop: any EventLoop
     public let localNode: NodeID
@@ -54,7 +56,9 @@ public final class StorageNode {
     public var adminQuestion: ((AdminText, @escaping (AdminText) -> Void) -> Void)?
     /// The node cannot go on (the coordination store is gone); it has to end its process.
     public var mustStop: ((String) -> Void)?
-    public private(set) var counters = StorageCounters()
+    public internal(set) var counters = StorageCounters()
+    /// The folders that other filesets are joined at, by the fileset that has them, as far as they were made here.
+    var junctionsMade: [FilesetID: Set<FilesetID>] = [:]
 
     private enum Cycle {
         case idle
@@ -236,11 +240,9 @@ public final class StorageNode {
             replica.isDirty = true
             dirty.append(replica)
         }
-        if !isSettling { settleSoon() }
+        // Effects are executed when the event at hand has been dealt with.
+        if !isSettling { needsCycleEnd() }
     }
-
-    /// Effects are executed when the event at hand has been dealt with.
-    private func settleSoon() { needsCycleEnd() }
 
     /// Executes effects until no machine has any.
     func settle() {
@@ -442,6 +444,7 @@ public final class StorageNode {
         // Its groups can be claimed elsewhere only when the lease of their primary (or of a claim under way) has ended.
         membership.startOver()
         settle()
+        // The disk keeps them: what is under way for them still comes back.
         orderedReplicas.removeAll { $0.disk === disk }
         for replica in lost { replicas[replica.pg] = nil }
         // What was being read there never returns.
@@ -522,7 +525,6 @@ public final class StorageNode {
     }
 
     func propose(_ proposal: Proposal, for replica: Replica) {
-        replica.proposed(proposal)
         directory.propose(proposal) { replica.proposalEnded(proposal, $0) }
     }
 
@@ -543,33 +545,5 @@ public final class StorageNode {
     func reported(_ report: ReplicaReport, by pg: PGID) {
         logger.info("\(pg): \(report)")
         note(.group(pg), "\(report)")
-    }
-
-    func beganServing(_ replica: Replica) {
-        guard let fileset = replica.pg.fileset else { return }
-        if replica.namespace?.usage.inodes == 0, let described = directory.view.map.fileset(fileset) {
-            replica.performOwn(
-                .initialize(
-                    FilesetSetup(
-                        mode: described.rootMode, uid: described.rootUID, gid: described.rootGID,
-                        layout: described.layout)))
-        }
-        junctionsMade[fileset] = []
-        makeJunctions(of: fileset, replica)
-    }
-
-    /// The folders that other filesets are joined at, so that listings name them. Making one that is there changes nothing.
-    private var junctionsMade: [FilesetID: Set<FilesetID>] = [:]
-
-    private func makeJunctions(of fileset: FilesetID, _ replica: Replica) {
-        for joined in directory.view.map.filesets {
-            guard joined.state == .live, let junction = joined.junction, junction.directory.fileset == fileset,
-                let name = FileName(junction.name), junctionsMade[fileset, default: []].insert(joined.id).inserted
-            else { continue }
-            replica.performOwn(
-                .create(
-                    directory: junction.directory.inode, name: name, file: .directory,
-                    attributes: AttributeChanges(mode: joined.rootMode, uid: joined.rootUID, gid: joined.rootGID)))
-        }
     }
 }

@@ -1,5 +1,6 @@
 import ClusterModel
 import Foundation
+import ONCRPC
 import Testing
 
 extension ClusterTests {
@@ -95,5 +96,36 @@ extension ClusterTests {
         let status = try cluster.awaitEnd(3, within: 28)
         #expect(status >> 8 & 0xff == 1 && status & 0x7f == 0, "it ended with status \(status)")
         #expect(log.contains("ST1019") && log.contains("it waits for the coordination store"), "\(log.suffix(2000))")
+    }
+
+    @Test("Large reads right after cuts and writes through other gateways come from the own replica, and are right")
+    func localReads() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 56)
+        let clients = try (1...3).map { try NFSClient(cluster.address(UInt16($0))) }
+        var roots: [NFS3.FileHandle] = []
+        try cluster.wait("every gateway is mounted", within: 60) {
+            roots = clients.compactMap { try? $0.mount() }
+            return roots.count == 3
+        }
+        let files = try (0..<8).map { try clients[0].create(roots[0], "cut-\($0)") }
+        let (length, cut) = (1 << 20, 256 << 10)
+        let before = try cluster.status(3).metrics.gateway
+        for round in 0..<4 {
+            let content = (0..<length).map { UInt8(truncatingIfNeeded: $0 >> 8 ^ (round + 1) * 37) }
+            for file in files {
+                try clients[1].setSize(file, 0)
+                try clients[0].write(file, content, at: 0, .fileSync)
+                #expect(try clients[2].readAll(file, count: length) == content, "round \(round)")
+                try clients[1].setSize(file, UInt64(cut))
+                try clients[0].setSize(file, UInt64(length))
+                let left = Array(content.prefix(cut)) + [UInt8](repeating: 0, count: length - cut)
+                #expect(try clients[2].readAll(file, count: length) == left, "round \(round), after the cut")
+            }
+        }
+        let after = try cluster.status(3).metrics.gateway
+        let asked = after.localReads - before.localReads
+        let missed = after.localReadsMissed - before.localReadsMissed
+        #expect(asked >= 8, "\(asked) parts were asked for")
+        #expect(missed * 4 <= asked, "\(missed) of \(asked) parts could not be served")
     }
 }

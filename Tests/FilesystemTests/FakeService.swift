@@ -139,7 +139,7 @@ final class FakeService: PGService {
     }
 
     func readLocal(
-        _ range: ObjectRange, in pg: PGID, epoch: Epoch, through name: EntryName,
+        _ range: ObjectRange, _ truncation: TruncationMark, in pg: PGID, epoch: Epoch, through name: EntryName,
         done: @escaping ((data: ByteBuffer, presence: Presence)?) -> Void
     ) { done(nil) }
 

@@ -115,13 +115,12 @@ final class Door {
         case .send(let token, let request, let payload, let node): send(token, request, payload, node)
         case .flush(let token, let targets, let session, let version, let node):
             flush(token, targets, session, version, node)
-        case .readLocal(let token, let range, let pg, _, let through):
+        case .readLocal(let token, let range, let mark, let pg, _, let through):
             world.after(world.delay()) { [self] in
                 guard world.random.below(3) > 0, let group = world.groups[pg], group.n >= through.n else {
                     machine.readLocally(token, nil, at: world.time)
                     return run()
                 }
-                let mark = TruncationMark(number: group.objects[range.object]?.truncation ?? .zero, size: .max)
                 let (values, presence) = group.read(range, mark, world.layout)
                 machine.readLocally(token, (keep(values), presence), at: world.time)
                 run()
