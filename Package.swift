@@ -64,12 +64,12 @@ let package = Package(
             swiftSettings: strict),
         // Floor 6: doors
         .target(
-            name: "NFS", dependencies: ["Filesystem", "ONCRPC", "CTirpc", "CSupport", "ClusterModel", "Wire", log, metrics] + nio,
+            name: "NFS", dependencies: ["Filesystem", "ONCRPC", "CTirpc", "ClusterModel", "Wire", log, metrics] + nio,
             swiftSettings: strict),
         .target(
             name: "Admin",
             dependencies: [
-                "Filesystem", "Storage", "Gateway", "Replication", "CSupport", "ClusterModel", "Wire", log, metrics, histogram,
+                "Filesystem", "Storage", "CSupport", "ClusterModel", "Wire", log, metrics, histogram,
             ] + nio,
             swiftSettings: strict),
         // Floor 7: a node

@@ -1,6 +1,5 @@
 import ClusterModel
-import Gateway
-import Replication
+import Filesystem
 import Storage
 import Wire
 

@@ -34,7 +34,8 @@ public final class NodeProcess {
     private var ended: ((OperatorError?) -> Void)?
     private var ticking: RepeatedTask?
 
-    /// What serves, made on the loop.
+    /// What serves, made on the loop. It is kept until the loop and its threads have ended (`run` holds this object until
+    /// then): whatever comes back late finds its owner, so references to owners may be unowned.
     private struct Parts {
         var directory: ClusterDirectory
         var storage: StorageNode
@@ -299,7 +300,6 @@ public final class NodeProcess {
         coordinator.close(on: { loop.execute($0) }) {
             let (process, error) = owner.value
             process.ticking?.cancel()
-            process.parts = nil
             process.ended?(error)
             process.ended = nil
         }

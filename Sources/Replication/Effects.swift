@@ -23,8 +23,8 @@ public enum ReplicaEffect: Sendable {
     case restartLog(after: EntryName)
     /// Keep these bytes for the group, durably, both or none; then `stateWritten`. Nil tables: the old ones stay.
     case writeState([UInt8], tables: [UInt8]?, WorkToken)
-    /// Entries through this one are decided: reads show them, they may be applied. `appliesLog: .later`: a learning metadata
-    /// replica, whose rows cannot take them before its snapshot is in.
+    /// Entries through this one are decided: reads show them, they may be applied. A learning metadata replica
+    /// is not told before its snapshot is in: its rows cannot take them.
     case decided(through: EntryName)
 
     // MARK: Peers

@@ -1,6 +1,9 @@
 import ClusterModel
 import Replication
 
+/// Part of what `ReplicaStanding` tells.
+public typealias WaitReason = Replication.WaitReason
+
 /// How one replica stands, for status and `stave why`.
 public struct ReplicaStanding: Sendable {
     public var pg: PGID

@@ -20,8 +20,8 @@ enum Floors {
         // 5
         "Filesystem": ["CSupport", "ClusterModel", "Wire", "Gateway", "Storage"],
         // 6: doors
-        "NFS": ["CSupport", "CTirpc", "ClusterModel", "Wire", "ONCRPC", "Filesystem", "Storage"],
-        "Admin": ["CSupport", "ClusterModel", "Wire", "Gateway", "Replication", "Filesystem", "Storage"],
+        "NFS": ["CTirpc", "ClusterModel", "Wire", "ONCRPC", "Filesystem", "Storage"],
+        "Admin": ["CSupport", "ClusterModel", "Wire", "Filesystem", "Storage"],
         // 7
         "Node": [
             "CSupport", "ClusterModel", "Wire", "DiskIO", "Transport", "Coordination", "Storage", "Filesystem", "NFS",
