@@ -3,7 +3,8 @@ import Synchronization
 /// Whether a disk may be used. Invariants:
 /// - The first failed write or sync, SQLite I/O error or stuck call ends the use of the disk (store.md, rule 4).
 /// - After it no call reaches the disk: a second sync would lie, the kernel reports a failure once.
-/// - `onFailure` is called exactly once, on the thread that met the failure.
+/// - `onFailure` is called exactly once, on the thread that met the failure; after a stuck call once more, if that call (or
+///   another that was under way) comes back with an error after all: only then the medium has lost something.
 public final class DiskHealth: Sendable {
     private struct State {
         var failure: DiskError?
@@ -19,7 +20,7 @@ public final class DiskHealth: Sendable {
 
     private static let lastNumber = Atomic<UInt64>(0)
 
-    /// `onFailure` is given the first failure; it must not block.
+    /// `onFailure` is given the failure; it must not block.
     public init(faults: DiskFaults? = nil, onFailure: @escaping @Sendable (DiskError) -> Void) {
         number = DiskHealth.lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
         self.faults = faults
@@ -28,16 +29,19 @@ public final class DiskHealth: Sendable {
 
     public var hasFailed: Bool { failedFlag.load(ordering: .acquiring) }
 
-    /// The failure that ended the disk's use.
+    /// The failure that ended the disk's use, or what a stuck call turned out to be.
     public var failure: DiskError? { state.withLock { $0.failure } }
 
-    /// Ends the use of the disk. Only the first call has an effect.
+    /// Ends the use of the disk. Only the first call has an effect, and the first one after a stuck call.
     public func fail(_ error: DiskError) {
         let observer: (@Sendable (DiskError) -> Void)? = state.withLock { state in
-            guard state.failure == nil else { return nil }
+            let isKnown = state.failure.map {
+                $0.cause != .stuck || error.cause == .stuck || error.cause == .diskFailed
+            }
+            if isKnown ?? false { return nil }
             state.failure = error
             let observer = state.observer
-            state.observer = nil
+            if error.cause != .stuck { state.observer = nil }
             failedFlag.store(true, ordering: .releasing)
             return observer
         }

@@ -126,6 +126,24 @@ private final class Disk {
         #expect(try await disk.ask { $0.takeRecovered().map(\.origin) } == [.corrupt])
     }
 
+    @Test("A sync that is stuck ends the disk's use, and counts as failed only when it comes back with an error")
+    func stuckSync() async throws {
+        let disk = try Disk()
+        let faults = DiskFaults([])
+        try await disk.open(faults: faults)
+        try await disk.keepState()
+        faults.add(.init(.sync, namePrefix: "log-", effect: .hold))
+        faults.add(.init(.sync, namePrefix: "log-", effect: .fail(errno: EIO)))
+        await #expect(throws: Timeout.self) { try await disk.keepState() }
+        #expect(faults.held == 1)
+        #expect(try await disk.ask { $0.failure } != nil)
+        #expect(try await disk.ask { $0.mediumFailure } == nil)
+        #expect(!disk.isMarked)
+        faults.release()
+        try await eventually("the disk is marked") { disk.isMarked }
+        #expect(try await disk.ask { $0.mediumFailure?.operation } == .sync)
+    }
+
     @Test("A disk whose use ends for a reason of the process's own is not taken for failed")
     func otherReason() async throws {
         let disk = try Disk()

@@ -34,9 +34,11 @@ final class DiskHost {
     private var tablesWanted: [PGID]?
     private var opened: ((Result<DiskHost, OpeningFailure>) -> Void)?
     private(set) var failure: String?
-    /// The first failed write, sync or stuck call: what the medium holds is not known any more. Nil for a disk that is out of
-    /// use for another reason.
-    var mediumFailure: DiskError? { health.failure.flatMap { $0.cause == .diskFailed ? nil : $0 } }
+    /// The first failed write or sync: what the medium holds is not known any more. Nil for a disk that is out of use for
+    /// another reason, such as a call that has not come back: nothing is lost by that as long as it has not failed.
+    var mediumFailure: DiskError? {
+        health.failure.flatMap { $0.cause == .diskFailed || $0.cause == .stuck ? nil : $0 }
+    }
     /// Why the disk failed under an earlier process, if its content was doubtful when it was opened. Nil again when the
     /// coordination store knows that the disk's own log says so.
     private(set) var doubt: String?
@@ -240,7 +242,7 @@ final class DiskHost {
         let slot = HostSlot()
         let owner = LoopBound((slot, done), loop: loop)
         let health = DiskHealth(faults: plan.faults) { error in
-            loop.execute { owner.value.0.host?.fail("\(error)") }
+            loop.execute { owner.value.0.host?.healthFailed(error) }
         }
         let threads: DiskThreads
         do throws(DiskError) {
@@ -401,6 +403,14 @@ final class DiskHost {
                 if case .notify(let notice) = effect { took(notice) } else { executor.run(effect) }
             }
         }
+    }
+
+    /// A write or sync failed, or a call is stuck. One that was stuck and fails in the end tells only then what is lost.
+    private func healthFailed(_ error: DiskError) {
+        guard failure != nil else { return fail("\(error)") }
+        guard let mediumFailure else { return }
+        FailureMark.leave(in: path, reason: "\(mediumFailure)")
+        node?.noteFailure(of: id, mediumFailure) {}
     }
 
     /// The use of this disk ends (store.md, rule 4).
