@@ -52,7 +52,7 @@ extension ClusterTests {
 
     @Test("Requests to a node that is stopped end without it, and are executed once elsewhere")
     func stoppedNode() throws {
-        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 54)
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 53)
         let load = WriteLoad("load", seed: 54)
         let address = cluster.address(1)
         let running = concurrently(1) { _ in load.run(at: address) }
@@ -72,7 +72,7 @@ extension ClusterTests {
 
     @Test("A node that cannot finish its stop names what hangs and ends by itself, with an error")
     func stopHangs() throws {
-        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 55)
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 53)
         // Somebody holds the coordination store: the session cannot leave the map.
         guard case .local(let store) = cluster.configuration.coordination else { return }
         let held = cluster.folder + "/held"
@@ -100,7 +100,7 @@ extension ClusterTests {
 
     @Test("Large reads right after cuts and writes through other gateways come from the own replica, and are right")
     func localReads() throws {
-        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 56)
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 53)
         let clients = try (1...3).map { try NFSClient(cluster.address(UInt16($0))) }
         var roots: [NFS3.FileHandle] = []
         try cluster.wait("every gateway is mounted", within: 60) {
