@@ -16,7 +16,9 @@ extension ClusterTests {
         try cluster.launch(3)
         unsetenv("STAVE_DISK_FAULTS")
         try cluster.wait("the disk of node 3 fails", within: 60) {
-            (try? cluster.status(3).disks.first?.state.contains("sync")) == true
+            // Which call tells of it first is chance; what is noted is the sync.
+            guard let disk = try? cluster.status(3).disks.first else { return false }
+            return disk.state != "in use" && disk.earlierFailure?.contains("sync") == true
         }
         let list = try Command.run([TestCluster.program, "disk", "list", "--config", cluster.folder + ".yaml"])
         #expect(list.output.contains("ST1011"), "\(list.output)")
