@@ -26,6 +26,16 @@ struct CatchUp {
     var paceUntil = Instant(nanoseconds: 0)
     /// Every entry needs it from now on.
     var isNeeded = false
+    /// Pieces that are on their way although entries that touch them are not decided.
+    var early: [EarlyPiece] = []
+    /// One of these entries was decided before its piece was installed: the learner may have put the piece over it.
+    var isOvertaken = false
+
+    struct EarlyPiece {
+        var step: UInt32
+        var object: ObjectID
+        var blocks: BlockRange
+    }
 
     enum Stage {
         /// The learner puts its mark down. → `listing` (data) or `copying` (metadata).
@@ -179,17 +189,47 @@ extension PlacementGroup {
             guard !waitsForTail(read), let c = reign.catchUps.first(where: { $0.node == read.node }) else { continue }
             let token = begin(.piece(reign: reign.number, read.node, attempt: c.attempt))
             reign.pieceReads[i].token = token
+            reign.pieceReads[i].isDisturbed = false
             emit(.readPiece(read.object, read.blocks, token))
         }
     }
 
-    /// Whether an entry that touches the piece may be decided, and so applied by the learner, before the piece reaches it.
-    /// Nothing is decided without a member that is needed.
+    /// Whether entries that touch the piece are to be decided first. Not where that may take for ever, because a member is
+    /// away that this learner may have to replace: then the piece goes early.
     private func waitsForTail(_ read: PieceRead) -> Bool {
+        isEarly(read)
+            && reign.members.allSatisfy {
+                !$0.isNeeded || $0.isComplete && $0.phase == .streaming && isConnected($0.node)
+            }
+    }
+
+    /// Whether an entry that touches the piece might be decided, and so applied by the learner, before the piece reaches it.
+    /// Nothing is decided without a member that is needed.
+    private func isEarly(_ read: PieceRead) -> Bool {
         if mutated(.pieceOverUndecided) || reign.members.contains(where: { $0.node == read.node && $0.isNeeded }) {
             return false
         }
         return (0..<tail.count).contains { tail[$0].entry.body.touches(read.object, read.blocks) }
+    }
+
+    /// What reads and early pieces an entry overtakes.
+    func noteDecision(of body: EntryBody) {
+        if mutated(.pieceOverUndecided) { return }
+        for i in reign.pieceReads.indices where reign.pieceReads[i].token != nil {
+            if body.touches(reign.pieceReads[i].object, reign.pieceReads[i].blocks) {
+                reign.pieceReads[i].isDisturbed = true
+            }
+        }
+        for k in reign.catchUps.indices {
+            if reign.catchUps[k].early.contains(where: { body.touches($0.object, $0.blocks) }) {
+                reign.catchUps[k].isOvertaken = true
+            }
+        }
+    }
+
+    /// Who may have put a piece over a later entry learns anew.
+    func abandonOvertaken() {
+        for c in reign.catchUps where c.isOvertaken { abandonCatchUp(c.node) }
     }
 
     /// Blocks of an object as decided entries left them.
@@ -201,10 +241,10 @@ extension PlacementGroup {
             drop(content.payload)
             return
         }
-        if waitsForTail(reign.pieceReads[r]) {
-            // An entry of the primary's own, which is not held back.
+        if reign.pieceReads[r].isDisturbed || waitsForTail(reign.pieceReads[r]) {
             reign.pieceReads[r].token = nil
             drop(content.payload)
+            startPieceReads()
             return
         }
         let read = reign.pieceReads.remove(at: r)
@@ -221,6 +261,9 @@ extension PlacementGroup {
             c.block = 0
         } else {
             c.block = read.blocks.end
+        }
+        if isEarly(read) {
+            c.early.append(CatchUp.EarlyPiece(step: c.steps, object: read.object, blocks: read.blocks))
         }
         reign.catchUps[k] = c
         if content.version == .zero, read.blocks.first == 0, content.content == 0, content.zero == 0, position == .last
@@ -292,6 +335,7 @@ extension PlacementGroup {
         guard role == .primary, epoch == reign.epoch, let k = find(node, attempt), reign.catchUps[k].unfinished > 0
         else { return }
         reign.catchUps[k].unfinished -= 1
+        reign.catchUps[k].early.removeAll { $0.step == step }
         reign.catchUps[k].progressAt = now.now
         copyMore(node)
     }
@@ -338,6 +382,7 @@ extension PlacementGroup {
     }
 
     func checkCatchUps() {
+        startPieceReads()
         for c in reign.catchUps {
             if !isPromoting(c.node), now.now >= c.progressAt + limits.learningPatience {
                 abandonCatchUp(c.node)

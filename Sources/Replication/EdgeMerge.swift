@@ -28,6 +28,8 @@ struct PieceRead {
     var token: WorkToken?
     var object: ObjectID
     var blocks: BlockRange
+    /// Something that touches it was decided while it was read.
+    var isDisturbed = false
 }
 
 /// Unaligned writes become whole blocks, completed from the newest sequenced content: a queue per block, never per group.

@@ -372,6 +372,7 @@ extension PlacementGroup {
             let entry = item.entry
             settle(entry, stamp: stamp)
             reign.bytesInFlight -= entry.payload?.length ?? 0
+            if !reign.catchUps.isEmpty { noteDecision(of: entry.body) }
             if item.token != .none {
                 if pg.isMetadata {
                     reign.applying.append((entry.name.n, item.token, stamp))
@@ -385,6 +386,7 @@ extension PlacementGroup {
         if reign.decidedDue == nil { reign.decidedDue = now.now + limits.decidedDelay }
         if !reign.serving { considerServing() }
         if !reign.pieceReads.isEmpty { startPieceReads() }
+        abandonOvertaken()
         if !reign.parked.isEmpty { retryParked() }
         if !reign.reads.isEmpty { releaseReads() }
         if !reign.waiting.isEmpty { admitWaiting() }
