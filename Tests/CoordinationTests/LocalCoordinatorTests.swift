@@ -153,8 +153,8 @@ import Testing
         try await Task.sleep(for: .milliseconds(500))
         let before = ticks()
         try await Task.sleep(for: .seconds(4))
-        // A tick is 10 ms; 0.5 % here, as a debug build renews five times as often as a node does.
-        #expect(ticks() - before <= 2)
+        // A tick is 10 ms; 2 % here, on a machine that others use: a debug build renews five times as often as a node does.
+        #expect(ticks() - before <= 8)
     }
 }
 
