@@ -254,7 +254,9 @@ extension PlacementGroup {
         guard let f = following, f.phase == .streaming, !state.learning else { return acknowledgeProgress() }
         var k = tail.count - 1
         while k >= 0, tail[k].entry.name.n > f.appendedTold.n {
-            if tail[k].entry.name.n <= appended.n, tail[k].entry.durability == .unstable { return acknowledgeProgress() }
+            if tail[k].entry.name.n <= appended.n, tail[k].entry.durability == .unstable {
+                return acknowledgeProgress()
+            }
             k -= 1
         }
     }
