@@ -54,42 +54,6 @@ public final class FakeDisk {
 
     // MARK: Effects
 
-    /// How an effect ended.
-    public enum Completion {
-        case logWritten(EffectID)
-        case logSynced(EffectID)
-        case dataSynced(EffectID)
-        case segmentPrepared(EffectID)
-        case slotsWritten(EffectID)
-        case dataGrown(EffectID, Store.Growth)
-        case copied(EffectID, bad: [Int])
-        case logRead(EffectID, [UInt8])
-        case blocksChecked(EffectID, mismatches: [Int])
-        case rowsLoaded(EffectID, [IndexRecord?])
-        case rowsScanned(EffectID, IndexScanResult)
-        case rowsCommitted(EffectID)
-        case rowsSynced(EffectID)
-
-        /// Tells the store.
-        public func report(to store: Store) {
-            switch self {
-            case .logWritten(let id): store.logWritten(id)
-            case .logSynced(let id): store.logSynced(id)
-            case .dataSynced(let id): store.dataSynced(id)
-            case .segmentPrepared(let id): store.segmentPrepared(id)
-            case .slotsWritten(let id): store.slotsWritten(id)
-            case .dataGrown(let id, let growth): store.dataGrown(id, growth)
-            case .copied(let id, let bad): store.copied(id, bad: bad)
-            case .logRead(let id, let bytes): bytes.withUnsafeBytes { store.logRead(id, $0) }
-            case .blocksChecked(let id, let mismatches): store.blocksChecked(id, mismatches: mismatches)
-            case .rowsLoaded(let id, let records): store.rowsLoaded(id, records)
-            case .rowsScanned(let id, let result): store.rowsScanned(id, result)
-            case .rowsCommitted(let id): store.rowsCommitted(id)
-            case .rowsSynced(let id): store.rowsSynced(id)
-            }
-        }
-    }
-
     /// The bytes that a log write puts into the file, in whole.
     public func gather(_ write: LogWrite, payload: (PayloadHandle) -> [UInt8]) -> [UInt8] {
         precondition(write.length % 4096 == 0 && write.offset % 4096 == 0, "log writes are whole blocks")
@@ -116,7 +80,7 @@ public final class FakeDisk {
     private static let zeros = [UInt8](repeating: 0, count: Geometry.blockSize)
 
     /// Does what an effect says. Nil for those that are not for the disk. `payload`: bytes that the store has not dropped.
-    public func perform(_ effect: StoreEffect, payload: (PayloadHandle) -> [UInt8]) -> Completion? {
+    public func perform(_ effect: StoreEffect, payload: (PayloadHandle) -> [UInt8]) -> StoreCompletion? {
         switch effect {
         case .writeLog(let id, let write):
             segments[write.segment]?.write(gather(write, payload: payload), at: write.offset)

@@ -153,8 +153,8 @@ final class HostedDisk {
         return [UInt8](repeating: 0, count: handle.length)
     }
 
-    private func completed(_ completion: FakeDisk.Completion) {
-        completion.report(to: store)
+    private func completed(_ completion: StoreCompletion) {
+        store.completed(completion)
         if isSettling { return }
         settle()
         simulator.needsCycleEnd(n)

@@ -121,16 +121,7 @@ extension HostedDisk {
 
     func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {
         if let payload = piece.payload { node.retain(payload) }
-        let states = (0..<piece.blocks.count).map { i -> BlockState in
-            let bit = UInt64(1) << UInt64(i)
-            if piece.content & bit != 0 { return .present }
-            return piece.zero & bit != 0 ? .zero : .absent
-        }
-        let content = ObjectPiece(
-            object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
-            truncation: piece.truncation.number, asOf: piece.asOf,
-            completes: piece.position == .last ? piece.version : nil)
-        store.install(pg, content, payload: piece.payload, token: token { _ in done() })
+        store.install(pg, ObjectPiece(piece), payload: piece.payload, token: token { _ in done() })
         simulator.needsCycleEnd(n)
     }
 
@@ -287,17 +278,4 @@ struct ObjectBlocks {
     var blocks: BlockRange
     var state: BlockState
     var bytes: [UInt8]
-}
-
-extension ReadSource {
-    fileprivate func moved(byBlocks count: Int) -> ReadSource {
-        let bytes = count * Geometry.blockSize
-        return switch self {
-        case .log(let segment, let offset): .log(segment, offset: offset + bytes)
-        case .data(let offset): .data(offset + UInt64(bytes))
-        case .payload(let handle, let offset): .payload(handle, offset: offset + bytes)
-        case .zero: .zero
-        case .absent: .absent
-        }
-    }
 }

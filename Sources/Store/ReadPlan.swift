@@ -35,6 +35,18 @@ public enum ReadSource: Hashable, Sendable {
     case payload(PayloadHandle, offset: Int)
     case zero
     case absent
+
+    /// The source of a later block of the same run.
+    public func moved(byBlocks count: Int) -> ReadSource {
+        let bytes = count * Geometry.blockSize
+        return switch self {
+        case .log(let segment, let offset): .log(segment, offset: offset + bytes)
+        case .data(let offset): .data(offset + UInt64(bytes))
+        case .payload(let handle, let offset): .payload(handle, offset: offset + bytes)
+        case .zero: .zero
+        case .absent: .absent
+        }
+    }
 }
 
 public enum BlockVerdict: UInt8, Hashable, Sendable {
@@ -147,5 +159,18 @@ public struct ObjectPiece: Hashable, Sendable {
         self.truncation = truncation
         self.asOf = asOf
         self.completes = completes
+    }
+
+    /// As a primary sent it.
+    public init(_ piece: Piece) {
+        let states = (0..<piece.blocks.count).map { i -> BlockState in
+            let bit = UInt64(1) << UInt64(i)
+            if piece.content & bit != 0 { return .present }
+            return piece.zero & bit != 0 ? .zero : .absent
+        }
+        self.init(
+            object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
+            truncation: piece.truncation.number, asOf: piece.asOf,
+            completes: piece.position == .last ? piece.version : nil)
     }
 }

@@ -54,6 +54,13 @@ public struct Payload: Sendable {
         count += bytes.readableBytes
     }
 
+    /// Puts all bytes into one buffer, if they are in parts.
+    mutating func join() -> ByteBuffer {
+        if case .one(let bytes) = parts { return bytes }
+        self = Payload(joined)
+        return joined
+    }
+
     /// All bytes in one buffer: a copy, if they are in parts.
     public var joined: ByteBuffer {
         switch parts {

@@ -44,9 +44,7 @@ public final class PayloadTable {
     /// All bytes side by side; nil for a handle that was dropped.
     public func bytes(of handle: PayloadHandle) -> ByteBuffer? {
         guard let index = held.index(forKey: handle.id) else { return nil }
-        let joined = held.values[index].bytes.joined
-        held.values[index].bytes = Payload(joined)
-        return joined
+        return held.values[index].bytes.join()
     }
 
     /// The bytes as they came; nil for a handle that was dropped.

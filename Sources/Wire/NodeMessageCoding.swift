@@ -26,31 +26,31 @@ public enum EchoFrame {
     public static let kind: UInt8 = 10
     /// The kind of the message that follows the id.
     public static let messageKind: UInt8 = 6
-    /// Bytes of the id.
-    public static let idSize = 8
 }
 
 extension WireWriter {
     /// Appends the whole frame of a message to a replica, whose payload came with request `id` of the receiver.
     public mutating func echoFrame(_ message: ReplicaMessage, of id: ExchangeID) {
-        let start = count
-        u32(0)
-        u32(0)
-        u32(UInt32(EchoFrame.kind))
-        let headerStart = count
-        u64(id.rawValue)
-        replicaMessage(message)
-        patch32(at: start, UInt32(count - headerStart))
+        frame(kind: EchoFrame.kind, payloadLength: 0) {
+            $0.u64(id.rawValue)
+            $0.replicaMessage(message)
+        }
     }
 
     /// Appends a whole frame but its payload.
     public mutating func frame(_ message: NodeMessage) {
+        frame(kind: NodeMessage.kind(of: message), payloadLength: message.payload?.length ?? 0) {
+            message.encode(into: &$0)
+        }
+    }
+
+    private mutating func frame(kind: UInt8, payloadLength: Int, header: (inout WireWriter) -> Void) {
         let start = count
         u32(0)
-        u32(UInt32(message.payload?.length ?? 0))
-        u32(UInt32(NodeMessage.kind(of: message)))
+        u32(UInt32(payloadLength))
+        u32(UInt32(kind))
         let headerStart = count
-        message.encode(into: &self)
+        header(&self)
         patch32(at: start, UInt32(count - headerStart))
     }
 }

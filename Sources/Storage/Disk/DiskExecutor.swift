@@ -21,7 +21,7 @@ final class DiskExecutor {
     private var segments: [SegmentNumber: DiskFile]
     private let segmentFiles: LogSegments
     /// Set before the first effect.
-    var completed: (DiskCompletion) -> Void = { _ in }
+    var completed: (StoreCompletion) -> Void = { _ in }
     /// The log batch is put together here: most batches are a few KiB, and one copy is cheaper than a long vector.
     private let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: DiskExecutor.stagingSize, alignment: 4096)
     private static let stagingSize = 1 << 20
@@ -335,10 +335,10 @@ final class DiskExecutor {
             })
     }
 
-    private func onIndex(_ work: @escaping @Sendable (IndexRows) throws(DiskError) -> sending DiskCompletion) {
+    private func onIndex(_ work: @escaping @Sendable (IndexRows) throws(DiskError) -> sending StoreCompletion) {
         let index = index
         onIndex(
-            work: { () throws(DiskError) -> Boxed<DiskCompletion> in
+            work: { () throws(DiskError) -> Boxed<StoreCompletion> in
                 guard let rows = index.value else {
                     throw DiskError(.database, path: IndexRows.fileName, .diskFailed)
                 }
@@ -350,7 +350,7 @@ final class DiskExecutor {
 
     // MARK: - Threads
 
-    private func request(_ file: DiskFile, _ completion: @escaping () -> DiskCompletion?) {
+    private func request(_ file: DiskFile, _ completion: @escaping () -> StoreCompletion?) {
         let owner = LoopBound((self, completion), loop: loop)
         let admission = syncThread.request(file, home: home) { result in
             let (executor, completion) = owner.value
@@ -363,7 +363,7 @@ final class DiskExecutor {
     }
 
     private func onIndex<Value: Sendable>(
-        work: @escaping @Sendable () throws(DiskError) -> Value, completion: @escaping (Value) -> DiskCompletion?
+        work: @escaping @Sendable () throws(DiskError) -> Value, completion: @escaping (Value) -> StoreCompletion?
     ) {
         let admission = indexLine.submit(work: work) { [self] result in
             switch result {
@@ -376,7 +376,7 @@ final class DiskExecutor {
 
     private func submit<Value: Sendable>(
         _ thread: DiskThread, work: @escaping @Sendable () throws(DiskError) -> Value,
-        completion: @escaping (Value) -> DiskCompletion?
+        completion: @escaping (Value) -> StoreCompletion?
     ) {
         let owner = LoopBound((self, completion), loop: loop)
         let admission = thread.submit(to: home, work: work) { result in

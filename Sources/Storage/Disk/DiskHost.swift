@@ -193,16 +193,7 @@ final class DiskHost {
 
     func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {
         if let payload = piece.payload { payloads.keep(payload) }
-        let states = (0..<piece.blocks.count).map { i -> BlockState in
-            let bit = UInt64(1) << UInt64(i)
-            if piece.content & bit != 0 { return .present }
-            return piece.zero & bit != 0 ? .zero : .absent
-        }
-        let content = ObjectPiece(
-            object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
-            truncation: piece.truncation.number, asOf: piece.asOf,
-            completes: piece.position == .last ? piece.version : nil)
-        store.install(pg, content, payload: piece.payload, token: token { _ in done() })
+        store.install(pg, ObjectPiece(piece), payload: piece.payload, token: token { _ in done() })
         node?.needsCycleEnd()
     }
 
@@ -328,23 +319,8 @@ final class DiskHost {
         namespaces.failed = { [weak self] in self?.fail($0) }
     }
 
-    private func completed(_ completion: DiskCompletion) {
-        switch completion {
-        case .logWritten(let id): store.logWritten(id)
-        case .logSynced(let id): store.logSynced(id)
-        case .dataSynced(let id): store.dataSynced(id)
-        case .segmentPrepared(let id): store.segmentPrepared(id)
-        case .slotsWritten(let id): store.slotsWritten(id)
-        case .dataGrown(let id, let growth): store.dataGrown(id, growth)
-        case .copied(let id, let bad): store.copied(id, bad: bad)
-        case .logRead(let id, let bytes): bytes.withUnsafeBytes { store.logRead(id, $0) }
-        case .blocksChecked(let id, let mismatches): store.blocksChecked(id, mismatches: mismatches)
-        case .rowsLoaded(let id, let records): store.rowsLoaded(id, records)
-        case .rowsScanned(let id, let result): store.rowsScanned(id, result)
-        case .rowsCommitted(let id): store.rowsCommitted(id)
-        case .rowsSynced(let id): store.rowsSynced(id)
-        case .failed(let reason): store.failed(StoreFailure(reason))
-        }
+    private func completed(_ completion: StoreCompletion) {
+        store.completed(completion)
         // Within `settle` (a log write completes at once) the loop there goes on.
         if isSettling { return }
         settle()

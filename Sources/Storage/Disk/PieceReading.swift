@@ -93,17 +93,3 @@ final class PieceReading {
         }
     }
 }
-
-extension ReadSource {
-    /// The source of a later block of the same run.
-    fileprivate func moved(byBlocks count: Int) -> ReadSource {
-        let bytes = count * Geometry.blockSize
-        return switch self {
-        case .log(let segment, let offset): .log(segment, offset: offset + bytes)
-        case .data(let offset): .data(offset + UInt64(bytes))
-        case .payload(let handle, let offset): .payload(handle, offset: offset + bytes)
-        case .zero: .zero
-        case .absent: .absent
-        }
-    }
-}
