@@ -32,7 +32,7 @@ extension PlacementGroup {
             claim.since = nil
             let calm =
                 following?.phase == .streaming && following?.primary == record.primary
-                && isConnected(record.primary ?? local.node)
+                && isPresent(record.primary ?? local.node)
             if now.now >= claim.asked + (calm ? .seconds(5) : limits.retry) {
                 claim.asked = now.now
                 emit(.askLease(record.primaryLease))
@@ -76,11 +76,11 @@ extension PlacementGroup {
         claim.since = since
         let others = record.inSync.filter { $0.node != local.node }
         let live = others.filter { m in
-            isConnected(m.node)
+            isPresent(m.node)
                 && (fresh || m.boot != nil && m.boot == peer(m.node)?.boot || peer(m.node)?.status?.continuity == .kept)
         }
         // Members whose boot is not the recorded one may have been closed in order: they are asked.
-        askStatus(of: others.filter { m in !live.contains { $0.node == m.node } && isConnected(m.node) })
+        askStatus(of: others.filter { m in !live.contains { $0.node == m.node } && isReachable(m.node) })
         // The lowest in the order of placement first; the rest a little later each, should it not.
         let order = record.placement.map(\.node)
         let mine = order.firstIndex(of: local.node) ?? order.count
@@ -112,7 +112,7 @@ extension PlacementGroup {
 
     private func awaySince(_ node: NodeID, orElse since: Instant) -> Instant {
         guard let p = peer(node) else { return since }
-        return p.connected && !p.silent ? now.now : p.since
+        return p.isPresent ? now.now : p.since
     }
 
     private func ownMember(_ record: PGRecord) -> Member { local }

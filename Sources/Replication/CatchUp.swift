@@ -199,7 +199,7 @@ extension PlacementGroup {
     private func waitsForTail(_ read: PieceRead) -> Bool {
         isEarly(read)
             && reign.members.allSatisfy {
-                !$0.isNeeded || $0.isComplete && $0.phase == .streaming && isConnected($0.node)
+                !$0.isNeeded || $0.isComplete && $0.phase == .streaming && isPresent($0.node)
             }
     }
 

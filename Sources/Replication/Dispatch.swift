@@ -31,6 +31,7 @@ extension PlacementGroup {
         case .finished(let attempt): finishedArrived(from: node, epoch: epoch, attempt: attempt)
         case .askStatus: statusAsked(by: node, epoch: epoch)
         case .status(let s): statusArrived(from: node, s)
+        case .gone: goneArrived(from: node)
         }
     }
 
@@ -52,6 +53,7 @@ extension PlacementGroup {
             peers[i].boot = facts.boot
             peers[i].connected = true
             peers[i].silent = false
+            peers[i].isGone = false
             peers[i].since = now.now
             peers[i].status = nil
         } else {
@@ -95,6 +97,29 @@ extension PlacementGroup {
         peers[i].silent = false
         peers[i].since = now.now
         attachMembers()
+    }
+
+    /// That node lives, and its replica is out of use: what it was needed for goes on without it.
+    private func goneArrived(from node: NodeID) {
+        guard let i = peers.firstIndex(where: { $0.node == node }), peers[i].connected, !mutated(.goneUnheard) else {
+            return
+        }
+        if !peers[i].isGone {
+            peers[i].isGone = true
+            // Nothing of it is on its way any more: it is not waited for as a node is that may only be slow.
+            peers[i].since = Instant(
+                nanoseconds: now.now.nanoseconds - min(now.now.nanoseconds, limits.silence.nanoseconds))
+            peers[i].status = nil
+        }
+        detach(node)
+        if role == .primary { considerRemoval() }
+    }
+
+    /// A replica has answered from a node that said it had none in use.
+    func replicaSpoke(_ node: NodeID) {
+        guard let i = peers.firstIndex(where: { $0.node == node }), peers[i].isGone else { return }
+        peers[i].isGone = false
+        peers[i].since = now.now
     }
 
     private func detach(_ node: NodeID) {
@@ -180,7 +205,7 @@ extension PlacementGroup {
             if let primary = record.primary, !leaseHasEnded(record.primaryLease) {
                 return .leaseToEnd(primary, record.primaryLease)
             }
-            let missing = record.inSync.map(\.node).filter { $0 != local.node && !isConnected($0) }
+            let missing = record.inSync.map(\.node).filter { $0 != local.node && !isPresent($0) }
             return rebooted ? .powerLoss(missing) : .members(missing)
         case .primary:
             if let oldest = reign.waiting.first, let map, oldest.request.mapVersion > map.version {

@@ -220,7 +220,7 @@ extension PlacementGroup {
         guard role == .primary, reign.promised, let record else { return }
         for i in reign.members.indices {
             let m = reign.members[i]
-            guard isConnected(m.node), m.phase == .detached || m.phase == .attaching, !isPromoting(m.node) else {
+            guard isReachable(m.node), m.phase == .detached || m.phase == .attaching, !isPromoting(m.node) else {
                 continue
             }
             if m.attemptAt.nanoseconds != 0, now.now < m.attemptAt + limits.retry { continue }
@@ -238,6 +238,7 @@ extension PlacementGroup {
             let i = reign.members.firstIndex(where: { $0.node == node }), reign.members[i].attempt == a.attempt,
             reign.members[i].phase == .attaching
         else { return }
+        replicaSpoke(node)
         reign.members[i].room = a.room
         reign.members[i].member = a.member
         reign.members[i].voids = a.voids
@@ -287,7 +288,7 @@ extension PlacementGroup {
         let least = mutated(.belowMinInSync) ? 1 : map.policy.minInSync
         var gone: [NodeID] = []
         for m in reign.members where m.isInSync && record.inSync.count - gone.count > least {
-            let silentSince = peer(m.node).map { $0.connected && !$0.silent ? nil : $0.since } ?? reign.since
+            let silentSince = peer(m.node).map { $0.isPresent ? nil : $0.since } ?? reign.since
             let silent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
             let slow = m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
             let lost = m.reported && !m.isComplete && m.member?.boot != record.inSyncMember(on: m.node)?.boot
@@ -328,7 +329,7 @@ extension PlacementGroup {
     private func awayMember(_ members: [Member]) -> NodeID? {
         members.first { m in
             guard m.node != local.node, let p = reign.members.first(where: { $0.node == m.node }) else { return false }
-            return p.phase == .detached && !isConnected(m.node)
+            return (p.phase == .detached || p.phase == .attaching) && !isPresent(m.node)
         }?.node
     }
 

@@ -98,7 +98,14 @@ public final class PlacementGroup {
         /// Since when it is connected, or not, or silent.
         var since: Instant
         var silent = false
+        /// It has said that its replica is out of use.
+        var isGone = false
         var status: ReplicaStatus?
+
+        /// Messages reach the node.
+        var isReachable: Bool { connected && !silent }
+        /// Messages reach a replica there, as far as is known.
+        var isPresent: Bool { isReachable && !isGone }
     }
 
     /// Opens a replica. `local.boot` is the machine's present boot. Throws if the kept state cannot be read.
@@ -164,7 +171,8 @@ public final class PlacementGroup {
     }
 
     func peer(_ node: NodeID) -> Peer? { peers.first { $0.node == node } }
-    func isConnected(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.connected && !$0.silent } }
+    func isReachable(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.isReachable } }
+    func isPresent(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.isPresent } }
 
     // MARK: Durable state
 
@@ -292,4 +300,5 @@ public struct Mutation: OptionSet, Sendable {
     public static let shortestLogClaims = Mutation(rawValue: 1 << 24)
     public static let streamAcceptedWhileClaiming = Mutation(rawValue: 1 << 25)
     public static let pieceOverUndecided = Mutation(rawValue: 1 << 26)
+    public static let goneUnheard = Mutation(rawValue: 1 << 27)
 }

@@ -25,7 +25,7 @@ extension PlacementGroup {
         var present: [ReplicaStatus] = [ReplicaStatus(member: local, continuity: .rebooted, end: history.end)]
         var waitUntil = alone
         for m in others {
-            guard isConnected(m.node), let p = peer(m.node), let boot = p.boot else {
+            guard isPresent(m.node), let p = peer(m.node), let boot = p.boot else {
                 // It may have kept its boot.
                 waitUntil = max(waitUntil, alone + limits.keptBootPatience)
                 continue
@@ -58,7 +58,7 @@ extension PlacementGroup {
     func askStatus(of members: [Member]) {
         guard now.now >= claim.statusAsked + limits.retry else { return }
         claim.statusAsked = now.now
-        for m in members where isConnected(m.node) { send(.askStatus, to: m.node, epoch: record?.epoch ?? .zero) }
+        for m in members where isReachable(m.node) { send(.askStatus, to: m.node, epoch: record?.epoch ?? .zero) }
     }
 
     func statusAsked(by node: NodeID, epoch: Epoch) {
@@ -83,6 +83,7 @@ extension PlacementGroup {
 
     func statusArrived(from node: NodeID, _ status: ReplicaStatus) {
         guard let i = peers.firstIndex(where: { $0.node == node }) else { return }
+        replicaSpoke(node)
         peers[i].status = status
     }
 

@@ -34,10 +34,10 @@ public final class FakeDisk {
     public var segmentNumbers: [SegmentNumber] { segments.keys.sorted() }
 
     /// What a store has to know when it is opened.
-    public func facts(boot: BootID) -> DiskFacts {
+    public func facts(boot: BootID, content: DiskFacts.Content = .kept) -> DiskFacts {
         DiskFacts(
             disk: id, boot: boot, segments: segmentNumbers, dataSlots: dataSlots, freeBytes: freeBytes,
-            totalBytes: capacityBytes)
+            totalBytes: capacityBytes, content: content)
     }
 
     /// The machine loses power.

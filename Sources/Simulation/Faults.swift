@@ -52,6 +52,7 @@ extension Simulator {
             }
         }
         node.isOpen = true
+        node.isDoubtful = false
         agenda.add(.renew(node: n, life: node.life), at: clock + below(50 * millisecond))
         agenda.add(
             .toNode(node: n, life: node.life, .map(MapFacts(map), nil)), at: clock + below(50 * millisecond))
@@ -114,6 +115,42 @@ extension Simulator {
             node.boot += 1
         }
         agenda.add(.restart(node: n), at: clock + node.restartAfter)
+    }
+
+    /// The node lives on without its replicas, and comes back later with what it must learn anew. Only where every group has
+    /// another whole replica: else nothing could go on before an operator gives up what was lost.
+    private func failSync(_ n: Int, restartAfter delay: UInt64) {
+        let node = nodes[n]
+        guard node.isOpen, node.pausedUntil == nil, !node.lostItsDisk, let host = node.host, !host.isClosing,
+            groups.indices.allSatisfy({ g in
+                records[g].inSync.contains { m in
+                    m.node != node.id
+                        && replica(Int(m.node.rawValue) - 1, groups[g])?.group.canReadLocally == true
+                }
+            })
+        else { return }
+        tell("a sync of \(node.id) fails")
+        let lease = node.lease
+        if lease != .none { everyReplica(n) { $0.leaseLapsed(lease, at: $1) } }
+        node.lease = .none
+        for replica in node.replicas { replica.settle() }
+        guard node.isOpen else { return }
+        host.fail()
+        node.isDoubtful = true
+        node.lostItsDisk = true
+        node.replicas = []
+        node.dirty = []
+        node.disk.losePower(&random)
+        node.namespace?.losePower(&random)
+        for other in nodes.indices where other != n {
+            for pg in groups { sayGone(n, pg, to: nodes[other].id) }
+        }
+        agenda.add(.kill(node: n), at: clock + delay)
+    }
+
+    /// As `StorageNode` says it of a disk that is out of use.
+    func sayGone(_ n: Int, _ pg: PGID, to node: NodeID) {
+        send(n, ReplicaMessage(pg: pg, epoch: .zero, body: .gone), to: node)
     }
 
     func pause(_ n: Int, _ length: UInt64) {
@@ -192,6 +229,7 @@ extension Simulator {
                 nodes[n].host?.store.requestCheckpoint()
                 needsCycleEnd(n)
             }
+        case .failedSync: failSync(n, restartAfter: back + below(8 * second))
         }
         agenda.add(.fault, at: clock + 50 * millisecond + below(chance(40) ? 400 * millisecond : 4 * second))
     }
@@ -226,6 +264,26 @@ extension Simulator {
             if !nodes[n].alive { start(n) }
         }
         mendLinks()
+        disksReturnAt = clock + Simulator.outage
         agenda.add(.end, at: clock + 2 * second)
+    }
+
+    /// How long nodes without their disks live on after the last fault, so that the others have to go on beside them.
+    private static let outage = 15 * second
+
+    /// By then every group serves that has enough members elsewhere. Nodes that lost their disks come back.
+    func returnDisks() {
+        guard healing, clock >= disksReturnAt, nodes.contains(where: \.lostItsDisk) else { return }
+        for g in groups.indices {
+            let whole = records[g].placement.filter { !nodes[Int($0.node.rawValue) - 1].lostItsDisk }
+            if whole.count >= map.policy.minInSync,
+                !nodes.contains(where: { node in
+                    node.replicas.contains { $0.pg == groups[g] && $0.group.isServing }
+                })
+            {
+                fail("\(groups[g]) does not serve beside a disk that is out of use: \(stateOfThings)")
+            }
+        }
+        for n in nodes.indices where nodes[n].lostItsDisk { kill(n, restartAfter: 0) }
     }
 }

@@ -70,7 +70,9 @@ final class HostedDisk {
     }
 
     var node: Simulator.Node { simulator.nodes[n] }
-    var isAlive: Bool { node.alive && node.life == life }
+    /// A sync failed: nothing is written, read or answered any more.
+    private(set) var hasFailed = false
+    var isAlive: Bool { node.alive && node.life == life && !hasFailed }
     private func replica(_ pg: PGID) -> HostedReplica? { simulator.replica(n, pg) }
 
     // MARK: Threads
@@ -105,8 +107,13 @@ final class HostedDisk {
 
     // MARK: Life
 
+    func fail() {
+        die()
+        hasFailed = true
+    }
+
     func open() {
-        store.open(disk.facts(boot: node.bootID))
+        store.open(disk.facts(boot: node.bootID, content: node.isDoubtful ? .doubtful : .kept))
         settle()
     }
 

@@ -10,6 +10,8 @@ extension Simulator {
         let disk: FakeDisk
         /// The metadata group's database, if there is one.
         var namespace: FakeNamespace?
+        /// A sync of the disk failed, as the coordination store knows, and the disk's own log does not say so yet.
+        var isDoubtful = false
 
         var alive = false
         /// Counts processes, so that what was under way for a dead one is dropped.
@@ -20,6 +22,8 @@ extension Simulator {
         var replicas: [HostedReplica] = []
         /// Replicas have been made: the process takes part.
         var isOpen = false
+        /// Its disk failed under it: it lives on without replicas.
+        var lostItsDisk = false
         var dirty: [HostedReplica] = []
         var isSettling = false
         var cycleScheduled = false
@@ -57,6 +61,7 @@ extension Simulator {
             host = nil
             replicas = []
             isOpen = false
+            lostItsDisk = false
             dirty = []
             isSettling = false
             cycleScheduled = false

@@ -47,6 +47,8 @@ public struct Scenario: Sendable {
         case coordinatorAway
         case newSession
         case checkpoint
+        /// A sync fails: the disk is out of use, and its node lives on.
+        case failedSync
     }
 
     /// A scenario drawn from the seed, as campaigns run them.
@@ -64,10 +66,15 @@ public struct Scenario: Sendable {
         s.lanes = 1 + random.below(3)
         s.faultsFor = UInt64(5_000 + random.below(25_000))
         if random.below(3) == 0 {
-            s.faults = [.kill, .killAgain, .pause, .reset, .partition, .coordinatorAway, .newSession, .checkpoint]
+            s.faults = [
+                .kill, .killAgain, .pause, .reset, .partition, .coordinatorAway, .newSession, .checkpoint,
+                .failedSync,
+            ]
         } else {
             s.faults = Fault.allCases.filter { _ in random.below(3) != 0 }
         }
+        // Without a sync that failed and with power lost, a group may lack any whole replica.
+        if s.faults.contains(.failedSync) { s.faults.removeAll { $0 == .powerLoss || $0 == .powerLossOfAll } }
         if s.faults.isEmpty { s.faults = [.kill] }
         return s
     }

@@ -122,7 +122,15 @@ extension Simulator {
             }
             if decoded != message { fail("a message does not survive its codec: \(message)") }
         }
-        guard let replica = replica(to, message.pg) else { return }
+        guard let replica = replica(to, message.pg) else {
+            if nodes[to].lostItsDisk {
+                switch message.body {
+                case .attach, .askStatus: sayGone(to, message.pg, to: nodes[from].id)
+                default: break
+                }
+            }
+            return
+        }
         if let content { message.payload = nodes[to].keep(content) }
         replica.event { $0.messageArrived(from: nodes[from].id, message, at: $1) }
     }

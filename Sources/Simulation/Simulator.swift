@@ -40,6 +40,7 @@ public final class Simulator {
     var sessions: [ClientSession] = []
     var history: [Observed] = []
     var healing = false
+    var disksReturnAt: UInt64 = 0
     var finishing = false
     var failure: String?
     var story: [String] = []
@@ -187,6 +188,7 @@ public final class Simulator {
         case .mend: mend()
         case .end:
             mendLinks()
+            returnDisks()
             // Two seconds of work after the last fault, then each client reads everything.
             if healing { finishing = true }
             considerQuiet()

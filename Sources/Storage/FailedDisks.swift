@@ -1,5 +1,6 @@
 import ClusterModel
 import DiskIO
+import Wire
 
 /// Disks whose use a failed write or sync ended: noted durably, begun as ones that must learn all, and forgotten when all was
 /// learned (store.md, rule 4; traps.md, 26).
@@ -37,6 +38,30 @@ extension StorageNode {
                 }
             }
         }
+    }
+
+    /// Tells every node that the replicas on a disk are out of use: theirs would wait for them, for the node lives.
+    func tellGone(_ groups: [PGID]) {
+        for peer in peers.connected {
+            for pg in groups {
+                transport.send(.replica(ReplicaMessage(pg: pg, epoch: .zero, body: .gone)), to: peer.node)
+            }
+        }
+        transport.flush()
+    }
+
+    /// Whoever asks for a replica that was on a disk which is out of use now. What has not been opened yet, or is not known to
+    /// be placed here, is not answered for.
+    func answerForFailedDisk(_ message: ReplicaMessage, to node: NodeID) {
+        switch message.body {
+        case .attach, .askStatus: break
+        case .attached, .append, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
+            .changedKeys,
+            .piece, .removeObject, .installed, .snapshot, .finish, .finished, .status, .gone:
+            return
+        }
+        guard disks.contains(where: { $0.failure != nil && $0.holds(message.pg) }) else { return }
+        transport.send(.replica(ReplicaMessage(pg: message.pg, epoch: .zero, body: .gone)), to: node)
     }
 
     private func change(_ disk: DiskHost, to note: DiskNote?, isNoted: Bool, done: @escaping () -> Void) {

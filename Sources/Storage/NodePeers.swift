@@ -50,6 +50,7 @@ extension StorageNode: NodeTransportDelegate {
         case .replica(let message):
             guard let replica = replicas[message.pg] else {
                 if let payload = message.payload { payloads.drop(payload) }
+                answerForFailedDisk(message, to: node)
                 return
             }
             replica.event { $0.messageArrived(from: node, message, at: $1) }

@@ -447,6 +447,7 @@ public final class StorageNode {
         // The disk keeps them: what is under way for them still comes back.
         orderedReplicas.removeAll { $0.disk === disk }
         for replica in lost { replicas[replica.pg] = nil }
+        tellGone(lost.map(\.pg))
         // What was being read there never returns.
         for replica in lost {
             for waiting in requests.takeAll(of: replica.pg) {

@@ -22,7 +22,7 @@ public struct ReplicaMessage: Hashable, Sendable {
             case .piece(let piece): piece.payload
             case .snapshot(let part): part.payload
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
-                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status:
+                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .gone:
                 nil
             }
         }
@@ -38,7 +38,7 @@ public struct ReplicaMessage: Hashable, Sendable {
                 part.payload = newValue
                 body = .snapshot(part)
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
-                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status:
+                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .gone:
                 break
             }
         }
@@ -87,6 +87,9 @@ public enum ReplicaMessageBody: Hashable, Sendable {
     /// Member → member, after a loss of power: what have you?
     case askStatus
     case status(ReplicaStatus)
+    /// Node → all, or in answer to `attach` and `askStatus`: my replica of the group is out of use, and so is all that it had,
+    /// although my node lives. It is told at once when a disk fails, and again to whoever asks for the replica.
+    case gone
 }
 
 /// The last entry of an epoch in a log: a log's list of entries is told by the list of these, as within one epoch one

@@ -122,6 +122,8 @@ extension WireWriter {
             member(s.member)
             u8(s.continuity.rawValue)
             name(s.end)
+        case .gone:
+            u8(21)
         }
     }
 
@@ -196,6 +198,7 @@ extension WireReader {
                 throw WireError("an unknown continuity of a replica")
             }
             body = .status(ReplicaStatus(member: member, continuity: continuity, end: try name()))
+        case 21: body = .gone
         case let other: throw WireError("a replica message of unknown kind \(other)")
         }
         return ReplicaMessage(pg: pg, epoch: epoch, body: body)

@@ -35,6 +35,7 @@ import Testing
             Mutant(name: "does not raise the loss number", rule: .lossNumberNotRaised, firstSeed: 3) {
                 $0.faults = [.powerLossOfAll]
             },
+            Mutant(name: "waits for a replica whose disk is out of use", rule: .goneUnheard, firstSeed: 33),
             Mutant(name: "keeps no request window", rule: .noRequestWindow, firstSeed: 4),
         ]
 

@@ -160,7 +160,7 @@ struct SampleSource {
             payload: payload(content.nonzeroBitCount * Geometry.blockSize))
     }
 
-    static let replicaKinds = 20 + entryKinds
+    static let replicaKinds = 21 + entryKinds
     mutating func replica(kind: Int) -> ReplicaMessage {
         let body: ReplicaMessageBody =
             switch kind {
@@ -197,8 +197,9 @@ struct SampleSource {
                     ReplicaStatus(
                         member: member(),
                         continuity: [.kept, .rebooted, .learning, .absent][random.below(4)], end: name()))
+            case 20: .gone
             default:
-                .append(Append(entry: entry(kind: kind - 20), previous: name(), decided: name(), stamp: loss()))
+                .append(Append(entry: entry(kind: kind - 21), previous: name(), decided: name(), stamp: loss()))
             }
         return ReplicaMessage(pg: pg(), epoch: epoch(), body: body)
     }

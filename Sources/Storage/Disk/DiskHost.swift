@@ -58,6 +58,7 @@ final class DiskHost {
     var logBytes: Int { store.logBytes }
 
     func add(_ replica: Replica) { replicas[replica.pg] = replica }
+    func holds(_ pg: PGID) -> Bool { replicas[pg] != nil }
     var ownReplicas: Dictionary<PGID, Replica>.Values { replicas.values }
 
     // MARK: - The log
