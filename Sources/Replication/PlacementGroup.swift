@@ -83,10 +83,10 @@ public final class PlacementGroup {
 
     var effects: [ReplicaEffect] = []
 
-    #if DEBUG
-        /// Rules left out, for tests of the tests; a release build has no such thing.
-        public var mutations: Mutation = []
-        @inline(__always) func mutated(_ m: Mutation) -> Bool { mutations.contains(m) }
+    #if DEBUG || STAVE_MUTANTS
+        /// The rule left out, for tests of the tests; a release build of Stave has no such thing (Package.swift).
+        public var mutation: Mutation?
+        @inline(__always) func mutated(_ m: Mutation) -> Bool { mutation == m }
     #else
         @inline(__always) func mutated(_ m: Mutation) -> Bool { false }
     #endif
@@ -266,39 +266,4 @@ public final class PlacementGroup {
     func drop(_ payload: PayloadHandle?) {
         if let payload { emit(.drop(payload)) }
     }
-}
-
-/// A rule that is left out, to see that the simulator's checkers find it. A release build leaves none out: it has no
-/// `mutations`.
-public struct Mutation: OptionSet, Sendable {
-    public let rawValue: UInt32
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
-    public static let answerBeforeLastBackup = Mutation(rawValue: 1 << 0)
-    public static let removalTakenAsWon = Mutation(rawValue: 1 << 1)
-    public static let unknownPromotionTakenAsFailed = Mutation(rawValue: 1 << 2)
-    public static let keepDivergentTail = Mutation(rawValue: 1 << 3)
-    public static let serveBeforeAllHoldTheLog = Mutation(rawValue: 1 << 4)
-    public static let answerReadsOfTheTail = Mutation(rawValue: 1 << 5)
-    public static let claimWithoutLeaseEnd = Mutation(rawValue: 1 << 6)
-    public static let belowMinInSync = Mutation(rawValue: 1 << 7)
-    public static let promoteWithPiecesMissing = Mutation(rawValue: 1 << 8)
-    public static let promoteWithoutNeedingLearner = Mutation(rawValue: 1 << 9)
-    public static let promoteNotSynced = Mutation(rawValue: 1 << 10)
-    public static let membershipByNode = Mutation(rawValue: 1 << 11)
-    public static let stableAfterAppendOnly = Mutation(rawValue: 1 << 12)
-    public static let lossNumberNotRaised = Mutation(rawValue: 1 << 13)
-    public static let noRequestWindow = Mutation(rawValue: 1 << 14)
-    public static let promiseNotDurable = Mutation(rawValue: 1 << 15)
-    public static let completeThroughFollowsLog = Mutation(rawValue: 1 << 16)
-    public static let oneSidedChanges = Mutation(rawValue: 1 << 17)
-    public static let windowLeftBehind = Mutation(rawValue: 1 << 18)
-    public static let mapReadBeforeClaim = Mutation(rawValue: 1 << 19)
-    public static let leaseNotChecked = Mutation(rawValue: 1 << 20)
-    public static let sessionCheckedAtAdmission = Mutation(rawValue: 1 << 21)
-    public static let applyUndecided = Mutation(rawValue: 1 << 22)
-    public static let voidIgnored = Mutation(rawValue: 1 << 23)
-    public static let shortestLogClaims = Mutation(rawValue: 1 << 24)
-    public static let streamAcceptedWhileClaiming = Mutation(rawValue: 1 << 25)
-    public static let pieceOverUndecided = Mutation(rawValue: 1 << 26)
-    public static let goneUnheard = Mutation(rawValue: 1 << 27)
 }

@@ -42,21 +42,32 @@ enum CoordinatorAnswer {
     case leaseEnded(LeaseNumber)
 }
 
-/// A binary heap by (time, order of scheduling): the same seed gives the same run.
+/// A binary heap by (time, order of scheduling): the same seed gives the same run. What is to happen lies beside it, for it
+/// is large, and the heap moves its items often.
 struct Agenda {
     private struct Item {
         var at: UInt64
         var order: UInt64
-        var what: Happening
+        var place: Int
     }
     private var heap: [Item] = []
     private var count: UInt64 = 0
+    private var happenings: [Happening?] = []
+    private var freePlaces: [Int] = []
 
     private func before(_ a: Item, _ b: Item) -> Bool { a.at != b.at ? a.at < b.at : a.order < b.order }
 
     mutating func add(_ what: Happening, at: UInt64) {
         count += 1
-        heap.append(Item(at: at, order: count, what: what))
+        let place: Int
+        if let free = freePlaces.popLast() {
+            place = free
+            happenings[place] = what
+        } else {
+            place = happenings.count
+            happenings.append(what)
+        }
+        heap.append(Item(at: at, order: count, place: place))
         var i = heap.count - 1
         while i > 0, before(heap[i], heap[(i - 1) / 2]) {
             heap.swapAt(i, (i - 1) / 2)
@@ -72,14 +83,19 @@ struct Agenda {
             var i = 0
             while true {
                 var least = i
-                for child in [2 * i + 1, 2 * i + 2] where child < heap.count && before(heap[child], heap[least]) {
-                    least = child
-                }
+                let left = 2 * i + 1
+                if left < heap.count, before(heap[left], heap[least]) { least = left }
+                if left + 1 < heap.count, before(heap[left + 1], heap[least]) { least = left + 1 }
                 if least == i { break }
                 heap.swapAt(i, least)
                 i = least
             }
         }
-        return (first.at, first.what)
+        guard let what = happenings[first.place] else {
+            preconditionFailure("each place of the heap holds a happening")
+        }
+        happenings[first.place] = nil
+        freePlaces.append(first.place)
+        return (first.at, what)
     }
 }

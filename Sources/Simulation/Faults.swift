@@ -30,8 +30,8 @@ extension Simulator {
             if found == nil, records[g].primary == nil, listed { recovered = .fresh(boot: node.bootID) }
             do {
                 let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, at: moment)
-                #if DEBUG
-                    group.mutations = scenario.mutations
+                #if DEBUG || STAVE_MUTANTS
+                    group.mutation = scenario.mutation
                 #endif
                 let replica = HostedReplica(self, n, pg, group, host)
                 if let found {

@@ -30,8 +30,8 @@ public struct Scenario: Sendable {
     /// Probability of each, in 1/100, that the answer to a change of the record is lost, and that it lands late.
     public var unknownOutcomes = 15
     public var payloadVoids = true
-    #if DEBUG
-        public var mutations: Mutation = []
+    #if DEBUG || STAVE_MUTANTS
+        public var mutation: Mutation?
     #endif
     public init() {}
 
@@ -89,13 +89,26 @@ public struct Outcome: Sendable {
     public var story: [String]
     /// Of every message, answer and change of the record: the same seed gives the same.
     public var hash: UInt64
+    /// What the seed's generator gives next, at the end: the same for the same seed, or something drew otherwise.
+    public var finalRandom: UInt64
+    /// Of what the cluster is at the end: records, logs, what clients saw.
+    public var state: UInt64
     public var answered: Int
+    public var steps: Int
     public var virtualMilliseconds: UInt64
     public var counts: [String: Int]
+
+    /// Whether another run of the same seed ended the same.
+    public func replays(as other: Outcome) -> Bool { fingerprint == other.fingerprint }
+
+    public var fingerprint: String {
+        let numbers = [finalRandom, state, hash].map { String($0, radix: 16) }.joined(separator: " ")
+        return "\(numbers), \(steps) steps, \(answered) operations, \(virtualMilliseconds) ms"
+    }
 
     public var report: String {
         guard let failure else { return "seed \(seed): all held" }
         return "seed \(seed): \(failure)\n" + story.map { "  " + $0 }.joined(separator: "\n")
-            + "\nrepeat: STAVE_SEED=\(seed) swift test --filter SimulationTests"
+            + "\nrepeat: tools/simulate --seed \(seed)"
     }
 }

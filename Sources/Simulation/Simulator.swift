@@ -115,7 +115,22 @@ public final class Simulator {
         if failure == nil { checkAtTheEnd() }
         return Outcome(
             seed: seed, failure: failure, story: failure == nil ? [] : Array(story.suffix(60)), hash: hash,
-            answered: answered, virtualMilliseconds: clock / millisecond, counts: counts)
+            finalRandom: random.next(), state: stateHash, answered: answered, steps: steps,
+            virtualMilliseconds: clock / millisecond, counts: counts)
+    }
+
+    /// Of records, logs, and what clients saw.
+    private var stateHash: UInt64 {
+        var words: [UInt64] = [map.version.rawValue, map.lossNumber.rawValue]
+        for record in records { words += [record.epoch.rawValue, UInt64(record.inSync.count)] }
+        for node in nodes {
+            for replica in node.replicas {
+                let decided = replica.group.decided
+                words += [decided.epoch.rawValue, decided.n, UInt64(replica.group.progress.utf8.count)]
+            }
+        }
+        for op in history { words += [op.start, op.end ?? 0, op.stamp.rawValue] + op.values.map { UInt64($0.value) } }
+        return words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x0000_0100_0000_01b3 &+ ($0 >> 29) }
     }
 
     func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : random.next() % bound }

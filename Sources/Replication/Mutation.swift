@@ -1,0 +1,32 @@
+/// A rule that is left out, one at a time, to see that the simulator's checkers find it. A release build of Stave leaves none
+/// out: it has no `mutation`.
+public enum Mutation: UInt8, CaseIterable, Sendable {
+    case answerBeforeLastBackup
+    case removalTakenAsWon
+    case unknownPromotionTakenAsFailed
+    case keepDivergentTail
+    case serveBeforeAllHoldTheLog
+    case answerReadsOfTheTail
+    case claimWithoutLeaseEnd
+    case belowMinInSync
+    case promoteWithPiecesMissing
+    case promoteWithoutNeedingLearner
+    case promoteNotSynced
+    case membershipByNode
+    case stableAfterAppendOnly
+    case lossNumberNotRaised
+    case noRequestWindow
+    case promiseNotDurable
+    case completeThroughFollowsLog
+    case oneSidedChanges
+    case windowLeftBehind
+    case mapReadBeforeClaim
+    case leaseNotChecked
+    case sessionCheckedAtAdmission
+    case applyUndecided
+    case voidIgnored
+    case shortestLogClaims
+    case streamAcceptedWhileClaiming
+    case pieceOverUndecided
+    case goneUnheard
+}
