@@ -136,6 +136,7 @@ extension NamespaceFailure {
         case .badType: "an unknown kind of file"
         case .symlinkLoop: "too many symbolic links"
         case .ioError: "an input/output error"
+        case .cutUnfinished: "an earlier cut of the file is not finished"
         }
     }
 

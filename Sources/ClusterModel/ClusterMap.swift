@@ -12,6 +12,8 @@ public struct ClusterMap: Hashable, Sendable {
     public var dataPGCount: UInt32
     /// Which meaning of metadata operations is in force; raised by an explicit command only.
     public var semantics: UInt32
+    /// Of new clusters. 2: a cut of a file waits for the cuts before it.
+    public static let newestSemantics: UInt32 = 2
     public var nodes: [ClusterNode]
     public var disks: [ClusterDisk]
     /// Live sessions, ascending by id. Who is not here is not served.
@@ -29,7 +31,7 @@ public struct ClusterMap: Hashable, Sendable {
         lossNumber = .zero
         self.policy = policy
         self.dataPGCount = dataPGCount
-        semantics = 1
+        semantics = ClusterMap.newestSemantics
         nodes = []
         disks = []
         sessions = []

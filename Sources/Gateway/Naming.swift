@@ -96,6 +96,10 @@ final class MutateOperation: Operation {
         case new
         /// Another change of this file's size is under way at this gateway.
         case queued
+        /// An earlier cut of the file, which nobody finished, is completed first.
+        case completing
+        /// Its turn has come, again.
+        case due
         case sent
         case cutting(NamespaceResult)
     }
@@ -128,7 +132,8 @@ final class MutateOperation: Operation {
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
         switch state {
-        case .sent, .cutting: return
+        case .sent, .cutting, .completing: return
+        case .due: break
         case .new:
             guard gateway.liveFileset(target.fileset) != nil else {
                 return gateway.finish(self, .failure(.namespace(.stale)))
@@ -157,6 +162,10 @@ final class MutateOperation: Operation {
                 known.inode = nil
             }
             guard let deletion = result.deletion else { return finish(.success(.result(result)), gateway) }
+            if result.failure == .cutUnfinished {
+                state = .completing
+                return gateway.execute(deletion, for: self)
+            }
             if let known = gateway.knownFile(deletion.file) { known.inode = nil }
             switch deletion.kind {
             case .truncation:
@@ -169,10 +178,18 @@ final class MutateOperation: Operation {
         }
     }
 
-    /// Every group of the cut range has the truncation.
+    /// Every group of the cut range has the truncation: this operation's, or the one that it had to wait for.
     func cutEnded(_ failure: FileFailure?, _ gateway: GatewayMachine) {
-        guard case .cutting(let result) = state else { return }
-        if let failure { finish(.failure(failure), gateway) } else { finish(.success(.result(result)), gateway) }
+        switch state {
+        case .cutting(let result):
+            if let failure { finish(.failure(failure), gateway) } else { finish(.success(.result(result)), gateway) }
+        case .completing:
+            if let failure { return finish(.failure(failure), gateway) }
+            // Behind the entry that ends the earlier cut, which went out before.
+            state = .due
+            if !gateway.redoLater(self) { finish(.failure(.ioError), gateway) }
+        case .new, .queued, .due, .sent: break
+        }
     }
 
     private func finish(_ result: Result<FileAnswer, FileFailure>, _ gateway: GatewayMachine) {

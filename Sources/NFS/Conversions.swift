@@ -37,7 +37,7 @@ extension NFS3.Status {
         case .badCookie: self = .badCookie
         case .badType: self = .badType
         case .symlinkLoop: self = .invalid
-        case .ioError: self = .io
+        case .ioError, .cutUnfinished: self = .io
         }
     }
 }
@@ -57,7 +57,7 @@ extension Mount.Status {
             case .nameTooLong: self = .nameTooLong
             case .invalid: self = .invalid
             case .exists, .isDirectory, .notEmpty, .noSpace, .quotaExceeded, .crossDevice, .tooManyLinks, .fileTooBig,
-                .notSynchronized, .readOnly, .badCookie, .badType, .symlinkLoop, .ioError:
+                .notSynchronized, .readOnly, .badCookie, .badType, .symlinkLoop, .ioError, .cutUnfinished:
                 self = .io
             }
         }

@@ -46,6 +46,8 @@ extension NamespaceMachine {
             }
         } catch let failure as NamespaceFailure {
             return try refusal(failure, entry.operation, rows)
+        } catch let earlier as UnfinishedCut {
+            return NamespaceResult(failure: .cutUnfinished, deletion: earlier.deletion)
         }
     }
 
@@ -199,12 +201,9 @@ extension NamespaceMachine {
             truncation: TruncationMark(number: file.truncation.number.next, size: 0), layout: file.layout,
             kind: .removal, limit: file.limit, edge: nil)
         // The removal covers what truncations before it were still to cut.
-        for row in try rows.rows(
-            from: .deletion(inode, .zero), below: .deletion(InodeNumber(inode.rawValue + 1), .zero), limit: Int.max)
-        {
-            let pending = try decodeRow(row.value) { r throws(WireError) in try r.rangeDeletion() }
+        for (key, pending) in try unfinishedDeletions(of: inode, limit: Int.max, rows) {
             deletion.limit = max(deletion.limit, pending.limit)
-            try rows.delete(row.key, version: version)
+            try rows.delete(key, version: version)
         }
         try putDeletion(deletion, rows)
         return deletion
@@ -220,6 +219,17 @@ extension NamespaceMachine {
             store(inode, row)
         }
         return NamespaceResult()
+    }
+
+    /// The oldest first.
+    func unfinishedDeletions(
+        of inode: InodeNumber, limit: Int, _ rows: some NamespaceRowReader
+    ) throws -> [(key: NamespaceKey, deletion: RangeDeletion)] {
+        try rows.rows(
+            from: .deletion(inode, .zero), below: .deletion(InodeNumber(inode.rawValue + 1), .zero), limit: limit
+        ).map { row in
+            (row.key, try decodeRow(row.value) { r throws(WireError) in try r.rangeDeletion() })
+        }
     }
 
     func putDeletion(_ deletion: RangeDeletion, _ rows: some NamespaceRows) throws {

@@ -3,8 +3,9 @@ import Wire
 
 /// The part of a fileset's replicated state that is no row: written with every batch, together with its rows.
 public struct FilesetState: Hashable, Sendable {
-    /// The meaning of operations that this code gives them.
-    public static let semantics: UInt32 = 1
+    /// The meanings of operations that this code can give them; which one an entry has stands in it. 2: a cut is refused
+    /// while one before it is unfinished.
+    public static let semantics: ClosedRange<UInt32> = 1...ClusterMap.newestSemantics
 
     /// Whose state it is.
     public var fileset: FilesetID

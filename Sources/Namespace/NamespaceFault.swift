@@ -16,7 +16,7 @@ public enum NamespaceFault: Error, Hashable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unknownSemantics(let version):
-            "an entry with namespace semantics \(version), but this node speaks \(FilesetState.semantics) only: upgrade it"
+            "an entry with namespace semantics \(version), but this node speaks \(FilesetState.semantics.lowerBound) to \(FilesetState.semantics.upperBound): upgrade it"
         case .outOfOrder(let applied, let next):
             "entry \(next) was handed to the namespace right after \(applied)"
         case .damagedRow(let why): "a damaged row of the namespace: \(why)"

@@ -60,6 +60,7 @@ public struct NamespaceMachine {
     var now = Timestamp.zero
     var version: UInt64 = 0
     var asker = SessionID.none
+    var semantics: UInt32 = 1
     /// Whether `state` has changed since it was last put into the rows.
     private var isAhead = false
     private var dropped: [UInt64] = []
@@ -128,13 +129,14 @@ public struct NamespaceMachine {
     /// or a `NamespaceFault`, the machine is not used again: what it holds may be half an entry.
     public mutating func apply(_ change: NamespaceChange, rows: some NamespaceRows) throws -> NamespaceOutcome? {
         guard try advance(to: change.name) else { return nil }
-        guard change.entry.semantics == FilesetState.semantics else {
+        guard FilesetState.semantics.contains(change.entry.semantics) else {
             throw NamespaceFault.unknownSemantics(change.entry.semantics)
         }
         now = max(change.time, Timestamp(nanoseconds: state.lastTime.nanoseconds + 1))
         state.lastTime = now
         version = change.name.n
         asker = change.session
+        semantics = change.entry.semantics
         windows.prune(at: now, dropped: &dropped)
 
         let outcome: NamespaceOutcome
@@ -187,10 +189,11 @@ public struct NamespaceMachine {
         throws
     {
         let hasNumber = change.session != .none && change.request != .none
-        guard hasNumber || change.call != nil else { return }
         if outcome.origin == .kept, windows.find(change.session, change.request) != .new { return }
-        // A call that came back under another number keeps its first age.
-        let call = outcome.origin == .kept ? nil : change.call
+        // A call that came back under another number keeps its first age. One that has to wait has no answer yet: it comes
+        // again under another number.
+        let call = outcome.origin == .kept || outcome.result.failure == .cutUnfinished ? nil : change.call
+        guard hasNumber || call != nil else { return }
         let row = ReplyRow(
             time: now, session: change.session, number: change.request, call: call, result: outcome.encoded)
         try rows.putReply(version, row.encoded())

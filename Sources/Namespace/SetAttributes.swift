@@ -1,6 +1,11 @@
 import ClusterModel
 import Wire
 
+/// A cut that comes while this one has not reached every data group of its range.
+struct UnfinishedCut: Error {
+    var deletion: RangeDeletion
+}
+
 extension NamespaceMachine {
     /// SETATTR (RFC 1813, 3.3.2), with Linux's rules for who may and for setuid and setgid. All or nothing.
     mutating func setAttributes(
@@ -72,11 +77,18 @@ extension NamespaceMachine {
 
     /// Growing only sets the size. Cutting raises the truncation number and leaves the row of a range deletion; the limit
     /// falls, because what was sent before the cut no longer counts.
+    ///
+    /// Operations on objects carry one mark, the newest: a data group that first hears of a cut from the one after it would
+    /// keep what lies below that one, and show it once the file has grown. So a cut is executed only when those before it
+    /// have reached all data groups of their ranges, that is, when the inode has no row of a deletion.
     private func resize(
         _ inode: InodeNumber, _ row: inout InodeRow, to size: UInt64, _ rows: some NamespaceRows
     ) throws -> RangeDeletion? {
         defer { row.size = size }
         guard size < row.size else { return nil }
+        if semantics >= 2, let earlier = try unfinishedDeletions(of: inode, limit: 1, rows).first {
+            throw UnfinishedCut(deletion: earlier.deletion)
+        }
         row.truncation = TruncationMark(number: row.truncation.number.next, size: size)
         let deletion = RangeDeletion(
             file: FileID(fileset: state.fileset, inode: inode), truncation: row.truncation, layout: row.layout,

@@ -272,6 +272,9 @@ public enum NamespaceFailure: UInt8, Hashable, Sendable, Error {
     case badType = 19
     case symlinkLoop = 20
     case ioError = 21
+    /// An earlier cut of the file has not reached all of its data: the result's deletion is to be executed, then the
+    /// operation is sent anew. Between a metadata group and its gateways only.
+    case cutUnfinished = 22
 }
 
 /// A directory before and after an operation, for weak cache consistency (RFC 1813, 2.6).
@@ -294,7 +297,8 @@ public struct NamespaceResult: Hashable, Sendable {
     public var directory: DirectoryChange?
     /// Of the second directory of a rename.
     public var secondDirectory: DirectoryChange?
-    /// Objects to cut or remove before the answer goes out (truncate), or afterwards (remove).
+    /// Objects to cut or remove before the answer goes out (truncate), or afterwards (remove); with `cutUnfinished`, before
+    /// the operation can be executed.
     public var deletion: RangeDeletion?
 
     public init(

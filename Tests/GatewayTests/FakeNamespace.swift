@@ -24,6 +24,8 @@ struct FakeNamespace {
     var cookies: [FileName: UInt64] = [:]
     var lastMark: UInt64 = 0
     var quota = QuotaStanding.within
+    /// Whether a cut waits for the cuts before it; off where a test shows what becomes of it else.
+    var cutsWait = true
     /// Settlements that came with a measurement, and without.
     var measured = 0
     var unmeasured = 0
@@ -147,6 +149,9 @@ struct FakeNamespace {
         var deletion: RangeDeletion?
         if let size = changes.size {
             if size < file.attributes.size {
+                if let earlier = deletions.first(where: { $0.file.inode == number }), cutsWait {
+                    return NamespaceResult(failure: .cutUnfinished, deletion: earlier)
+                }
                 file.truncation = TruncationMark(number: file.truncation.number.next, size: size)
                 let cut = RangeDeletion(
                     file: file.attributes.file, truncation: file.truncation, layout: layout, kind: .truncation,

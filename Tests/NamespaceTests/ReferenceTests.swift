@@ -115,6 +115,10 @@ private struct ReferenceRun {
         }
         let result = try fileset.run(operation, as: caller)
         try #require(result.failure == expected, "seed \(seed), step \(step): \(operation) by \(caller.uid)")
+        if let deletion = result.deletion, deletion.kind == .truncation {
+            try fileset.run(
+                .finishRangeDeletion(inode: deletion.file.inode, truncation: deletion.truncation.number))
+        }
     }
 
     /// The whole tree through queries; link counts, parents, leaks, cookies.

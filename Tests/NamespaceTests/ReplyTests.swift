@@ -188,8 +188,9 @@ import Wire
         try fileset.machine.commit(rows: fileset.rows)
         var strange = fileset.next(.recordUsage(bytes: 6))
         strange.name = EntryName(epoch: Epoch(2), n: change.name.n + 2)
-        strange.entry.semantics = 2
-        #expect(throws: NamespaceFault.unknownSemantics(2)) {
+        let unknown = FilesetState.semantics.upperBound + 1
+        strange.entry.semantics = unknown
+        #expect(throws: NamespaceFault.unknownSemantics(unknown)) {
             try fileset.machine.apply(strange, rows: fileset.rows)
         }
     }

@@ -126,6 +126,49 @@ import Wire
         #expect(try fileset.ask(.pendingDeletions(after: InodeNumber(0), limit: 10)) == .deletions([]))
     }
 
+    @Test("a cut waits for the cut before it, and is executed under the same call once that one is finished")
+    func cutAfterCut() throws {
+        var fileset = try TestFileset()
+        let file = try fileset.make("f")
+        try fileset.run(.raiseLimit(inode: file, limit: 64 << 20))
+        try fileset.run(.extend(inode: file, size: 50 << 20, truncation: .zero))
+        func resized(_ size: UInt64) -> NamespaceOperation {
+            .setAttributes(inode: file, changes: AttributeChanges(mode: 0o600, size: size), guardTime: nil)
+        }
+        let first = try #require(try fileset.run(resized(0)).deletion)
+        // To grow exposes nothing: operations on the objects carry the mark of the cut.
+        #expect(try fileset.run(resized(40 << 20)).failure == nil)
+        let before = try fileset.attributes(file)
+        let call = CallIdentity(origin: 1, request: 3)
+        let refused = try fileset.run(resized(20 << 20), session: 9, request: 1, call: call)
+        #expect(refused == NamespaceResult(failure: .cutUnfinished, deletion: first))
+        #expect(try fileset.attributes(file) == before)
+        // O_TRUNC cuts as well.
+        let opened = try fileset.run(
+            .create(
+                directory: .root, name: name("f"), file: .regular(.unchecked), attributes: AttributeChanges(size: 0)))
+        #expect(opened.failure == .cutUnfinished && opened.deletion == first)
+
+        try fileset.run(.finishRangeDeletion(inode: file, truncation: first.truncation.number))
+        let cut = try fileset.run(resized(20 << 20), session: 9, request: 2, call: call)
+        #expect(cut.failure == nil)
+        #expect(cut.deletion?.truncation == TruncationMark(number: TruncationNumber(2), size: 20 << 20))
+    }
+
+    @Test("under the meaning of before, a cut does not wait")
+    func cutUnderOldSemantics() throws {
+        var fileset = try TestFileset()
+        let file = try fileset.make("f")
+        try fileset.run(.extend(inode: file, size: 1000, truncation: .zero))
+        for size in [500, 200] as [UInt64] {
+            let changes = AttributeChanges(size: size)
+            let result = try fileset.run(
+                .setAttributes(inode: file, changes: changes, guardTime: nil), semantics: 1)
+            #expect(result.deletion?.truncation.size == size)
+        }
+        #expect(fileset.count(table: 6) == 2)
+    }
+
     @Test("sizes go to 8 EiB - 1 and not beyond, and belong to regular files")
     func sizes() throws {
         var fileset = try TestFileset()

@@ -32,9 +32,10 @@ struct TestFileset {
     @discardableResult
     mutating func run(
         _ operation: NamespaceOperation, as caller: Credentials = .superuser, session: UInt64 = 0, request: UInt64 = 0,
-        call: CallIdentity? = nil
+        call: CallIdentity? = nil, semantics: UInt32 = FilesetState.semantics.upperBound
     ) throws -> NamespaceResult {
-        let change = next(operation, as: caller, session: session, request: request, call: call)
+        var change = next(operation, as: caller, session: session, request: request, call: call)
+        change.entry.semantics = semantics
         let outcome = try #require(try machine.apply(change, rows: rows))
         try machine.commit(rows: rows)
         return outcome.result
@@ -48,7 +49,8 @@ struct TestFileset {
         let name = EntryName(epoch: Epoch(1), n: UInt64(log.count) + 1)
         let change = NamespaceChange(
             name: name, time: clock, session: SessionID(session), request: RequestNumber(request), call: call,
-            entry: NamespaceEntry(semantics: 1, credentials: caller, operation: operation))
+            entry: NamespaceEntry(
+                semantics: FilesetState.semantics.upperBound, credentials: caller, operation: operation))
         log.append(change)
         return change
     }

@@ -1,0 +1,89 @@
+import ClusterModel
+import Gateway
+import Testing
+import Wire
+
+/// A cut whose gateway dies before all data groups have it, growth, and another cut.
+struct UnfinishedCutTests {
+    private let scene = Scene()
+    /// 8 MiB of the file: both objects of its first stripe set, and of the second.
+    private let units = 2 * 8192
+
+    /// Gateway a cuts to nothing and dies while the data groups have no primary; b grows the file and cuts it in half.
+    private func cutHalfWay() -> [UInt64]? {
+        let (world, a, b) = (scene.world, scene.a, scene.b)
+        for first in stride(from: 0, to: units, by: 1024) {
+            scene.write(a, UInt64(first), scene.values(1024, UInt64(first + 1)))
+        }
+        let groups = world.map.placementGroups.filter { !$0.isMetadata }
+        let primaries = groups.map { world.records[$0]?.primary }
+        for group in groups { world.records[group]?.primary = nil }
+        var first: Result<FileAnswer, FileFailure>?
+        a.begin(.setAttributes(scene.file, AttributeChanges(size: 0), guardTime: nil)) { first = $0 }
+        world.run(for: .seconds(1)) { !world.namespace.deletions.isEmpty }
+        #expect(first == nil, "a cut is not answered before the data groups have it")
+        world.endSession(a)
+        for (group, primary) in zip(groups, primaries) { world.records[group]?.primary = primary }
+
+        let full = UInt64(units * FakeGroup.unit)
+        _ = b.ask(.setAttributes(scene.file, AttributeChanges(size: full), guardTime: nil))
+        #expect(scene.read(b, 0, 512)?.allSatisfy { $0 == 0 } == true, "growth shows nothing of before the cut")
+        guard
+            case .success(.result(let cut)) = b.ask(
+                .setAttributes(scene.file, AttributeChanges(size: full / 2), guardTime: nil)), cut.failure == nil
+        else { return nil }
+        var seen: [UInt64] = []
+        for unit in stride(from: 0, to: units / 2, by: 1024) { seen += scene.read(b, UInt64(unit), 1024) ?? [] }
+        return seen
+    }
+
+    @Test("A cut completes the unfinished one before it, and nothing of before that one comes back")
+    func completed() {
+        let seen = cutHalfWay()
+        #expect(seen?.count == units / 2)
+        #expect(seen?.allSatisfy { $0 == 0 } == true)
+        scene.world.run(for: .seconds(1)) { scene.world.namespace.deletions.isEmpty }
+        #expect(scene.world.namespace.deletions.isEmpty)
+    }
+
+    @Test("Without waiting, what the first cut took away is seen again: this is what the rule is for")
+    func withoutTheRule() {
+        scene.world.namespace.cutsWait = false
+        #expect(cutHalfWay()?.contains { $0 != 0 } == true)
+    }
+
+    @Test("An unfinished cut is executed by the gateway of the metadata primary when nobody else does")
+    func takenOver() {
+        let (world, a, b) = (scene.world, scene.a, scene.b)
+        scene.write(a, 0, scene.values(1024))
+        world.records[.metadata(World.fileset)]?.primary = b.node
+        world.records[.metadata(World.fileset)]?.epoch = Epoch(2)
+        for door in world.gateways { door.show() }
+        let groups = world.map.placementGroups.filter { !$0.isMetadata }
+        let primaries = groups.map { world.records[$0]?.primary }
+        for group in groups { world.records[group]?.primary = nil }
+        a.begin(.setAttributes(scene.file, AttributeChanges(size: 0), guardTime: nil)) { _ in }
+        world.run(for: .seconds(1)) { !world.namespace.deletions.isEmpty }
+        world.endSession(a)
+        for (group, primary) in zip(groups, primaries) { world.records[group]?.primary = primary }
+        let isDone = world.run(for: .seconds(30)) { world.namespace.deletions.isEmpty }
+        #expect(isDone)
+        #expect(world.groups.values.reduce(0) { $0 + $1.allocated(scene.file) } == 0)
+    }
+
+    @Test("Two gateways that cut a file at once wait for each other's cut, and both are answered")
+    func together() {
+        let (world, a, b) = (scene.world, scene.a, scene.b)
+        scene.write(a, 0, scene.values(2048))
+        var answers: [NamespaceFailure?] = []
+        for (door, size) in [(a, 1000), (b, 500)] as [(Door, UInt64)] {
+            door.begin(.setAttributes(scene.file, AttributeChanges(size: size * 512), guardTime: nil)) { result in
+                if case .success(.result(let answer)) = result { answers.append(answer.failure) }
+            }
+        }
+        world.run(for: .seconds(30)) { answers.count == 2 }
+        #expect(answers == [nil, nil])
+        world.run(for: .seconds(30)) { world.namespace.deletions.isEmpty }
+        #expect(world.namespace.deletions.isEmpty)
+    }
+}
