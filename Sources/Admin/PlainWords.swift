@@ -14,6 +14,7 @@ extension WaitReason {
         case .leaseToEnd(let node, let lease):
             "the lease \(lease.rawValue) of the former primary, node \(node.rawValue), to end"
         case .proposal: "the outcome of a change of its record"
+        case .handover(let node): "node \(node.rawValue) to take the group over"
         case .members(let nodes): "acknowledgements of \(names(nodes)): not running, stopped, or behind"
         case .powerLoss(let nodes): "\(names(nodes)) after a loss of power: their disks may hold what was acknowledged"
         case .mapVersion(let version): "version \(version.rawValue) of the cluster map"

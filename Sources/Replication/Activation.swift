@@ -28,7 +28,7 @@ extension PlacementGroup {
             claim.since = nil
             return
         }
-        if record.primary != nil, !leaseHasEnded(record.primaryLease) {
+        if record.primary != nil, !leaseHasEnded(record.primaryLease), !mayResume {
             claim.since = nil
             let calm =
                 following?.phase == .streaming && following?.primary == record.primary
@@ -88,7 +88,9 @@ extension PlacementGroup {
             let theirs = order.firstIndex(of: m.node) ?? order.count
             return theirs < mine || theirs == mine && m.node < local.node
         }.count
-        var patience = TimeSpan(nanoseconds: UInt64(rank) * limits.claimStep.nanoseconds)
+        // Nobody else can claim while the record names this node's own lease.
+        let steps = mayResume ? 0 : UInt64(rank)
+        var patience = TimeSpan(nanoseconds: steps * limits.claimStep.nanoseconds)
         let expected = others.filter { $0.node != record.primary }
         if expected.contains(where: { e in !live.contains { $0.node == e.node } }) {
             // Those that are away longer than a silence are not waited for.
@@ -135,11 +137,12 @@ extension PlacementGroup {
             raises = map.lossNumber
             new.lossNumber = map.lossNumber.next
         }
+        let requiresEnded = record.primary == nil || mayResume ? nil : record.primaryLease
         claim = ClaimState()
         role = .claiming
         forgetFollowing()
         propose(
-            new, base: record, version: version, requiresEnded: record.primary == nil ? nil : record.primaryLease,
+            new, base: record, version: version, requiresEnded: requiresEnded,
             raises: raises, kind: .claim(kind, lease))
     }
 
@@ -197,10 +200,15 @@ extension PlacementGroup {
     /// The map as it was read after the effect with this token.
     public func mapRead(_ token: WorkToken, _ facts: MapFacts, at now: Moment) {
         mapChanged(facts, at: now)
-        guard case .mapBarrier(let number)? = end(token), role == .primary, number == reign.number else { return }
-        reign.mapRead = true
-        considerServing()
-        admitWaiting()
+        switch end(token) {
+        case .mapBarrier(let number):
+            guard role == .primary, number == reign.number else { return }
+            reign.mapRead = true
+            considerServing()
+            admitWaiting()
+        case .handover(let number, let attempt): storeAnswered(number, attempt)
+        default: break
+        }
     }
 
     func askMap(_ version: MapVersion) {
@@ -237,7 +245,7 @@ extension PlacementGroup {
         reign.epoch = over.epoch
         works.removeAll {
             switch $0.work {
-            case .edges, .changes, .piece, .snapshot, .mapBarrier, .promisedOwnReign: true
+            case .edges, .changes, .piece, .snapshot, .mapBarrier, .promisedOwnReign, .handover: true
             case .nothing, .traced, .attach, .markedLearning, .tablesKept, .ownChanges, .installedStep,
                 .installedSnapshot,
                 .syncedAll, .clearedLearning, .proposal:

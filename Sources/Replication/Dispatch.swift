@@ -32,7 +32,13 @@ extension PlacementGroup {
         case .askStatus: statusAsked(by: node, epoch: epoch)
         case .status(let s): statusArrived(from: node, s)
         case .gone: goneArrived(from: node)
+        case .takeOver(let attempt): takeOverArrived(from: node, epoch: epoch, attempt: attempt)
+        case .willing(let attempt, let number):
+            willingArrived(from: node, epoch: epoch, attempt: attempt, under: number)
+        case .handedOver(let record, let version):
+            if record.pg == pg { recordRead(record, RecordVersion(version), at: now) }
         }
+        continueHandover()
     }
 
     /// A later primary reigns, or a claim of this epoch can never be answered: the record tells.
@@ -196,6 +202,7 @@ extension PlacementGroup {
     public var waiting: WaitReason? {
         guard let record else { return .record }
         if lease == .none { return .lease }
+        if case .handover(let node)? = proposal?.kind { return .handover(node) }
         if proposal != nil { return .proposal }
         switch role {
         case .claiming: return .proposal
@@ -216,6 +223,7 @@ extension PlacementGroup {
             }
             if !late.isEmpty { return .members(late.map(\.node)) }
             if !reign.serving { return reign.mapRead ? .log : .mapVersion(.zero) }
+            if let h = reign.handover { return .handover(h.to) }
             return reign.waiting.isEmpty ? nil : .entriesInFlight
         }
     }

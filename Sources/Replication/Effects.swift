@@ -148,6 +148,10 @@ public enum ReplicaReport: Hashable, Sendable {
     case promoted(NodeID)
     /// Unstable data of this group was lost with the power of all its members.
     case lossNumberRaised(LossNumber)
+    /// That member is the primary now.
+    case handedOver(NodeID)
+    /// That member did not become the primary, after all.
+    case handoverGivenUp(NodeID)
     /// A member must learn anew, for this reason.
     case mustLearn(String)
 }
@@ -160,6 +164,8 @@ public enum WaitReason: Hashable, Sendable {
     case leaseToEnd(NodeID, LeaseNumber)
     /// The outcome of a change of the record.
     case proposal
+    /// That member to take the group over.
+    case handover(NodeID)
     /// Members whose acknowledgement is needed.
     case members([NodeID])
     /// After a loss of power, these members of the record.

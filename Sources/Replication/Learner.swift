@@ -231,7 +231,8 @@ extension PlacementGroup {
             case .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot, .syncedAll,
                 .clearedLearning, .attach:
                 true
-            case .nothing, .traced, .promisedOwnReign, .mapBarrier, .edges, .changes, .piece, .snapshot, .proposal:
+            case .nothing, .traced, .promisedOwnReign, .mapBarrier, .handover, .edges, .changes, .piece, .snapshot,
+                .proposal:
                 false
             }
         }

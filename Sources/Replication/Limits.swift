@@ -27,6 +27,13 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var claimStep = TimeSpan.milliseconds(400)
     /// How long a claimant waits for members that are not connected before it leaves them out.
     public var claimPatience = TimeSpan.seconds(1)
+    /// How long a successor, and the coordination store, may take to answer before a handover is given up.
+    public var handoverPatience = TimeSpan.seconds(1)
+    /// How long a handover waits for what was named to be decided; then its requests are refused, and found in the
+    /// successor's log or not.
+    public var handoverDrain = TimeSpan.milliseconds(50)
+    /// How long requests are held for the outcome of a handover before they are refused.
+    public var handoverHold = TimeSpan.milliseconds(250)
     /// After a loss of power: how long members known to have rebooted are waited for.
     public var powerLossPatience = TimeSpan.seconds(10)
     /// After a loss of power: how long members are waited for that may have kept their boot.

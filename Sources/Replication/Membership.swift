@@ -23,6 +23,8 @@ enum ProposalKind {
     case promotion(NodeID)
     /// A member that was closed in order is back under another boot.
     case newBoot(NodeID)
+    /// To that member; whoever proposes it has stopped.
+    case handover(NodeID)
 }
 
 /// Changing the members (replication.md, 6, 15).
@@ -115,6 +117,7 @@ extension PlacementGroup {
             reign.catchUps.removeAll { $0.node == node }
             memberChangeWon(newer)
         case .newBoot: memberChangeWon(newer)
+        case .handover(let node): handoverWon(node, version)
         }
     }
 
@@ -140,6 +143,9 @@ extension PlacementGroup {
         case .promotion(let node):
             // The learner is needed no more; it begins anew.
             if role == .primary { abandonCatchUp(node) }
+        case .handover(let node):
+            emit(.report(.handoverGivenUp(node)))
+            releaseHeld()
         case .removal, .newBoot: break
         }
         emit(.readRecord)
@@ -164,6 +170,7 @@ extension PlacementGroup {
     func adopt(_ new: PGRecord, _ version: RecordVersion) {
         if let known = record, new.epoch < known.epoch { return }
         let changed = record != new
+        let isNewer = new.epoch > record?.epoch ?? .zero
         record = new
         recordVersion = version
         if role == .primary {
@@ -174,6 +181,8 @@ extension PlacementGroup {
                 advanceDecided()
             }
         }
+        // Changes of its own do not come this way: another has named it.
+        if isNewer, new.primary == local.node, new.primaryLease == lease, lease != .none { tookOver(new) }
         if absent, new.primary == nil, new.inSync.contains(where: { $0.node == local.node && $0.disk == local.disk }) {
             // A trace of the group, so that this disk is a member and not absent from then on.
             absent = false

@@ -29,4 +29,5 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case streamAcceptedWhileClaiming
     case pieceOverUndecided
     case goneUnheard
+    case answersAfterHandover
 }

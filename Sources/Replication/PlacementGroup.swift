@@ -77,6 +77,8 @@ public final class PlacementGroup {
     var proposal: PendingProposal?
     var reign: Reign
     var claim = ClaimState()
+    /// Between the end of a reign that was handed over and the outcome of that.
+    var held: HeldRequests?
     /// What happens when the shell has done a piece of work. Few at a time.
     var works: [(token: WorkToken, work: Work)] = []
     var lastWork: UInt64 = 0
@@ -219,7 +221,9 @@ public final class PlacementGroup {
         guard name.n > appended.n, history.contains(name) else { return }
         appended = name
         switch role {
-        case .primary: advanceDecided()
+        case .primary:
+            advanceDecided()
+            continueHandover()
         case .follower, .claiming: acknowledgeAppended()
         }
     }
@@ -233,6 +237,7 @@ public final class PlacementGroup {
         case .primary:
             advanceDecided()
             answerFlushes()
+            continueHandover()
         case .follower, .claiming: acknowledgeStability()
         }
     }
@@ -247,17 +252,21 @@ public final class PlacementGroup {
         self.now = now
         lastTick = now.now
         switch role {
-        case .primary: primaryTicked()
+        case .primary:
+            primaryTicked()
+            continueHandover()
         case .follower: followerTicked()
         case .claiming: break
         }
         resendProposal()
+        if let h = held, now.now >= h.until { releaseHeld() }
     }
 
     /// When the group wants `ticked`, at the latest.
     public var nextTick: Instant {
         if role == .primary {
             if let due = reign.decidedDue { return due }
+            if reign.handover != nil { return lastTick + .milliseconds(5) }
             return lastTick + (reign.serving && !reign.isUnsettled ? limits.retry : .milliseconds(50))
         }
         return lastTick + (claim.since == nil && proposal == nil ? limits.retry : .milliseconds(25))

@@ -10,6 +10,7 @@ extension PlacementGroup {
     public func requestArrived(_ token: RequestToken, _ request: PGRequest, checksums: [UInt32] = [], at now: Moment) {
         self.now = now
         guard role == .primary, lease == reign.lease, let record else {
+            if holds(token, request, checksums) { return }
             refuse(token, request, .notPrimary(role == .primary ? nil : record))
             return
         }
@@ -54,7 +55,7 @@ extension PlacementGroup {
             startRead(token, request)
         case .query: startRead(token, request)
         case .flush:
-            guard reign.serving else {
+            guard reign.serving, !isDraining else {
                 wait(token, request, checksums)
                 return
             }
@@ -71,7 +72,7 @@ extension PlacementGroup {
     }
 
     private func canName(_ request: PGRequest) -> Bool {
-        reign.serving && tail.count + reign.parked.count < limits.entriesInFlight
+        reign.serving && !isDraining && tail.count + reign.parked.count < limits.entriesInFlight
             && reign.bytesInFlight < limits.bytesInFlight
     }
 
@@ -96,7 +97,7 @@ extension PlacementGroup {
                     continue
                 }
             case .flush:
-                if !reign.serving {
+                if !reign.serving || isDraining {
                     left.append(w)
                     continue
                 }
@@ -456,6 +457,7 @@ extension PlacementGroup {
             reign.applying.removeFirst()
             refuse(first.token, .unavailable)
         }
+        continueHandover()
     }
 
     // MARK: Reads

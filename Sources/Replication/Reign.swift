@@ -43,6 +43,8 @@ struct Reign {
     var catchUps: [CatchUp] = []
     var pieceReads: [PieceRead] = []
     var mapAsked: MapVersion = .zero
+    /// The reign is to end in favour of another member.
+    var handover: Handover?
     var lastNamed: Instant = Instant(nanoseconds: 0)
 
     var isUnsettled: Bool {

@@ -20,6 +20,8 @@ enum Work {
     // Primary
     case promisedOwnReign(reign: UInt64)
     case mapBarrier(reign: UInt64)
+    /// The store is asked whether it answers, before the reign ends.
+    case handover(reign: UInt64, attempt: UInt32)
     case edges(reign: UInt64)
     case changes(reign: UInt64, NodeID, attempt: UInt32)
     case piece(reign: UInt64, NodeID, attempt: UInt32)
@@ -31,7 +33,7 @@ extension PlacementGroup {
     func workDone(_ work: Work) {
         switch work {
         case .traced: trace = .durable
-        case .nothing, .proposal, .mapBarrier, .edges, .changes, .piece, .snapshot, .ownChanges: break
+        case .nothing, .proposal, .mapBarrier, .handover, .edges, .changes, .piece, .snapshot, .ownChanges: break
         case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)
         case .markedLearning(let attempt, let epoch): markedLearning(attempt, epoch)
         case .tablesKept(let attempt, let epoch): tablesKept(attempt, epoch)

@@ -24,6 +24,8 @@ enum Happening {
     case restart(node: Int)
     case kill(node: Int)
     case thaw(node: Int)
+    case pause(node: Int)
+    case cut(Int, Int)
     case mend
     case end
 }

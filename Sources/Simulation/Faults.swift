@@ -230,11 +230,12 @@ extension Simulator {
                 needsCycleEnd(n)
             }
         case .failedSync: failSync(n, restartAfter: back + below(8 * second))
+        case .handover: handOver()
         }
         agenda.add(.fault, at: clock + 50 * millisecond + below(chance(40) ? 400 * millisecond : 4 * second))
     }
 
-    private func partition(_ a: Int, _ b: Int, _ length: UInt64) {
+    func partition(_ a: Int, _ b: Int, _ length: UInt64) {
         disconnect(a, b)
         links[a][b].downUntil = clock + length
         links[b][a].downUntil = clock + length

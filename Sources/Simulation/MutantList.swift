@@ -40,6 +40,14 @@
                 name: "waits for a replica whose disk is out of use", rule: "replication.md 6", mutation: .goneUnheard,
                 firstSeed: 33),
             Mutant(
+                name: "answers after it sent the handover", rule: "replication.md 8", mutation: .answersAfterHandover,
+                firstSeed: 1
+            ) {
+                $0.nodes = 3
+                $0.copies = 3
+                $0.faults = [.handover]
+            },
+            Mutant(
                 name: "keeps no request window", rule: "replication.md 18", mutation: .noRequestWindow, firstSeed: 4),
         ]
     }

@@ -49,6 +49,7 @@ public struct Scenario: Sendable {
         case checkpoint
         /// A sync fails: the disk is out of use, and its node lives on.
         case failedSync
+        case handover
     }
 
     /// A scenario drawn from the seed, as campaigns run them.
@@ -71,11 +72,14 @@ public struct Scenario: Sendable {
                 .failedSync,
             ]
         } else {
-            s.faults = Fault.allCases.filter { _ in random.below(3) != 0 }
+            s.faults = Fault.allCases.filter { $0 != .handover && random.below(3) != 0 }
         }
         // Without a sync that failed and with power lost, a group may lack any whole replica.
         if s.faults.contains(.failedSync) { s.faults.removeAll { $0 == .powerLoss || $0 == .powerLossOfAll } }
         if s.faults.isEmpty { s.faults = [.kill] }
+        // From numbers of its own: without it, a seed's run is what it was before there were handovers.
+        var handovers = SplitMix64(seed: seed ^ 0x4a4d_0e12)
+        for _ in 0..<[0, 0, 1, 2, 6][handovers.below(5)] { s.faults.append(.handover) }
         return s
     }
 }

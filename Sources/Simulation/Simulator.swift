@@ -159,7 +159,9 @@ public final class Simulator {
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
         case .disconnected(let n, _), .silence(let n, _), .spoke(let n, _): n
         case .request(_, _, let n, _, _): n
-        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .restart, .kill, .thaw, .mend, .end: nil
+        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .restart, .kill, .thaw, .pause, .cut, .mend,
+            .end:
+            nil
         }
     }
 
@@ -200,6 +202,8 @@ public final class Simulator {
         case .restart(let n): if !nodes[n].alive { start(n) }
         case .kill(let n): if !healing { kill(n, restartAfter: 50 * millisecond + below(200 * millisecond)) }
         case .thaw(let n): thaw(n)
+        case .pause(let n): if !healing { pause(n, 100 * millisecond + below(5 * second)) }
+        case .cut(let a, let b): if !healing { partition(a, b, 100 * millisecond + below(6 * second)) }
         case .mend: mend()
         case .end:
             mendLinks()

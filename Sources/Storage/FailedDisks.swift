@@ -57,7 +57,8 @@ extension StorageNode {
         case .attach, .askStatus: break
         case .attached, .append, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
             .changedKeys,
-            .piece, .removeObject, .installed, .snapshot, .finish, .finished, .status, .gone:
+            .piece, .removeObject, .installed, .snapshot, .finish, .finished, .status, .gone, .takeOver, .willing,
+            .handedOver:
             return
         }
         guard disks.contains(where: { $0.failure != nil && $0.holds(message.pg) }) else { return }

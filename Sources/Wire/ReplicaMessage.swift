@@ -22,7 +22,8 @@ public struct ReplicaMessage: Hashable, Sendable {
             case .piece(let piece): piece.payload
             case .snapshot(let part): part.payload
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
-                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .gone:
+                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .takeOver, .willing,
+                .handedOver, .gone:
                 nil
             }
         }
@@ -38,14 +39,15 @@ public struct ReplicaMessage: Hashable, Sendable {
                 part.payload = newValue
                 body = .snapshot(part)
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
-                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .gone:
+                .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .takeOver, .willing,
+                .handedOver, .gone:
                 break
             }
         }
     }
 }
 
-/// What replicas tell each other. Codes 1 … 31 are in use here; 32 … 63 are kept for handover, scrub and repair.
+/// What replicas tell each other. Codes 1 … 21 and 32 … 34 are in use; 22 … 31 are free, 35 … 63 kept for scrub and repair.
 public enum ReplicaMessageBody: Hashable, Sendable {
     /// Primary → member or learner: take part in my epoch.
     case attach(Attach)
@@ -90,6 +92,12 @@ public enum ReplicaMessageBody: Hashable, Sendable {
     /// Node → all, or in answer to `attach` and `askStatus`: my replica of the group is out of use, and so is all that it had,
     /// although my node lives. It is told at once when a disk fails, and again to whoever asks for the replica.
     case gone
+    /// Primary → in-sync member: will you be the primary from now on?
+    case takeOver(attempt: UInt32)
+    /// The answer: yes, under this lease; `.none`: no.
+    case willing(attempt: UInt32, under: LeaseNumber)
+    /// Former primary → its successor: the record names you, at this version of it.
+    case handedOver(PGRecord, version: Int64)
 }
 
 /// The last entry of an epoch in a log: a log's list of entries is told by the list of these, as within one epoch one

@@ -124,6 +124,17 @@ extension WireWriter {
             name(s.end)
         case .gone:
             u8(21)
+        case .takeOver(let attempt):
+            u8(32)
+            u32(attempt)
+        case .willing(let attempt, let number):
+            u8(33)
+            u32(attempt)
+            u32(number.rawValue)
+        case .handedOver(let made, let version):
+            u8(34)
+            record(made)
+            i64(version)
         }
     }
 
@@ -199,6 +210,9 @@ extension WireReader {
             }
             body = .status(ReplicaStatus(member: member, continuity: continuity, end: try name()))
         case 21: body = .gone
+        case 32: body = .takeOver(attempt: try u32())
+        case 33: body = .willing(attempt: try u32(), under: LeaseNumber(try u32()))
+        case 34: body = .handedOver(try record(), version: try i64())
         case let other: throw WireError("a replica message of unknown kind \(other)")
         }
         return ReplicaMessage(pg: pg, epoch: epoch, body: body)

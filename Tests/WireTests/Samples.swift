@@ -160,7 +160,7 @@ struct SampleSource {
             payload: payload(content.nonzeroBitCount * Geometry.blockSize))
     }
 
-    static let replicaKinds = 21 + entryKinds
+    static let replicaKinds = 24 + entryKinds
     mutating func replica(kind: Int) -> ReplicaMessage {
         let body: ReplicaMessageBody =
             switch kind {
@@ -198,8 +198,11 @@ struct SampleSource {
                         member: member(),
                         continuity: [.kept, .rebooted, .learning, .absent][random.below(4)], end: name()))
             case 20: .gone
+            case 21: .takeOver(attempt: u32())
+            case 22: .willing(attempt: u32(), under: LeaseNumber(u32()))
+            case 23: .handedOver(record(), version: Int64(bitPattern: u64()))
             default:
-                .append(Append(entry: entry(kind: kind - 21), previous: name(), decided: name(), stamp: loss()))
+                .append(Append(entry: entry(kind: kind - 24), previous: name(), decided: name(), stamp: loss()))
             }
         return ReplicaMessage(pg: pg(), epoch: epoch(), body: body)
     }

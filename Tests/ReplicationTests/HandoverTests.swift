@@ -1,0 +1,247 @@
+import ClusterModel
+import Testing
+import Wire
+
+@testable import Replication
+
+/// Three members of one data group as machines, with a store that is asked by hand.
+struct HandoverTests {
+    /// Delivers messages at once and in order, and does all disk work at once; proposals wait for the test.
+    final class Trio {
+        let pg = PGID.data(0)
+        var groups: [PlacementGroup] = []
+        var record: PGRecord
+        var version: Int64 = 1
+        var now: UInt64 = 1_000_000_000
+        let map: MapFacts
+        var proposals: [(from: Int, proposal: Proposal)] = []
+        var answers: [(from: Int, response: PGResponse)] = []
+        var storeAnswers = true
+        private var messages: [(from: Int, to: NodeID, message: ReplicaMessage)] = []
+
+        var moment: Moment { Moment(now: Instant(nanoseconds: now), time: Timestamp(nanoseconds: Int64(now))) }
+
+        init() throws {
+            let members = (1...3).map { n in
+                Member(node: NodeID(UInt16(n)), disk: DiskID(UInt128(n)), boot: BootID(UInt128(n)))
+            }
+            record = PGRecord(
+                pg: pg, epoch: Epoch(1), primary: nil, primaryLease: .none,
+                inSync: members.map { Member(node: $0.node, disk: $0.disk, boot: nil) }, learners: [],
+                placement: members.map { PlacementTarget(node: $0.node, disk: $0.disk) }, lossNumber: .zero)
+            map = MapFacts(
+                version: MapVersion(1), lossNumber: .zero, policy: try #require(ReplicationPolicy(copies: 3)),
+                dataPGCount: 1, liveSessions: [SessionID(1)])
+            for member in members {
+                let boot = try #require(member.boot)
+                groups.append(
+                    try PlacementGroup(pg: pg, local: member, recovered: .fresh(boot: boot), at: moment))
+            }
+            for (i, group) in groups.enumerated() {
+                group.mapChanged(map, at: moment)
+                group.leaseTaken(lease(i), at: moment)
+                for j in groups.indices where j != i {
+                    group.peerConnected(
+                        PeerFacts(node: NodeID(UInt16(j + 1)), boot: BootID(UInt128(j + 1))), at: moment)
+                }
+                group.recordRead(record, RecordVersion(version), at: moment)
+            }
+        }
+
+        func lease(_ i: Int) -> LeaseNumber { LeaseNumber(UInt32(11 + i)) }
+
+        /// Lets everything happen that is due, but for proposals.
+        func settle() {
+            var isBusy = true
+            while isBusy {
+                isBusy = false
+                for i in groups.indices {
+                    var effects: [ReplicaEffect] = []
+                    groups[i].takeEffects(into: &effects)
+                    for effect in effects {
+                        isBusy = true
+                        run(effect, of: i)
+                    }
+                }
+                let due = messages
+                messages = []
+                for m in due {
+                    isBusy = true
+                    groups[Int(m.to.rawValue) - 1].messageArrived(
+                        from: NodeID(UInt16(m.from + 1)), m.message, at: moment)
+                }
+            }
+        }
+
+        private func run(_ effect: ReplicaEffect, of i: Int) {
+            let group = groups[i]
+            switch effect {
+            case .append(let entry, _):
+                group.logAppended(through: entry.name, at: moment)
+                group.logStable(through: entry.name, at: moment)
+            case .sync(let through): group.logStable(through: through, at: moment)
+            case .cutLog(_, let token): group.logCut(token, at: moment)
+            case .writeState(_, _, let token): group.stateWritten(token, at: moment)
+            case .send(let message, let to): messages.append((i, to, message))
+            case .answer(_, let response, _): answers.append((i, response))
+            case .propose(let proposal): proposals.append((i, proposal))
+            case .readMap(let token): if storeAnswers { group.mapRead(token, map, at: moment) }
+            case .readRecord: if storeAnswers { group.recordRead(record, RecordVersion(version), at: moment) }
+            case .read(let ticket, _, _): group.readCompleted(ticket, nil, presence: .complete, at: moment)
+            case .restartLog, .decided, .drop, .query, .fetchResult, .completeEdges, .askLease, .listChanges,
+                .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .report:
+                break
+            }
+        }
+
+        /// Time goes on for all, or for one.
+        func pass(milliseconds: UInt64, only one: Int? = nil) {
+            for _ in 0..<max(milliseconds / 5, 1) {
+                now += 5_000_000
+                for i in groups.indices where one == nil || one == i { groups[i].ticked(at: moment) }
+                settle()
+            }
+        }
+
+        /// The store takes the oldest proposal; others hear of the record only if they are told.
+        func land(tell: Bool = true) {
+            let (i, proposal) = proposals.removeFirst()
+            record = proposal.record
+            version += 1
+            groups[i].proposalEnded(proposal.token, .won(RecordVersion(version)), at: moment)
+            if tell {
+                for j in groups.indices { groups[j].recordRead(record, RecordVersion(version), at: moment) }
+            }
+            settle()
+        }
+
+        /// The first member reigns and serves.
+        func begin() {
+            pass(milliseconds: 1500, only: 0)
+            land()
+            pass(milliseconds: 10)
+        }
+
+        func request(_ i: Int, _ body: PGRequestBody, token: UInt64) {
+            groups[i].requestArrived(
+                RequestToken(token),
+                PGRequest(
+                    pg: pg, session: SessionID(1), number: .none, ended: .none, epoch: record.epoch,
+                    mapVersion: MapVersion(1), body: body), at: moment)
+            settle()
+        }
+
+        var read: PGRequestBody {
+            .read(
+                ObjectRange(
+                    object: ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0), offset: 0,
+                    length: 4096), .none)
+        }
+    }
+
+    @Test(
+        "The old primary answers nothing from before it sends the change, and the successor serves under its own lease")
+    func order() throws {
+        let trio = try Trio()
+        trio.begin()
+        #expect(trio.groups[0].isServing)
+        trio.request(0, trio.read, token: 1)
+        #expect(trio.answers.count == 1)
+
+        trio.groups[0].handoverWanted(to: NodeID(2), at: trio.moment)
+        trio.settle()
+        let proposal = try #require(trio.proposals.first?.proposal)
+        #expect(proposal.record.primary == NodeID(2) && proposal.record.primaryLease == trio.lease(1))
+        #expect(!trio.groups[0].isPrimary && !trio.groups[1].isPrimary)
+
+        // It is held: who is asked next is not known yet.
+        trio.request(0, trio.read, token: 2)
+        #expect(trio.answers.count == 1)
+        trio.land()
+        guard case .refused(.notPrimary(let record?))? = trio.answers.last?.response.body else {
+            Issue.record("the request that came meanwhile heard \(trio.answers)")
+            return
+        }
+        #expect(record.primary == NodeID(2))
+        trio.pass(milliseconds: 20)
+        #expect(trio.groups[1].isServing && !trio.groups[0].isPrimary)
+        trio.request(1, trio.read, token: 3)
+        guard case .data? = trio.answers.last?.response.body else {
+            Issue.record("the successor answers \(trio.answers)")
+            return
+        }
+    }
+
+    @Test("A change that the store refuses leaves the old primary to claim anew, in a new epoch")
+    func refused() throws {
+        let trio = try Trio()
+        trio.begin()
+        let epoch = trio.record.epoch
+        trio.groups[0].handoverWanted(to: NodeID(3), at: trio.moment)
+        trio.settle()
+        let (_, proposal) = trio.proposals.removeFirst()
+        trio.groups[0].proposalEnded(proposal.token, .refused, at: trio.moment)
+        trio.settle()
+        #expect(!trio.groups[0].isPrimary)
+        trio.pass(milliseconds: 100)
+        let claim = try #require(trio.proposals.first)
+        #expect(claim.from == 0 && claim.proposal.record.primary == NodeID(1))
+        #expect(claim.proposal.requiresEnded == nil)
+        trio.land()
+        trio.pass(milliseconds: 20)
+        #expect(trio.groups[0].isServing && trio.record.epoch == epoch.next)
+    }
+
+    @Test("While the store does not answer, the primary goes on, and gives the handover up")
+    func storeAway() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.storeAnswers = false
+        trio.groups[0].handoverWanted(to: NodeID(2), at: trio.moment)
+        trio.settle()
+        trio.pass(milliseconds: 500)
+        #expect(trio.groups[0].isServing && trio.groups[0].isHandingOver && trio.proposals.isEmpty)
+        trio.pass(milliseconds: 700)
+        #expect(trio.groups[0].isServing && !trio.groups[0].isHandingOver && trio.proposals.isEmpty)
+    }
+
+    @Test("A successor whose lease has lapsed when the record names it does not reign under it, but claims")
+    func lapsed() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.groups[0].handoverWanted(to: NodeID(2), at: trio.moment)
+        trio.settle()
+        trio.groups[1].leaseLapsed(trio.lease(1), at: trio.moment)
+        trio.groups[1].leaseTaken(LeaseNumber(77), at: trio.moment)
+        trio.land()
+        trio.pass(milliseconds: 50)
+        #expect(!trio.groups.contains { $0.isPrimary })
+        trio.pass(milliseconds: 1500)
+        let claim = try #require(trio.proposals.first)
+        #expect(claim.proposal.requiresEnded == trio.lease(1))
+        #expect(claim.proposal.record.primary == NodeID(2) && claim.proposal.record.primaryLease == LeaseNumber(77))
+        trio.land()
+        trio.pass(milliseconds: 50)
+        #expect(trio.groups[1].isServing)
+    }
+
+    @Test("A change of unknown outcome keeps both from reigning until the record tells")
+    func unknown() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.groups[0].handoverWanted(to: NodeID(2), at: trio.moment)
+        trio.settle()
+        let (_, proposal) = trio.proposals.removeFirst()
+        trio.groups[0].proposalEnded(proposal.token, .unknown, at: trio.moment)
+        trio.request(0, trio.read, token: 5)
+        trio.pass(milliseconds: 200)
+        #expect(trio.answers.isEmpty && !trio.groups[0].isPrimary)
+        trio.pass(milliseconds: 400)
+        // Not held for ever; and the same change is sent again.
+        #expect(trio.answers.count == 1)
+        #expect(trio.proposals.first?.proposal == proposal)
+        trio.land()
+        trio.pass(milliseconds: 20)
+        #expect(trio.groups[1].isServing)
+    }
+}
