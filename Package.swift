@@ -49,7 +49,7 @@ let package = Package(
         // Floor 3: the outside world
         .target(
             name: "DiskIO", dependencies: ["CSupport", "ClusterModel", "Wire", "Namespace", sqliteLibrary], swiftSettings: strict),
-        .target(name: "Transport", dependencies: ["Wire", "ClusterModel", log] + nio, swiftSettings: strict),
+        .target(name: "Transport", dependencies: ["CSupport", "Wire", "ClusterModel", log] + nio, swiftSettings: strict),
         .target(name: "Coordination", dependencies: ["CSupport", "ClusterModel", sqlite], swiftSettings: strict),
         // Floor 4: the object layer
         .target(

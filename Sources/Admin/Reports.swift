@@ -151,6 +151,10 @@ public struct GatewayMetrics: Codable, Sendable {
 public struct TransportMetrics: Codable, Sendable {
     public var sentBytes: UInt64
     public var receivedBytes: UInt64
+    /// Payloads that other nodes read in this one's memory, beside what was sent.
+    public var lentBytes: UInt64
+    /// Of the own memory for payloads, taken now.
+    public var arenaBytes: Int
     public var sentMessages: UInt64
     public var receivedMessages: UInt64
     /// Requests to other nodes without an answer.

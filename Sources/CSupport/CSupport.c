@@ -250,6 +250,33 @@ void *cs_map_shared(int fd, size_t length, int *error) {
     return NULL;
 }
 
+void *cs_map_shared_for_reading(int fd, size_t length, int *error) {
+    void *address = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+    if (address != MAP_FAILED) return address;
+    *error = errno;
+    return NULL;
+}
+
+static const int size_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+int cs_memory_file(const char *name, int64_t length) {
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return -errno;
+    if (ftruncate(fd, length) < 0 || fcntl(fd, F_ADD_SEALS, size_seals) < 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+int cs_memory_file_is_sealed(int fd) {
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals < 0 ? -errno : (seals & size_seals) == size_seals;
+}
+
+int cs_process_id(void) { return getpid(); }
+
 int cs_unmap(void *address, size_t length) { return munmap(address, length) < 0 ? -errno : 0; }
 
 void *cs_map_anonymous(size_t length) {

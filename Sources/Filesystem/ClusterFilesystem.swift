@@ -63,6 +63,8 @@ public final class ClusterFilesystem: VirtualFilesystem {
         viewChanged()
     }
 
+    public func dataBuffer(capacity: Int) -> ByteBuffer { service.payloadBuffer(capacity: capacity) }
+
     public var isPressed: Bool { machine.isPressed }
 
     /// What requests wait for, for `stave why`.

@@ -104,6 +104,8 @@ public protocol VirtualFilesystem: AnyObject {
 
     /// The loop that all calls come on.
     var eventLoop: any EventLoop { get }
+    /// An empty buffer for a WRITE's data: bytes that come in it need not be copied on their way to the disks of this machine.
+    func dataBuffer(capacity: Int) -> ByteBuffer
 
     /// Crosses junctions: the inode found may lie in another fileset.
     func lookup(_ context: CallContext, directory: FileID, name: FileName, done: @escaping Reply<LookupResult>)

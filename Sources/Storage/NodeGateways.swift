@@ -5,6 +5,8 @@ import Wire
 
 /// The object layer as this node's gateway sees it.
 extension StorageNode: PGService {
+    public func payloadBuffer(capacity: Int) -> ByteBuffer { transport.payloadBuffer(capacity: capacity) }
+
     public var eventLoop: any EventLoop { loop }
     public var view: ClusterView { directory.view }
     public var session: SessionID? { membership.session }

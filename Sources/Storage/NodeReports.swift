@@ -31,6 +31,8 @@ public struct NodeLoad: Sendable, Hashable {
     public var payloadBytes: Int
     public var sentBytes: UInt64
     public var receivedBytes: UInt64
+    public var lentBytes: UInt64
+    public var arenaBytes: Int
     public var sentMessages: UInt64
     public var receivedMessages: UInt64
     /// Entries and queries that wait for the namespace thread.

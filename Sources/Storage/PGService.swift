@@ -16,6 +16,8 @@ public enum PGOutcome: Sendable {
 public protocol PGService: AnyObject {
     var eventLoop: any EventLoop { get }
     var localNode: NodeID { get }
+    /// An empty buffer for bytes that will be a request's payload.
+    func payloadBuffer(capacity: Int) -> ByteBuffer
     /// The newest map and records known here.
     var view: ClusterView { get }
     /// Called after every change of `view`.

@@ -28,6 +28,10 @@ final class NodeConnection: ChannelInboundHandler {
     private var origins: [UInt64: ExchangeID] = [:]
     private var unanswered: [ExchangeID: UInt64] = [:]
     private var hasFailed = false
+    /// Arenas that the peer can read.
+    private(set) var readableArenas: Set<ArenaID> = []
+    private var lent = LentRegions()
+    private var returns: GrantReturns?
 
     /// Which side opened the connection; the opener knows whom it expects.
     enum Side {
@@ -50,8 +54,9 @@ final class NodeConnection: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        transport.connectionClosed(self)
         self.context = nil
+        transport.connectionClosed(self)
+        endSharing()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -65,10 +70,16 @@ final class NodeConnection: ChannelInboundHandler {
         do {
             try decoder.feed(unwrapInboundIn(data)) { kind, header, payload in
                 transport.countReceived(header.readableBytes + (payload?.count ?? 0) + FrameHead.size)
+                if kind == SharingMessage.kind { return try received(sharing: header) }
                 var kind = kind
                 var header = header
                 let handle: PayloadHandle?
-                if kind == EchoFrame.kind {
+                if kind == LentPayload.kind {
+                    let lent = try header.withUnsafeReadableBytes { try LentPayload($0) }
+                    header.moveReaderIndex(forwardBy: LentPayload.size)
+                    kind = lent.messageKind
+                    handle = transport.payloads.add(Payload(try region(lent)))
+                } else if kind == EchoFrame.kind {
                     handle = transport.payloads.add(try echoed(&header))
                     kind = EchoFrame.messageKind
                 } else {
@@ -155,6 +166,7 @@ final class NodeConnection: ChannelInboundHandler {
         }
         peer = hello
         transport.connectionOpened(self, peer: hello)
+        beginSharing(hello)
     }
 
     /// Queues a message; it leaves with `NodeTransport.flush`.
@@ -162,6 +174,9 @@ final class NodeConnection: ChannelInboundHandler {
         guard let context else {
             return
         }
+        var origin: ExchangeID?
+        if case .replica(let replica) = message, let handle = replica.payload { origin = origins[handle.id] }
+        let region = origin == nil && !readableArenas.isEmpty ? message.payload.flatMap(lendable) : nil
         let payload = message.payload.flatMap(transport.payloads.payload)
         if let handle = message.payload, payload?.count != handle.length {
             // The frame would promise bytes that do not follow, and the peer would take the next frame for them.
@@ -171,23 +186,30 @@ final class NodeConnection: ChannelInboundHandler {
         }
         noteSent(message, payload)
         writer.reset()
-        let isEcho: Bool
-        if case .replica(let replica) = message, let handle = replica.payload, let origin = origins[handle.id] {
-            isEcho = true
+        let following: Payload?
+        if case .replica(let replica) = message, let origin {
+            following = nil
             writer.echoFrame(replica, of: origin)
+        } else if let region {
+            following = nil
+            transport.countLent(region.range.count)
+            writer.lentFrame(
+                message, grant: lent.lend(region), arena: region.mapping.id, offset: UInt64(region.range.lowerBound),
+                count: UInt32(region.range.count))
         } else {
-            isEcho = false
+            following = payload
             writer.frame(message)
         }
+        write(context, then: following)
+    }
+
+    /// Queues the frame in `writer`, and the payload that follows it.
+    private func write(_ context: ChannelHandlerContext, then payload: Payload?) {
         var buffer = context.channel.allocator.buffer(capacity: writer.count)
         writer.withUnsafeBytes { _ = buffer.writeBytes($0) }
-        var size = writer.count
         context.write(NIOAny(buffer), promise: nil)
-        if let bytes = payload, !isEcho {
-            size += bytes.count
-            bytes.forEachPart { context.write(NIOAny($0), promise: nil) }
-        }
-        transport.countSent(size)
+        payload?.forEachPart { context.write(NIOAny($0), promise: nil) }
+        transport.countSent(writer.count + (payload?.count ?? 0))
         if !isUnflushed {
             isUnflushed = true
             transport.hasUnflushed(self)
@@ -215,6 +237,82 @@ final class NodeConnection: ChannelInboundHandler {
     }
 
     func close() { context?.close(promise: nil) }
+
+    // MARK: Payloads in shared memory
+
+    /// Between processes of one machine that both can.
+    private func beginSharing(_ hello: Hello) {
+        guard let sharing = transport.sharing, hello.purpose == .peer, hello.features & Hello.sharesMemory != 0,
+            let context, case .unixDomainSocket? = context.channel.localAddress ?? context.channel.remoteAddress
+        else { return }
+        let loop = context.eventLoop
+        let owner = LoopBound(self, loop: loop)
+        returns = GrantReturns { loop.execute { owner.value.giveBack() } }
+        send(sharing.own.mapping.offer)
+        for arena in sharing.readable { send(.readable(arena)) }
+    }
+
+    func send(_ message: SharingMessage) {
+        guard let context, returns != nil else { return }
+        writer.reset()
+        writer.frame(message)
+        write(context, then: nil)
+    }
+
+    private func received(sharing header: ByteBuffer) throws {
+        let message = try header.withUnsafeReadableBytes { try SharingMessage($0) }
+        guard let sharing = transport.sharing, let peer, returns != nil else {
+            throw WireError("a message about shared memory that was not agreed on")
+        }
+        switch message {
+        case .readable(let arena):
+            guard readableArenas.count < TransportLimits.arenas else { throw WireError("too many arenas") }
+            readableArenas.insert(arena)
+        case .unreadable(let arena):
+            readableArenas.remove(arena)
+            send(.lastUse(arena))
+        case .returned(let grants):
+            for grant in grants where !lent.returned(grant) { throw WireError("something back that was not lent") }
+        case .offer, .lastUse, .spoiled: break
+        }
+        sharing.received(message, from: peer.node, transport.openConnections)
+    }
+
+    private func lendable(_ payload: PayloadHandle) -> SharedRegion? {
+        transport.sharing?.region(of: payload, in: transport.payloads, readable: readableArenas)
+    }
+
+    /// The bytes that the peer lends.
+    private func region(_ lent: LentPayload) throws -> SharedRegion {
+        guard let returns, let mapping = transport.sharing?.mapping(lent.arena) else {
+            throw WireError("a payload in memory that was not mapped")
+        }
+        let (end, overflow) = lent.offset.addingReportingOverflow(UInt64(lent.count))
+        guard !overflow, end <= UInt64(mapping.length), lent.offset >= UInt64(SharedMapping.headerBytes),
+            Int(lent.count) <= Limits.payloadBytes
+        else { throw WireError("a payload of \(lent.count) bytes at \(lent.offset) of shared memory") }
+        let grant = lent.grant
+        return SharedRegion(mapping, Int(lent.offset)..<Int(end)) { returns.add(grant) }
+    }
+
+    private func giveBack() {
+        guard let all = returns?.take() else { return }
+        var rest = all[...]
+        while !rest.isEmpty {
+            send(.returned(Array(rest.prefix(SharingMessage.grantsPerMessage))))
+            rest = rest.dropFirst(SharingMessage.grantsPerMessage)
+        }
+    }
+
+    /// The peer may be stopped only, and read on: nothing that it was lent is written again.
+    private func endSharing() {
+        let (arenas, regions) = lent.lose()
+        transport.sharing?.lost(arenas, transport.openConnections)
+        returns = nil
+        readableArenas = []
+        // Only now: what is given back now is behind the word about its arena.
+        withExtendedLifetime(regions) {}
+    }
 }
 
 /// Bounds of connections.
@@ -224,6 +322,12 @@ public enum TransportLimits {
     public static let unsentBytes = 64 << 20
     /// What the socket takes before the sender waits.
     static let socketBytes = 2 << 20
+    /// Payloads from this size on lie in memory that the nodes of one machine share; smaller ones are cheaper to send.
+    static let sharedPayload = 64 << 10
+    /// Memory in which a node lends payloads. When it is all out, payloads go through sockets.
+    static let arenaBytes = (32 << 20) + (64 << 10)
+    /// Arenas of others that a node maps; the payloads of further ones come through sockets.
+    static let arenas = 32
     /// Between attempts to reach a node.
     public static let reconnectDelay: TimeAmount = .milliseconds(100)
 }

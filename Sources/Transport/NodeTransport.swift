@@ -40,6 +40,14 @@ public final class NodeTransport {
     let logger: Logger
     private let localNode: NodeID
     private var connections: [NodeID: NodeConnection] = [:]
+    /// Whether large payloads lie in memory that the nodes of one machine share.
+    public enum Sharing: Sendable {
+        case wherePossible
+        case never
+    }
+    /// Nil where payloads go through sockets only.
+    let sharing: PayloadSharing?
+    var openConnections: [NodeID: NodeConnection] { connections }
     private var dialled: Set<NodeID> = []
     private var servers: [any Channel] = []
     private var state = State.open
@@ -52,17 +60,23 @@ public final class NodeTransport {
     public private(set) var bytesReceived: UInt64 = 0
     public private(set) var messagesSent: UInt64 = 0
     public private(set) var messagesReceived: UInt64 = 0
+    /// Payload bytes that others were lent in shared memory.
+    public private(set) var bytesLent: UInt64 = 0
 
     private enum State {
         case open
         case closed
     }
 
-    public init(eventLoop: any EventLoop, localNode: NodeID, payloads: PayloadTable, logger: Logger) {
+    public init(
+        eventLoop: any EventLoop, localNode: NodeID, payloads: PayloadTable, sharing: Sharing = .wherePossible,
+        logger: Logger
+    ) {
         self.eventLoop = eventLoop
         self.localNode = localNode
         self.payloads = payloads
         self.logger = logger
+        self.sharing = sharing == .wherePossible ? PayloadSharing(logger: logger) : nil
     }
 
     /// Listens for nodes with higher ids and for the command line.
@@ -136,6 +150,14 @@ public final class NodeTransport {
         }
     }
 
+    /// Of the own memory for payloads, taken now.
+    public var arenaBytesTaken: Int { sharing?.own.takenBytes ?? 0 }
+
+    /// An empty buffer for bytes that may be sent to other nodes as a payload: in memory that they can read, where there is room.
+    public func payloadBuffer(capacity: Int) -> ByteBuffer {
+        sharing?.own.buffer(capacity: capacity) ?? ByteBufferAllocator().buffer(capacity: capacity)
+    }
+
     /// Queues a message; lost, as if the network had lost it, when there is no connection.
     @discardableResult
     public func send(_ message: NodeMessage, to node: NodeID) -> Delivery {
@@ -182,7 +204,9 @@ public final class NodeTransport {
 
     func ownHello(_ purpose: Hello.Purpose) -> Hello {
         guard let delegate else { preconditionFailure("the transport serves before its delegate is set") }
-        return delegate.transportHello(self, for: purpose)
+        var hello = delegate.transportHello(self, for: purpose)
+        if sharing != nil, purpose == .peer { hello.features |= Hello.sharesMemory }
+        return hello
     }
 
     func connectionOpened(_ connection: NodeConnection, peer: Hello) {
@@ -190,6 +214,7 @@ public final class NodeTransport {
         // A peer that restarted dials before the end of its old connection was seen: the newer one is the live one.
         if let old = connections[peer.node], old !== connection {
             connections[peer.node] = nil
+            sharing?.disconnected(peer.node, connections)
             delegate?.transport(self, disconnected: peer.node)
             old.close()
         }
@@ -200,6 +225,7 @@ public final class NodeTransport {
     func connectionClosed(_ connection: NodeConnection) {
         guard let peer = connection.peer, peer.purpose == .peer, connections[peer.node] === connection else { return }
         connections[peer.node] = nil
+        sharing?.disconnected(peer.node, connections)
         delegate?.transport(self, disconnected: peer.node)
     }
 
@@ -223,5 +249,6 @@ public final class NodeTransport {
 
     func readCycleEnded() { delegate?.transportReadCycleEnded(self) }
     func countSent(_ bytes: Int) { bytesSent &+= UInt64(bytes) }
+    func countLent(_ bytes: Int) { bytesLent &+= UInt64(bytes) }
     func countReceived(_ bytes: Int) { bytesReceived &+= UInt64(bytes) }
 }

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// The bytes of a payload: in one buffer, or in the parts that the socket gave, in order. What copies or sends bytes takes them
+/// The bytes of a payload: in one buffer, in the parts that the socket gave, in order, or in memory that other processes read, too. What copies or sends bytes takes them
 /// part by part; only what must see them side by side joins them.
 public struct Payload: Sendable {
     private var parts: Parts
@@ -12,6 +12,7 @@ public struct Payload: Sendable {
     private enum Parts: Sendable {
         case one(ByteBuffer)
         case many([ByteBuffer])
+        case shared(SharedRegion)
     }
 
     /// The buffer's readable bytes.
@@ -22,6 +23,17 @@ public struct Payload: Sendable {
 
     public init() { self.init(ByteBuffer()) }
 
+    /// The bytes of the region, which stay there.
+    init(_ region: SharedRegion) {
+        parts = .shared(region)
+        count = region.range.count
+    }
+
+    /// The one buffer that the bytes lie in, if there is one.
+    var buffer: ByteBuffer? { if case .one(let buffer) = parts { buffer } else { nil } }
+    /// Where the bytes lie in shared memory, if they do.
+    var region: SharedRegion? { if case .shared(let region) = parts { region } else { nil } }
+
     /// Adds a part behind the others, which stays in its buffer.
     mutating func append(_ bytes: ByteBuffer) {
         switch parts {
@@ -30,6 +42,7 @@ public struct Payload: Sendable {
             parts = .one(ByteBuffer())
             list.append(bytes)
             parts = .many(list)
+        case .shared(let region): parts = .many([ByteBuffer(bytes: region.bytes), bytes])
         }
         count += bytes.readableBytes
         ownsLast = false
@@ -50,21 +63,27 @@ public struct Payload: Sendable {
             parts = .one(ByteBuffer())
             list[list.count - 1].writeImmutableBuffer(bytes)
             parts = .many(list)
+        case .shared: preconditionFailure("a part of the payload's own was appended just now")
         }
         count += bytes.readableBytes
     }
 
-    /// Puts all bytes into one buffer, if they are in parts.
+    /// Puts all bytes into one buffer, if they are in parts; shared memory is copied and kept.
     mutating func join() -> ByteBuffer {
-        if case .one(let bytes) = parts { return bytes }
-        self = Payload(joined)
-        return joined
+        switch parts {
+        case .one(let bytes): return bytes
+        case .shared: return joined
+        case .many:
+            self = Payload(joined)
+            return joined
+        }
     }
 
-    /// All bytes in one buffer: a copy, if they are in parts.
+    /// All bytes in one buffer: a copy, if they are in parts or in shared memory.
     public var joined: ByteBuffer {
         switch parts {
         case .one(let bytes): return bytes
+        case .shared(let region): return ByteBuffer(bytes: region.bytes)
         case .many(let list):
             var whole = ByteBufferAllocator().buffer(capacity: count)
             for part in list { whole.writeImmutableBuffer(part) }
@@ -72,10 +91,11 @@ public struct Payload: Sendable {
         }
     }
 
-    /// Each part, in order.
+    /// Each part, in order; shared memory as a copy.
     public func forEachPart(_ body: (ByteBuffer) -> Void) {
         switch parts {
         case .one(let bytes): body(bytes)
+        case .shared: body(joined)
         case .many(let list): for part in list { body(part) }
         }
     }
@@ -89,6 +109,10 @@ public struct Payload: Sendable {
         switch parts {
         case .one(let bytes): try Payload.collect([bytes], 0, range, &found, body)
         case .many(let list): try Payload.collect(list, 0, range, &found, body)
+        case .shared(let region):
+            try body([UnsafeRawBufferPointer(rebasing: region.bytes[range])])
+            // The memory may be given out again when the last reference is gone.
+            withExtendedLifetime(region) {}
         }
     }
 

@@ -29,6 +29,12 @@ public final class PayloadTable {
         return PayloadHandle(id: lastID, length: bytes.count)
     }
 
+    /// The same bytes at another place.
+    func replace(_ handle: PayloadHandle, by bytes: Payload) {
+        precondition(bytes.count == handle.length, "a payload has its length wherever it lies")
+        held[handle.id]?.bytes = bytes
+    }
+
     public func keep(_ handle: PayloadHandle) { held[handle.id]?.references += 1 }
 
     public func drop(_ handle: PayloadHandle) {

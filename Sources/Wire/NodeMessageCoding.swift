@@ -44,7 +44,7 @@ extension WireWriter {
         }
     }
 
-    private mutating func frame(kind: UInt8, payloadLength: Int, header: (inout WireWriter) -> Void) {
+    mutating func frame(kind: UInt8, payloadLength: Int, header: (inout WireWriter) -> Void) {
         let start = count
         u32(0)
         u32(UInt32(payloadLength))

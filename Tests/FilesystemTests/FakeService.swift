@@ -6,6 +6,8 @@ import Wire
 
 /// The object layer in memory, answering at once or when told to: bytes of objects by block, one file's attributes.
 final class FakeService: PGService {
+    func payloadBuffer(capacity: Int) -> ByteBuffer { ByteBufferAllocator().buffer(capacity: capacity) }
+
     let loop = EmbeddedEventLoop()
     var eventLoop: any EventLoop { loop }
     let localNode = NodeID(1)

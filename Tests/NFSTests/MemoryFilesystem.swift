@@ -5,6 +5,8 @@ import Wire
 
 /// A file system in memory behind the VFS interface: the slow, obvious one that the door is tested on. Lives on its loop.
 final class MemoryFilesystem: VirtualFilesystem {
+    func dataBuffer(capacity: Int) -> ByteBuffer { ByteBufferAllocator().buffer(capacity: capacity) }
+
     final class Node {
         var attributes: FileAttributes
         var parent: FileID

@@ -24,11 +24,12 @@ final class Host: NodeTransportDelegate {
     var keepsPayloads = false
     private let hello: Hello
 
-    init(loop: any EventLoop, hello: Hello) {
+    init(loop: any EventLoop, hello: Hello, sharing: NodeTransport.Sharing) {
         self.hello = hello
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        transport = NodeTransport(eventLoop: loop, localNode: hello.node, payloads: PayloadTable(), logger: logger)
+        transport = NodeTransport(
+            eventLoop: loop, localNode: hello.node, payloads: PayloadTable(), sharing: sharing, logger: logger)
         transport.delegate = self
     }
 
@@ -79,10 +80,11 @@ final class Network {
 
     func path(_ node: UInt16) -> String { folder.appendingPathComponent("\(node)").path }
 
-    func host(_ hello: Hello) async throws -> LoopBound<Host> {
+    func host(_ hello: Hello, sharing: NodeTransport.Sharing = .wherePossible) async throws -> LoopBound<Host> {
         let loop = loop
         let path = path(hello.node.rawValue)
-        let host = try await loop.submit { LoopBound(Host(loop: loop, hello: hello), loop: loop) }.get()
+        let host = try await loop.submit { LoopBound(Host(loop: loop, hello: hello, sharing: sharing), loop: loop) }
+            .get()
         try await loop.flatSubmit { host.value.transport.listen(on: .unixSocket(path: path)) }.get()
         hosts.append(host)
         return host

@@ -271,8 +271,8 @@ extension Host {
     @Test("A payload is not sent back to the one who asked with it, until it is answered; it arrives all the same")
     func echoes() async throws {
         try await withNetwork { network in
-            let one = try await network.host(hello(1))
-            let two = try await network.host(hello(2))
+            let one = try await network.host(hello(1), sharing: .never)
+            let two = try await network.host(hello(2), sharing: .never)
             try await network.connect(one, to: 2)
             try await network.wait(for: "a connection", one) { $0.transport.isConnected(to: NodeID(2)) }
             try await network.wait(for: "a connection", two) { $0.transport.isConnected(to: NodeID(1)) }

@@ -99,9 +99,16 @@ int cs_boot_id(uint8_t id[16]);
 void cs_set_thread_name(const char *name);
 int cs_get_thread_name(char *name, size_t capacity);
 int cs_thread_id(void);
+int cs_process_id(void);
 /* A shared read-write mapping of an open file, or NULL with *error = errno. */
 void *cs_map_shared(int fd, size_t length, int *error);
+/* The same for reading only. */
+void *cs_map_shared_for_reading(int fd, size_t length, int *error);
 int cs_unmap(void *address, size_t length);
+/* A memory file (memfd_create(2)) of this length whose size can never change again: its descriptor, or -errno. */
+int cs_memory_file(const char *name, int64_t length);
+/* 1 if the size of the memory file can never change, 0 if it can, or -errno. */
+int cs_memory_file_is_sealed(int fd);
 /* Anonymous zero-filled memory, page-aligned, or NULL. */
 void *cs_map_anonymous(size_t length);
 

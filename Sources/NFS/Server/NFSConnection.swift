@@ -31,6 +31,10 @@ final class NFSConnection: ChannelDuplexHandler {
     private var scanner = RecordScanner()
     /// What was read and not yet taken in.
     private var unread = ByteBuffer()
+    /// What was read behind a record for which room was made: to take it in there would move the record.
+    private var ahead = ByteBuffer()
+    /// Bytes of that record, its mark included; 0 without one.
+    private var wanted = 0
     /// Fragments of a record whose last is still to come.
     private var fragments = ByteBuffer()
     private var reserved = 0
@@ -55,7 +59,7 @@ final class NFSConnection: ChannelDuplexHandler {
 
     var id: ObjectIdentifier { ObjectIdentifier(self) }
     /// Nothing is under way, so that a client loses nothing by a new connection.
-    var isIdle: Bool { share.calls == 0 && unread.readableBytes == 0 && !scanner.isWithinRecord }
+    var isIdle: Bool { share.calls == 0 && unread.readableBytes + ahead.readableBytes == 0 && !scanner.isWithinRecord }
     /// No whole call yet, a record that does not go on, or answers that are not taken.
     func isStalled(since instant: NIODeadline) -> Bool {
         guard lastActive < instant else { return false }
@@ -97,11 +101,7 @@ final class NFSConnection: ChannelDuplexHandler {
         isWithinReadCycle = true
         var bytes = unwrapInboundIn(data)
         lastActive = gateway.now
-        if unread.readableBytes == 0 {
-            unread = bytes
-        } else {
-            unread.writeBuffer(&bytes)
-        }
+        append(&bytes)
         takeRecords()
     }
 
@@ -126,6 +126,21 @@ final class NFSConnection: ChannelDuplexHandler {
 
     // MARK: Records
 
+    private func append(_ bytes: inout ByteBuffer) {
+        if ahead.readableBytes > 0 {
+            ahead.writeBuffer(&bytes)
+        } else if unread.readableBytes == 0 {
+            unread = bytes
+        } else if wanted > 0 {
+            if var rest = bytes.readSlice(length: min(wanted - unread.readableBytes, bytes.readableBytes)) {
+                unread.writeBuffer(&rest)
+            }
+            ahead = bytes
+        } else {
+            unread.writeBuffer(&bytes)
+        }
+    }
+
     /// Tries again what admission or an unsent answer held back.
     func resume() {
         guard reading == .held, context != nil else { return }
@@ -139,9 +154,10 @@ final class NFSConnection: ChannelDuplexHandler {
 
     private func takeRecords() {
         while let context, reading == .open {
-            guard unread.readableBytes > 0 else {
-                unread = ByteBuffer()
-                return
+            if unread.readableBytes == 0 {
+                unread = ahead
+                ahead = ByteBuffer()
+                if unread.readableBytes == 0 { return }
             }
             // Who has reserved room for a record goes on with it whatever the bounds say: it is counted already, and
             // if all room were reserved by records that may not go on, none ever would.
@@ -156,6 +172,7 @@ final class NFSConnection: ChannelDuplexHandler {
                     makeRoom(for: count)
                     return
                 case .fragment(let length):
+                    wanted = 0
                     unread.moveReaderIndex(forwardBy: 4)
                     if var piece = unread.readSlice(length: length) { fragments.writeBuffer(&piece) }
                     reserve(fragments.readableBytes)
@@ -174,10 +191,16 @@ final class NFSConnection: ChannelDuplexHandler {
     private func makeRoom(for count: Int) {
         guard count > NFSLimits.unreservedRecordBytes else { return }
         reserve(count + fragments.readableBytes)
-        guard unread.capacity < count || unread.readerIndex > 0 else { return }
-        var room = gateway.allocator.buffer(capacity: count)
-        room.writeBuffer(&unread)
-        unread = room
+        guard wanted < count else { return }
+        // `unread` must be the only reference to the room, or the next bytes would move it.
+        var begun = unread
+        unread = gateway.vfs.dataBuffer(capacity: count)
+        unread.writeBuffer(&begun)
+        wanted = count
+        if ahead.readableBytes == 0 { return }
+        var behind = ahead
+        ahead = ByteBuffer()
+        append(&behind)
     }
 
     private func reserve(_ count: Int) {
@@ -187,6 +210,7 @@ final class NFSConnection: ChannelDuplexHandler {
     }
 
     private func take(_ length: Int) {
+        wanted = 0
         guard var record = unread.readSlice(length: length) else { return }
         if fragments.readableBytes > 0 {
             fragments.writeBuffer(&record)
@@ -277,6 +301,7 @@ final class NFSConnection: ChannelDuplexHandler {
         guard context != nil else { return }
         context = nil
         unread = ByteBuffer()
+        ahead = ByteBuffer()
         fragments = ByteBuffer()
         if reserved > 0 {
             gateway.gaveBack(bytes: reserved, for: self)
