@@ -158,7 +158,8 @@ public final class AdminService {
                 writtenBytes: registry.total("stave_filesystem_written_bytes"),
                 readBytes: registry.total("stave_filesystem_read_bytes")),
             transport: TransportMetrics(
-                sentBytes: load.sentBytes, receivedBytes: load.receivedBytes, lentBytes: load.lentBytes, arenaBytes: load.arenaBytes, sentMessages: load.sentMessages,
+                sentBytes: load.sentBytes, receivedBytes: load.receivedBytes, lentBytes: load.lentBytes,
+                arenaBytes: load.arenaBytes, sentMessages: load.sentMessages,
                 receivedMessages: load.receivedMessages, waiting: load.waitingExchanges),
             groups: GroupMetrics(
                 requests: storage.requests, overloaded: storage.overloaded, badBlocks: storage.badBlocks,

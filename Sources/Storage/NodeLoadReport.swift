@@ -3,7 +3,8 @@ extension StorageNode {
     public var load: NodeLoad {
         NodeLoad(
             waitingRequests: requests.count, waitingExchanges: exchanges.count, payloadBytes: payloads.byteCount,
-            sentBytes: transport.bytesSent, receivedBytes: transport.bytesReceived, lentBytes: transport.bytesLent, arenaBytes: transport.arenaBytesTaken,
+            sentBytes: transport.bytesSent, receivedBytes: transport.bytesReceived, lentBytes: transport.bytesLent,
+            arenaBytes: transport.arenaBytesTaken,
             sentMessages: transport.messagesSent,
             receivedMessages: transport.messagesReceived,
             namespaceWork: orderedReplicas.reduce(0) { $0 + ($1.namespace?.depth ?? 0) })
