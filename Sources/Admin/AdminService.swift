@@ -117,6 +117,7 @@ public final class AdminService {
             waiting: waits(),
             learning: standings.filter(\.isLearning).map { "\($0.pg)" }, groupCount: map.placementGroups.count,
             filesetCount: map.filesets.count,
+            deletingFilesets: map.filesets.filter { $0.state == .deleting }.map(\.name),
             peersHeard: map.nodes.filter { node.isHeard($0.id) }.map { Int($0.id.rawValue) },
             totalBytes: capacity.total, freeBytes: capacity.free, disks: diskStatuses(standings),
             events: node.recentEvents.suffix(32).map {
@@ -132,7 +133,8 @@ public final class AdminService {
                 id: "\(disk.id)", path: disk.path,
                 state: disk.failure ?? (disk.note == nil ? "in use" : "in use, learns its content anew"),
                 earlierFailure: disk.note?.reason, totalBytes: disk.totalBytes,
-                freeBytes: disk.freeBytes, replicas: standings.filter { $0.disk == disk.id }.count,
+                freeBytes: disk.freeBytes, takenBytes: disk.takenBytes,
+                replicas: standings.filter { $0.disk == disk.id }.count,
                 logHeldBytes: disk.logBytes, logWrites: m.logWrites,
                 logBytes: m.logBytes, logSyncs: m.logSyncs,
                 logWriteMicroseconds: mean(m.logWriteNanoseconds, m.logWrites),

@@ -25,6 +25,8 @@ public struct NodeReport: Codable, Sendable {
     public var learning: [String]
     public var groupCount: Int
     public var filesetCount: Int
+    /// Names of filesets that were deleted and whose space has not come back yet.
+    public var deletingFilesets: [String]
     public var peersHeard: [Int]
     /// Bytes, as clients see them: after replication.
     public var totalBytes: UInt64
@@ -65,6 +67,8 @@ public struct DiskStatus: Codable, Sendable {
     public var earlierFailure: String?
     public var totalBytes: UInt64
     public var freeBytes: UInt64
+    /// Bytes of slots that are given, those included that the next checkpoint frees.
+    public var takenBytes: UInt64
     public var replicas: Int
     /// Bytes of log that a recovery would read now: how full the log is.
     public var logHeldBytes: Int

@@ -7,6 +7,7 @@ struct BlobStatements {
     let putChunk: SQLiteStatement
     let getChunk: SQLiteStatement
     let deleteChunk: SQLiteStatement
+    let deleteChunks: SQLiteStatement
     let chunksFrom: SQLiteStatement
     let putMeta: SQLiteStatement
     let getMeta: SQLiteStatement
@@ -24,6 +25,7 @@ struct BlobStatements {
             """)
         getChunk = try database.prepare("SELECT value FROM chunks WHERE kind=? AND number=?")
         deleteChunk = try database.prepare("DELETE FROM chunks WHERE kind=? AND number=?")
+        deleteChunks = try database.prepare("DELETE FROM chunks WHERE kind=? AND number BETWEEN ? AND ?")
         chunksFrom = try database.prepare(
             "SELECT number,value FROM chunks WHERE kind=? AND number>=? ORDER BY number LIMIT ?")
         putMeta = try database.prepare("INSERT OR REPLACE INTO meta(key,value) VALUES(?,?)")

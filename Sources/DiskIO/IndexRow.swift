@@ -66,6 +66,7 @@ public enum IndexChange: Hashable, Sendable {
     case deleteGroup(PGID)
     case putChunk(ChunkKind, number: UInt64, [UInt8])
     case deleteChunk(ChunkKind, number: UInt64)
+    case deleteChunks(ChunkKind, numbers: ClosedRange<UInt64>)
     case putMeta(MetaKey, [UInt8])
     case deleteMeta(MetaKey)
 }

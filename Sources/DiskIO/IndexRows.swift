@@ -119,6 +119,11 @@ public final class IndexRows {
             blobs.deleteChunk.bind(kind.rawValue, at: 1)
             blobs.deleteChunk.bind(try stored(number), at: 2)
             try blobs.deleteChunk.run()
+        case .deleteChunks(let kind, let numbers):
+            blobs.deleteChunks.bind(kind.rawValue, at: 1)
+            blobs.deleteChunks.bind(try stored(numbers.lowerBound), at: 2)
+            blobs.deleteChunks.bind(try stored(numbers.upperBound), at: 3)
+            try blobs.deleteChunks.run()
         case .putMeta(let key, let value):
             blobs.putMeta.bind(key.rawValue, at: 1)
             try run(blobs.putMeta, value, at: 2)

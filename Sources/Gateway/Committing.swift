@@ -115,6 +115,10 @@ extension GatewayMachine {
     /// Sends what is not under way to its group's primary, one message per node.
     func sendFlushes(of commit: CommitOperation) {
         guard let session, let map else { return }
+        guard liveFileset(commit.file.file.fileset) != nil else {
+            commits.removeAll { $0 === commit }
+            return finish(commit, .failure(.namespace(.stale)))
+        }
         commit.isPausing = false
         var messages: [(node: NodeID, places: [Int])] = []
         for (place, group) in commit.groups.enumerated() where !group.isDone {

@@ -122,7 +122,8 @@ extension GatewayMachine {
     func pollDeletions() {
         timers.set(.pollDeletions, at: time.now + GatewayLimits.deletionPoll)
         guard session != nil, let map else { return }
-        for fileset in map.filesets where records[.metadata(fileset.id)]?.primary == node {
+        for fileset in map.filesets
+        where fileset.state == .live && records[.metadata(fileset.id)]?.primary == node {
             let index: Int
             if let known = deletions.polls.firstIndex(where: { $0.fileset == fileset.id }) {
                 index = known

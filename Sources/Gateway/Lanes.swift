@@ -142,6 +142,7 @@ extension GatewayMachine {
     /// Sends the request again, under the same number, after a pause.
     private func retry(_ call: PGCall) {
         guard calls[call.slot] != nil, case .underWay = call.state else { return }
+        if let fileset = call.pg.fileset, liveFileset(fileset) == nil { return endOfGone(call) }
         // The newest copy may already be with the newest primary.
         if let primary = records[call.pg]?.primary, call.copies.contains(where: { $0.node == primary }) { return }
         call.tries += 1
@@ -183,6 +184,8 @@ extension GatewayMachine {
     }
 
     // MARK: Ends
+
+    func endOfGone(_ call: PGCall) { end(call, .refused(.removed)) }
 
     private func end(_ call: PGCall, _ outcome: CallOutcome) {
         guard calls.remove(call.slot) != nil else { return }

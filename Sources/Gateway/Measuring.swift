@@ -122,7 +122,7 @@ extension GatewayMachine {
         // A fileset that is not this node's any more begins anew when it is again.
         measurements.polls.removeAll { records[.metadata($0.fileset)]?.primary != node }
         // With many filesets a part of them has its turn, the others in the polls that follow.
-        let led = map.filesets.filter { records[.metadata($0.id)]?.primary == node }
+        let led = map.filesets.filter { $0.state == .live && records[.metadata($0.id)]?.primary == node }
         let turns = UInt64(max(1, (led.count + GatewayLimits.measuredFilesets - 1) / GatewayLimits.measuredFilesets))
         for (place, fileset) in led.enumerated() {
             let index: Int

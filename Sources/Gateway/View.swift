@@ -15,8 +15,20 @@ extension GatewayMachine {
         }
         for record in view.data { if let record { adopt(record) } }
         for record in view.metadata { if let record { adopt(record) } }
+        endRequestsOfGone()
         if first { setPolls() }
         startUnstarted()
+    }
+
+    /// The metadata group of a fileset that was deleted answers nothing any more: what was asked of it ends here. Data groups
+    /// refuse their part themselves.
+    private func endRequestsOfGone() {
+        for index in lanes.indices {
+            guard let fileset = lanes[index].pg.fileset, liveFileset(fileset) == nil else { continue }
+            for call in lanes[index].active where calls[call.slot] != nil { endOfGone(call) }
+        }
+        deletions.polls.removeAll { liveFileset($0.fileset) == nil }
+        for commit in commits where liveFileset(commit.file.file.fileset) == nil { sendFlushes(of: commit) }
     }
 
     /// Sends what waited for it, and sends again what is under way to the group's former primary.

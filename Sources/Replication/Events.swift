@@ -41,20 +41,23 @@ public struct MapFacts: Hashable, Sendable {
     public var dataPGCount: UInt32
     /// Ascending.
     public var liveSessions: [SessionID]
+    /// Nothing of a fileset that is gone is served any more.
+    public var filesets: LiveFilesets
     public init(
         version: MapVersion, lossNumber: LossNumber, policy: ReplicationPolicy, dataPGCount: UInt32,
-        liveSessions: [SessionID]
+        liveSessions: [SessionID], filesets: LiveFilesets = LiveFilesets()
     ) {
         self.version = version
         self.lossNumber = lossNumber
         self.policy = policy
         self.dataPGCount = dataPGCount
         self.liveSessions = liveSessions
+        self.filesets = filesets
     }
     public init(_ map: ClusterMap) {
         self.init(
             version: map.version, lossNumber: map.lossNumber, policy: map.policy, dataPGCount: map.dataPGCount,
-            liveSessions: map.sessions.map(\.id))
+            liveSessions: map.sessions.map(\.id), filesets: LiveFilesets(map))
     }
     func isLive(_ session: SessionID) -> Bool {
         var low = 0

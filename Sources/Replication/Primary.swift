@@ -40,6 +40,10 @@ extension PlacementGroup {
             refuse(token, request, .sessionEnded(map.version))
             return
         }
+        if isGone(request, map) {
+            refuse(token, request, .removed)
+            return
+        }
         switch request.body {
         case .write, .zero, .deleteRange, .mutate:
             guard reign.waiting.isEmpty, canName(request) else {
@@ -209,6 +213,11 @@ extension PlacementGroup {
         if !mutated(.sessionCheckedAtAdmission), request.session != .none, !map.isLive(request.session) {
             drop(payload == request.payload ? nil : payload)
             refuse(token, request, .sessionEnded(map.version))
+            return
+        }
+        if isGone(request, map) {
+            drop(payload == request.payload ? nil : payload)
+            refuse(token, request, .removed)
             return
         }
         let body: EntryBody

@@ -19,7 +19,9 @@ public final class FakeRows {
             case .putObject(let id, let record): objects[id] = record
             case .deleteObject(let id): objects[id] = nil
             case .putGroup(let pg, let value): groups[pg] = value
-            case .deleteGroup(let pg): groups[pg] = nil
+            case .deleteGroup(let pg):
+                groups[pg] = nil
+                tables[pg] = nil
             case .putMap(let piece, let value): map[piece] = value
             case .putMeta(let value): meta = value
             case .putTables(let pg, let value): tables[pg] = value
@@ -33,6 +35,22 @@ public final class FakeRows {
 
     /// Empty tables.
     public init() {}
+
+    /// The filesets that have object rows or content, ascending.
+    public var filesets: [FilesetID] {
+        var found: [FilesetID] = []
+        let all = now.objects.keys.map(\.file.fileset) + now.contents.keys.map(\.object.file.fileset)
+        for fileset in all.sorted() where found.last != fileset { found.append(fileset) }
+        return found
+    }
+    /// The groups that have a row or tables, ascending.
+    public var groups: [PGID] {
+        var found: [PGID] = []
+        for pg in (now.groups.keys.map { $0 } + now.tables.keys.map { $0 }).sorted() where found.last != pg {
+            found.append(pg)
+        }
+        return found
+    }
 
     func commit(_ writes: [IndexWrite]) {
         precondition(writes.count <= 2_000, "a transaction has at most 2,000 changes")
@@ -66,6 +84,13 @@ public final class FakeRows {
         case .objects(let file, let from, let limit):
             let ids = now.objects.keys.filter { $0.file == file && $0.index >= from }.sorted()
             return .objects(ids.prefix(limit).compactMap { id in now.objects[id].map { (id, $0) } })
+        case .fileset(let from, let limit):
+            let ids = now.objects.keys.filter { $0.file.fileset == from.file.fileset && $0 >= from }.sorted()
+            return .objects(ids.prefix(limit).compactMap { id in now.objects[id].map { (id, $0) } })
+        case .filesets:
+            var found = now.objects.keys.map(\.file.fileset).sorted()
+            found = found.enumerated().filter { $0.offset == 0 || found[$0.offset - 1] != $0.element }.map(\.element)
+            return .filesets(found)
         case .changed(let pg, let after, let object, let limit):
             let all = now.objects.filter { $0.value.group == pg }.map { ($0.key, $0.value) }.sorted {
                 $0.1.version != $1.1.version ? $0.1.version < $1.1.version : $0.0 < $1.0

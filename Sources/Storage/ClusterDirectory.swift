@@ -319,9 +319,10 @@ public final class ClusterDirectory {
     }
 
     /// Changes the map by `change`, again and again until nobody was faster; `change` gives nil when nothing is to do.
-    /// `records` are put for groups that the change creates.
+    /// `records` are put for groups that the change creates, those of `removed` go.
     public func changeMap(
-        leasesEnded: [LeaseNumber] = [], _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,
+        leasesEnded: [LeaseNumber] = [], removed: [PGID] = [],
+        _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,
         done: @escaping (Result<ClusterMap, CoordinationError>) -> Void
     ) {
         guard let (changed, records) = change(view.map) else { return done(.success(view.map)) }
@@ -329,12 +330,14 @@ public final class ClusterDirectory {
         map.version = view.map.version.next
         let changes =
             [Change.put(ClusterKeys.map, map.encoded())] + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) }
+            + removed.map { .delete(ClusterKeys.record($0)) }
         let comparisons =
             [Comparison.version(ClusterKeys.map, mapRevision)] + leasesEnded.map { .leaseEnded($0) }
             + records.map { .version(ClusterKeys.record($0.pg), .absent) }
         commit(Transaction(comparisons: comparisons, changes: changes)) { outcome in
             switch outcome {
             case .won(let revision):
+                for pg in removed { self.recordRevisions[pg] = nil }
                 self.take([(ClusterKeys.map, map.encoded(), revision)])
                 self.take(records.map { (ClusterKeys.record($0.pg), $0.encoded(), revision) })
                 done(.success(map))
@@ -342,7 +345,7 @@ public final class ClusterDirectory {
                 if !lost.leasesNotEnded.isEmpty { return done(.failure(.unknownLease(lost.leasesNotEnded[0]))) }
                 self.take(lost.current.compactMap { $0.entry.map { ($0.key, $0.value, $0.revision) } })
                 if self.view.map == map { return done(.success(map)) }
-                self.changeMap(leasesEnded: leasesEnded, change, done: done)
+                self.changeMap(leasesEnded: leasesEnded, removed: removed, change, done: done)
             case .refused(let error), .unknown(let error): done(.failure(error))
             }
         }

@@ -69,5 +69,6 @@ extension StorageNode {
                 replica.performOwn(.recordUsage(bytes: bytes), .unstable)
             }
         }
+        endDeletions(served, used: sum)
     }
 }

@@ -14,7 +14,9 @@ extension StorageNode {
                         layout: described.layout)))
         }
         junctionsMade[fileset] = []
+        junctionsRemoved[fileset] = []
         makeJunctions(of: fileset, replica)
+        removeJunctions(of: fileset, replica)
     }
 
     /// Makes the folders that other filesets are joined at, so that listings name them. Making one that is there changes
@@ -28,6 +30,17 @@ extension StorageNode {
                 .create(
                     directory: junction.directory.inode, name: name, file: .directory,
                     attributes: AttributeChanges(mode: joined.rootMode, uid: joined.rootUID, gid: joined.rootGID)))
+        }
+    }
+
+    /// Removes the folders of filesets that were deleted; whoever deleted one may have died before he could. One that is not
+    /// empty, or not there, stays as it is.
+    func removeJunctions(of fileset: FilesetID, _ replica: Replica) {
+        for left in directory.view.map.filesets {
+            guard left.state == .deleting, let junction = left.junction, junction.directory.fileset == fileset,
+                let name = FileName(junction.name), junctionsRemoved[fileset, default: []].insert(left.id).inserted
+            else { continue }
+            replica.performOwn(.removeDirectory(directory: junction.directory.inode, name: name))
         }
     }
 }

@@ -16,6 +16,8 @@ public struct DiskReport: Sendable {
     /// Bytes, before replication.
     public var totalBytes: UInt64
     public var freeBytes: UInt64
+    /// Bytes of slots that are given, with those that a checkpoint will free.
+    public var takenBytes: UInt64
     /// Bytes of log that a recovery would read now.
     public var logBytes: Int
     public var metrics: DiskMetrics
@@ -46,7 +48,8 @@ extension StorageNode {
             DiskReport(
                 id: disk.id, path: disk.path, failure: disk.failure, note: directory.diskNotes[disk.id],
                 waitingFor: disk.waitingFor,
-                totalBytes: disk.space.total, freeBytes: disk.space.admissible, logBytes: disk.logBytes,
+                totalBytes: disk.space.total, freeBytes: disk.space.admissible,
+                takenBytes: disk.takenBytes, logBytes: disk.logBytes,
                 metrics: disk.metrics)
         }
     }

@@ -10,6 +10,8 @@ import Wire
 
 /// One replica of a placement group in production: executes its machine's effects on the disk, the namespace, the
 /// connections and the coordination store. Used on its loop only.
+///
+/// Invariant: what is under way for it keeps it, and tells it nothing any more once it is retired.
 final class Replica {
     let pg: PGID
     let group: PlacementGroup
@@ -24,6 +26,8 @@ final class Replica {
     /// Set while this replica waits in the node's list of those with effects.
     var isDirty = false
     private var buffer: [ReplicaEffect] = []
+    /// Its group has left the cluster.
+    private var isRetired = false
 
     init(
         pg: PGID, group: PlacementGroup, disk: DiskHost, namespace: NamespaceHost?, node: StorageNode,
@@ -40,8 +44,18 @@ final class Replica {
         namespace?.workArrived = { [unowned node] in node.needsCycleEnd() }
     }
 
+    /// The group has left the cluster: nothing is done for it any more.
+    func retire() {
+        isRetired = true
+        dropUnapplied { _ in true }
+        namespace?.appliedThrough = nil
+        namespace?.failed = nil
+        namespace?.workArrived = nil
+    }
+
     /// Takes and executes effects until there are none.
     func settle() {
+        if isRetired { return }
         while group.hasEffects {
             buffer.removeAll(keepingCapacity: true)
             group.takeEffects(into: &buffer)
@@ -60,13 +74,13 @@ final class Replica {
         case .sync(let through): disk.requestStable(pg, through: through)
         case .cutLog(let after, let token):
             dropUnapplied { $0.name > after }
-            disk.cut(pg, after: after) { [unowned self] in event { $0.logCut(token, at: $1) } }
+            disk.cut(pg, after: after) { [self] in event { $0.logCut(token, at: $1) } }
         case .restartLog(let after):
             dropUnapplied { _ in true }
             disk.restart(pg, after: after)
             for cut in group.cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: after) }
         case .writeState(let state, let tables, let token):
-            disk.writeState(pg, state: state, tables: tables) { [unowned self] in
+            disk.writeState(pg, state: state, tables: tables) { [self] in
                 event { $0.stateWritten(token, at: $1) }
             }
         case .decided(let through): decided(through)
@@ -79,26 +93,27 @@ final class Replica {
         case .completeEdges(let token, let merge): completeEdges(token, merge)
         case .propose(let proposal): node.propose(proposal, for: self)
         case .askLease(let number): node.askLease(number)
-        case .readMap(let token): node.readMap { [unowned self] map in self.event { $0.mapRead(token, map, at: $1) } }
+        case .readMap(let token): node.readMap { [self] map in self.event { $0.mapRead(token, map, at: $1) } }
         case .readRecord: node.readRecord()
         case .listChanges(let after, let token):
-            disk.listChanges(pg, after: after) { [unowned self] objects in
+            disk.listChanges(pg, after: after) { [self] objects in
                 event { $0.changesListed(token, objects, at: $1) }
             }
         case .readPiece(let object, let blocks, let token): readPiece(object, blocks, token)
         case .installPiece(let piece, let token):
-            disk.install(pg, piece) { [unowned self] in event { $0.installed(token, at: $1) } }
+            disk.install(pg, piece) { [self] in event { $0.installed(token, at: $1) } }
         case .removeObject(let object, let token):
-            disk.remove(pg, object) { [unowned self] in event { $0.installed(token, at: $1) } }
+            disk.remove(pg, object) { [self] in event { $0.installed(token, at: $1) } }
         case .readSnapshot(let token): readSnapshot(token)
         case .installSnapshot(let part, let token): installSnapshot(part, token)
-        case .syncAll(let token): disk.syncAll(pg) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .syncAll(let token): disk.syncAll(pg) { [self] in event { $0.installed(token, at: $1) } }
         case .report(let report): reported(report)
         }
     }
 
     /// Hands an event to the machine and sees to its effects.
     func event(_ body: (PlacementGroup, Moment) -> Void) {
+        if isRetired { return }
         body(group, node.moment())
         node.touched(self)
     }
@@ -153,7 +168,11 @@ final class Replica {
     // MARK: - Reads
 
     private func read(_ ticket: ReadTicket, _ range: ObjectRange, _ truncation: TruncationMark) {
-        disk.read(pg, range, truncation) { [unowned self] result in
+        disk.read(pg, range, truncation) { [self] result in
+            // What was removed meanwhile looks as if it had never been written.
+            if node.isGone(range.object.file.fileset) {
+                if case .success = result { return event { $0.readGone(ticket, at: $1) } }
+            }
             switch result {
             case .success(let found):
                 let handle = payloads.add(found.bytes)
@@ -166,7 +185,7 @@ final class Replica {
     private func query(_ ticket: ReadTicket, _ payload: PayloadHandle) {
         guard let question = payloads.bytes(of: payload) else { return event { $0.readFailed(ticket, at: $1) } }
         guard let namespace else { return allocation(ticket, question) }
-        namespace.answer(question, now: node.moment().time) { [unowned self] in completed(ticket, $0) }
+        namespace.answer(question, now: node.moment().time) { [self] in completed(ticket, $0) }
     }
 
     /// The one question that data groups answer: what a file has here.
@@ -174,7 +193,7 @@ final class Replica {
         guard let question = try? question.decoded({ r throws(WireError) in try NamespaceQuestion(from: &r) }),
             case .allocation(let file) = question.query
         else { return event { $0.readFailed(ticket, at: $1) } }
-        disk.usage(pg, of: file) { [unowned self] usage in
+        disk.usage(pg, of: file) { [self] usage in
             let answer = NamespaceAnswer.allocation(
                 FileAllocation(
                     bytes: UInt64(max(usage.blocks, 0)) * UInt64(Geometry.blockSize),
@@ -185,7 +204,7 @@ final class Replica {
 
     private func fetchResult(_ ticket: ReadTicket, _ session: SessionID, _ request: RequestNumber) {
         guard let namespace else { return event { $0.readFailed(ticket, at: $1) } }
-        namespace.keptResult(session, request) { [unowned self] in completed(ticket, $0) }
+        namespace.keptResult(session, request) { [self] in completed(ticket, $0) }
     }
 
     private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]?) {
@@ -208,9 +227,11 @@ final class Replica {
         // asked, as it is when rows have to be read before.
         if disk.appliedThrough(pg) < name { node.settle() }
         guard disk.appliedThrough(pg) >= name else { return done(nil) }
-        disk.read(pg, range, truncation) { result in
+        disk.read(pg, range, truncation) { [node] result in
             switch result {
-            case .success(let found): done((found.bytes, found.presence))
+            case .success(let found):
+                // The primary is asked, and refuses, where the fileset went meanwhile.
+                done(node.isGone(range.object.file.fileset) ? nil : (found.bytes, found.presence))
             case .failure: done(nil)
             }
         }
@@ -219,7 +240,7 @@ final class Replica {
     // MARK: - Edges
 
     private func completeEdges(_ token: WorkToken, _ merge: EdgeMerge) {
-        EdgeCompletion(merge: merge, pg: pg, disk: disk, payloads: payloads).run { [unowned self] completed in
+        EdgeCompletion(merge: merge, pg: pg, disk: disk, payloads: payloads).run { [self] completed in
             guard let completed else { return event { $0.edgesFailed(token, at: $1) } }
             let handle = payloads.add(completed.bytes)
             event { $0.edgesCompleted(token, handle, checksums: completed.checksums, at: $1) }
@@ -229,7 +250,7 @@ final class Replica {
     // MARK: - Catching up
 
     private func readPiece(_ object: ObjectID, _ blocks: BlockRange, _ token: WorkToken) {
-        PieceReading(host: disk, payloads: payloads, pg: pg, object: object, blocks: blocks) { [unowned self] piece in
+        PieceReading(host: disk, payloads: payloads, pg: pg, object: object, blocks: blocks) { [self] piece in
             guard let piece else { return event { $0.pieceFailed(token, at: $1) } }
             event { $0.pieceRead(token, piece, at: $1) }
         }.start()
@@ -237,7 +258,7 @@ final class Replica {
 
     private func readSnapshot(_ token: WorkToken) {
         guard let namespace else { return }
-        namespace.exportNext(token.rawValue) { [unowned self] part in
+        namespace.exportNext(token.rawValue) { [self] part in
             guard let part else { return }
             let handle = payloads.add(ByteBuffer(bytes: part.bytes))
             event { $0.snapshotRead(token, handle, asOf: part.asOf, position: part.position, at: $1) }
@@ -246,7 +267,7 @@ final class Replica {
 
     private func installSnapshot(_ part: SnapshotPart, _ token: WorkToken) {
         guard let namespace, let bytes = part.payload.flatMap(payloads.bytes) else { return }
-        namespace.install(bytes, step: part.step) { [unowned self] in event { $0.installed(token, at: $1) } }
+        namespace.install(bytes, step: part.step) { [self] in event { $0.installed(token, at: $1) } }
     }
 
     // MARK: - Coordination

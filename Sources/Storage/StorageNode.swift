@@ -32,7 +32,7 @@ public final class StorageNode {
     /// Ascending by group, for everything that walks over all.
     private(set) var orderedReplicas: [Replica] = []
     private var dirty: [Replica] = []
-    private(set) var requests = RequestTable()
+    var requests = RequestTable()
     var exchanges = Exchanges(at: BootClock.now())
     private var lastExchangeCheck = Instant(nanoseconds: 0)
     private var map: MapFacts
@@ -59,6 +59,11 @@ public final class StorageNode {
     public internal(set) var counters = StorageCounters()
     /// The folders that other filesets are joined at, by the fileset that has them, as far as they were made here.
     var junctionsMade: [FilesetID: Set<FilesetID>] = [:]
+    /// Likewise of those that were deleted, as far as their folders were removed from here.
+    var junctionsRemoved: [FilesetID: Set<FilesetID>] = [:]
+    /// Deleted filesets that are being taken out of the map by this node.
+    var filesetsLeaving: Set<FilesetID> = []
+    var liveFilesets: LiveFilesets { map.filesets }
 
     private enum Cycle {
         case idle
@@ -127,13 +132,13 @@ public final class StorageNode {
         for disk in disks {
             for recovered in disk.takeRecovered() {
                 guard directory.view.record(recovered.pg) != nil else {
-                    logger.warning(
-                        "disk \(disk.id) holds group \(recovered.pg), which the cluster does not have (any more)")
+                    dropRemains(of: recovered, on: disk)
                     continue
                 }
                 addReplica(recovered.pg, on: disk, recovered)
             }
         }
+        for disk in disks { disk.filesetsChanged(directory.view.map) }
         addNewReplicas()
         hasBegun = true
         membership.join()
@@ -166,6 +171,8 @@ public final class StorageNode {
         guard opening.insert(pg).inserted else { return }
         disk.openNamespace(fileset) { [self] result in
             opening.remove(pg)
+            // Its fileset may have gone meanwhile.
+            guard directory.view.record(pg) != nil else { return disk.forget(pg) }
             switch result {
             case .success(let namespace): addReplica(pg, on: disk, recovered, namespace: namespace)
             case .failure(let error): disk.fail("\(error)")
@@ -205,6 +212,13 @@ public final class StorageNode {
             if let lease = membership.lease?.number { group.leaseTaken(lease, at: now) }
             if let record = directory.view.record(pg) { group.recordRead(record, directory.version(of: pg), at: now) }
         }
+    }
+
+    /// Takes a replica out whose group has left the cluster.
+    func remove(_ replica: Replica) {
+        replicas[replica.pg] = nil
+        orderedReplicas.removeAll { $0 === replica }
+        replica.retire()
     }
 
     /// Every replica of this node, ascending by group.
@@ -510,6 +524,7 @@ public final class StorageNode {
         if case .newer = change {
             map = MapFacts(directory.view.map)
             for replica in orderedReplicas { replica.event { $0.mapChanged(map, at: $1) } }
+            filesetsChanged()
         }
         for pg in groups {
             if let replica = replicas[pg], let record = directory.view.record(pg) {
@@ -519,7 +534,9 @@ public final class StorageNode {
         addNewReplicas()
         if case .newer = change {
             for replica in orderedReplicas where replica.group.isServing {
-                if let fileset = replica.pg.fileset { makeJunctions(of: fileset, replica) }
+                guard let fileset = replica.pg.fileset else { continue }
+                makeJunctions(of: fileset, replica)
+                removeJunctions(of: fileset, replica)
             }
         }
         viewChanged?()

@@ -44,6 +44,8 @@ struct CheckpointState {
     var liveObjects = 0
     var files: [FrozenFile] = []
     var groups: [Group] = []
+    /// That leave the index.
+    var forgotten: [PGID] = []
     /// The next row to copy or to commit, then the next object, then the next file.
     var next = 0
     var nextBlock = 0
@@ -70,7 +72,8 @@ extension Store {
     public var checkpointsCompleted: Int { checkpoint.completed }
 
     var hasCheckpointWork: Bool {
-        !dirtyRows.isEmpty || !dirtyObjects.isEmpty || !dirtyFiles.isEmpty || orderedGroups.contains { $0.isDirty }
+        !dirtyRows.isEmpty || !dirtyObjects.isEmpty || !dirtyFiles.isEmpty || !forgottenGroups.isEmpty
+            || orderedGroups.contains { $0.isDirty }
     }
 
     /// The reasons that time brings.
@@ -170,6 +173,8 @@ extension Store {
             group.frozen = group.row
             group.isDirty = false
         }
+        checkpoint.forgotten = forgottenGroups
+        forgottenGroups = []
         freedFrozen = freed
         freed = []
         checkpoint.next = 0
@@ -306,6 +311,8 @@ extension Store {
         if isLast {
             for (pg, bytes) in checkpoint.tables { writes.append(.putTables(pg, bytes)) }
             checkpoint.tables = []
+            for pg in checkpoint.forgotten { writes.append(.deleteGroup(pg)) }
+            checkpoint.forgotten = []
             let meta = MetaRow(
                 position: checkpoint.position, replayFrom: checkpoint.replayFrom, stable: log.stable, boot: boot)
             writes.append(.putMeta(meta.encoded(crc: crc)))

@@ -164,6 +164,7 @@ struct GroupRow {
         if i == usage.count || usage[i].fileset != fileset { usage.insert((fileset, StoreUsage()), at: i) }
         usage[i].usage.blocks += Int64(blocks)
         usage[i].usage.slots += Int64(slots)
+        if usage[i].usage == StoreUsage() { usage.remove(at: i) }
     }
 
     private static let format: UInt8 = 1

@@ -71,6 +71,10 @@ public enum IndexScan: Hashable, Sendable {
     case opening
     /// Object rows of a file with index ≥ `from`, ascending, at most `limit`.
     case objects(FileID, from: UInt64, limit: Int)
+    /// Object rows from this one on to the end of its fileset, ascending, at most `limit`.
+    case fileset(from: ObjectID, limit: Int)
+    /// The filesets that have object rows, ascending.
+    case filesets
     /// Object rows of a group after (version, object), ascending by that pair, at most `limit`.
     case changed(PGID, after: EntryName, object: ObjectID, limit: Int)
 }
@@ -80,4 +84,5 @@ public enum IndexScanResult: Sendable {
         meta: [UInt8]?, map: [(piece: Int, value: [UInt8])], groups: [(PGID, [UInt8])], tables: [(PGID, [UInt8])])
     /// Fewer than asked for means that there are no more.
     case objects([(ObjectID, IndexRecord)])
+    case filesets([FilesetID])
 }

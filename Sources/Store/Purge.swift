@@ -36,9 +36,8 @@ extension Store {
             if purge.restarts { begin(file) } else { finish(file) }
         }
         if purge.current == nil, !purge.queue.isEmpty { begin(purge.queue.removeFirst()) }
-        guard let file = purge.current,
-            dirtyRows.count * StoreLimits.rowBytes < configuration.dirtyRowBytes
-        else { return }
+        guard dirtyRows.count * StoreLimits.rowBytes < configuration.dirtyRowBytes else { return }
+        guard let file = purge.current else { return pumpGone() }
         purge.isScanning = true
         emit(.scanPurge) {
             .scanRows($0, .objects(file.file, from: purge.cursor, limit: StoreLimits.objectsPerPurge))
@@ -62,7 +61,7 @@ extension Store {
     }
 
     private func deleteIfRemoved(_ object: HotObject) {
-        guard object.file.cut?.kind == .removal, !object.isDeleted else { return }
+        guard object.file.cut?.kind == .removal || isGone(object.id), !object.isDeleted else { return }
         object.isDeleted = true
         markDirty(object)
     }
@@ -80,7 +79,13 @@ extension Store {
 
     func purgeScanned(_ rows: [(ObjectID, IndexRecord)]) {
         purge.isScanning = false
-        guard let file = purge.current, let cut = file.cut else { return }
+        guard let file = purge.current else { return }
+        guard let cut = file.cut else {
+            // Its fileset is gone meanwhile.
+            purge.isLastPage = true
+            purge.restarts = false
+            return
+        }
         var keys: [ContentKey] = []
         for (id, record) in rows where record.group == file.pg.pg && !IndexKey.isFileObject(id) {
             let first = min(cut.firstCutBlock(index: id.index), Geometry.blocksPerObject)
@@ -107,6 +112,8 @@ extension Store {
                 for (pg, bytes) in tables { group(pg).tables = bytes }
                 try recoveryOpened(meta: meta, map: map, groups: groups)
             case (.scanPurge, .objects(let rows)): purgeScanned(rows)
+            case (.scanFilesets, .filesets(let found)): filesetsScanned(found)
+            case (.scanGone, .objects(let rows)): goneScanned(rows)
             case (.scanChanges(let token, let pg, let limit), .objects(let rows)):
                 try changesScanned(token, pg, limit, rows)
             default: preconditionFailure("a scan is answered by what it asked for")

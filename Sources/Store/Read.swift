@@ -255,7 +255,7 @@ extension Store {
     func changesScanned(_ token: StoreToken, _ pg: PGID, _ limit: Int, _ rows: [(ObjectID, IndexRecord)]) throws {
         let group = group(pg)
         var changes: [ObjectChange] = []
-        for (id, record) in rows {
+        for (id, record) in rows where !isGone(id) {
             if IndexKey.isFileObject(id) {
                 if let cut = try FileRow.decode(record.value).cut { changes.append(.cut(cut)) }
             } else {
@@ -267,8 +267,8 @@ extension Store {
             next = ChangeCursor(version: last.1.version, object: last.0)
         } else {
             // What the index does not have yet comes with the last page.
-            for object in dirtyObjects + checkpoint.objects.map(\.object) where object.pg === group && !object.isDeleted
-            {
+            for object in dirtyObjects + checkpoint.objects.map(\.object)
+            where object.pg === group && !object.isDeleted && !isGone(object.id) {
                 changes.append(
                     .object(
                         object.id, version: object.version, truncation: object.file.cut?.truncation.number ?? .zero))

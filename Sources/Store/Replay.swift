@@ -428,6 +428,7 @@ extension Store {
             _ = controlGroup.unstable.removeFirst()
             if item.token == Store.beginToken, phase == .beginning {
                 phase = .running
+                considerGone()
                 notify(.ready)
                 for group in orderedGroups where group.lastName > .zero {
                     group.stableThrough = group.lastName

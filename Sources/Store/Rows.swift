@@ -203,6 +203,7 @@ extension Store {
         if let state = files[key] { return state }
         let state = FileState(pg: group, file: id, row: row)
         files[key] = state
+        forgetIfGone(state)
         return state
     }
 

@@ -52,6 +52,8 @@ public final class Store {
         case load([IndexKey])
         case scanOpening
         case scanPurge
+        case scanFilesets
+        case scanGone
         case scanChanges(StoreToken, PGID, limit: Int)
         case commit
         case rowSync
@@ -130,6 +132,10 @@ public final class Store {
     var sync = SyncState()
     var checkpoint = CheckpointState()
     var purge = PurgeState()
+    var filesets = LiveFilesets()
+    var gone = GoneState()
+    /// Groups that are to leave the index.
+    var forgottenGroups: [PGID] = []
     var recovery: Recovery?
     let controlGroup = Group(pg: Store.control)
     var closeStep = CloseStep.draining

@@ -85,9 +85,10 @@ struct FilesetCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Delete a fileset.",
             discussion: """
-                It is marked as being deleted in the cluster map. Giving back its space is not implemented yet: its objects and
-                its metadata group stay on the disks. A fileset that an export shows, or that another one is joined into, is
-                refused.
+                Its files are gone at once, through every gateway. Its space comes back behind that: each disk removes what it
+                has of it, those that are away now when they return. Until all of it is gone `stave fileset list` shows what is
+                left; then the name is free again. There is no way back. A fileset that an export shows, or that another one is
+                joined into, is refused.
                 """)
         @Argument(help: "Its name.") var name: String
         @OptionGroup var cluster: ClusterOptions
@@ -98,7 +99,7 @@ struct FilesetCommand: ParsableCommand {
             let deleted: FilesetReport = try cluster.ask(AdminQuestion(.deleteFileset, ["name": name]))
             if output.json { return try printJSON(deleted) }
             print(
-                "The fileset \(name) is marked as being deleted. Its space (\(deleted.bytes.map(size) ?? "unknown")) is not given back yet: that does not exist so far."
+                "The fileset \(name) is deleted. Its space\(deleted.bytes.map { " (\(size($0)))" } ?? "") comes back now: `stave fileset list` shows what is left."
             )
         }
     }

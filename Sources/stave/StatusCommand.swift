@@ -94,6 +94,10 @@ struct StatusCommand: ParsableCommand {
             traffic += String(format: " (%.2f per byte and copy)", amplification)
         }
         lines.append(traffic)
+        let deleting = answer.nodes.max { $0.mapVersion < $1.mapVersion }?.deletingFilesets ?? []
+        if !deleting.isEmpty {
+            lines.append("  deleted   \(deleting.joined(separator: ", ")): `stave fileset list` shows what is left")
+        }
         var table = Table(
             "  node", "address", "roles", "lease", "session", "primary of", "waiting", "memory", "CPU s", "state")
         for node in cluster.configuration.nodes {

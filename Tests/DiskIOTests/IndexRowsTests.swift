@@ -251,6 +251,10 @@ private func run(_ program: String, _ arguments: [String]) -> Int32 {
         #expect(try index.chunk(.allocation, number: 0) == nil)
         #expect(try index.chunk(.slotReferences, number: 0) == [5])
         #expect(try index.meta(.cleanMark) == nil)
+        try index.apply((1...6).map { .putChunk(.groupTables, number: $0, [UInt8($0)]) })
+        try index.apply([.deleteChunks(.groupTables, numbers: 2...4)])
+        #expect(try index.chunks(.groupTables, limit: 9).rows.map(\.number) == [1, 5, 6])
+        #expect(try index.chunk(.slotReferences, number: 0) == [5])
     }
 
     @Test("a batch beyond 2,000 changes, a row beyond 64 KiB, a number beyond 63 bits are refused, whole")

@@ -53,6 +53,7 @@ final class DiskHost {
 
     var metrics: DiskMetrics { executor.metrics }
     var space: StoreSpace { store.space }
+    var takenBytes: UInt64 { UInt64(store.takenSlots) * UInt64(Geometry.slotSize) }
     var waitingFor: String? { failure ?? store.waitingFor }
     /// Bytes of log that a recovery would read.
     var logBytes: Int { store.logBytes }
@@ -221,6 +222,23 @@ final class DiskHost {
 
     func openNamespace(_ fileset: FilesetID, done: @escaping (Result<NamespaceHost, DiskError>) -> Void) {
         namespaces.open(fileset, done: done)
+    }
+
+    // MARK: - Filesets that are gone
+
+    /// What the disk has of filesets that are gone is removed, bit by bit.
+    func filesetsChanged(_ map: ClusterMap) {
+        store.filesetsChanged(LiveFilesets(map))
+        settle()
+        namespaces.removeGone(map)
+    }
+
+    /// Forgets a group that the cluster does not have any more, its namespace's database included.
+    func forget(_ pg: PGID) {
+        replicas[pg] = nil
+        unsettled[pg] = nil
+        store.forgetGroup(pg)
+        if let fileset = pg.fileset { namespaces.remove([fileset]) }
     }
 
     // MARK: - Life

@@ -35,6 +35,11 @@ enum IndexAdapter {
                     in: ObjectID(file: file, index: from)...ObjectID(file: file, index: UInt64(Int64.max)), limit: limit
                 )
                 .rows.map { ($0.object, record($0)) })
+        case .fileset(let from, let limit):
+            .objects(
+                try index.objects(in: from...ObjectID.end(of: from.file.fileset), limit: limit)
+                    .rows.map { ($0.object, record($0)) })
+        case .filesets: .filesets(try filesets(index))
         case .changed(let group, let version, let object, let limit):
             .objects(
                 try index.changed(
@@ -42,6 +47,19 @@ enum IndexAdapter {
                 )
                 .rows.map { ($0.object, record($0)) })
         }
+    }
+
+    /// One step of the index for each fileset, however many rows it has.
+    private static func filesets(_ index: IndexRows) throws(DiskError) -> [FilesetID] {
+        var found: [FilesetID] = []
+        var from = ObjectID(file: FileID(fileset: FilesetID(0), inode: InodeNumber(0)), index: 0)
+        while let first = try index.objects(in: from...ObjectID.end(of: FilesetID(.max)), limit: 1).rows.first {
+            let fileset = first.object.file.fileset
+            found.append(fileset)
+            guard fileset.rawValue < .max else { break }
+            from = ObjectID(file: FileID(fileset: FilesetID(fileset.rawValue + 1), inode: InodeNumber(0)), index: 0)
+        }
+        return found
     }
 
     private static func opening(_ index: IndexRows) throws(DiskError) -> IndexScanResult {
@@ -99,8 +117,16 @@ enum IndexAdapter {
 
     /// A write's changes; several for long tables.
     static func changes(_ write: IndexWrite) -> [IndexChange] {
-        if case .putTables(let pg, let bytes) = write { return tables(pg, bytes) }
-        return [change(write)]
+        switch write {
+        case .putTables(let pg, let bytes): tables(pg, bytes)
+        case .deleteGroup(let pg):
+            [
+                change(write),
+                .deleteChunks(
+                    .groupTables, numbers: UInt64(pg.rawValue) << 16...UInt64(pg.rawValue) << 16 | 0xffff),
+            ]
+        case .putContent, .deleteContent, .putObject, .deleteObject, .putGroup, .putMap, .putMeta: [change(write)]
+        }
     }
 
     private static func change(_ write: IndexWrite) -> IndexChange {
@@ -125,5 +151,12 @@ enum IndexAdapter {
 
     private static func record(_ row: ObjectRow) -> IndexRecord {
         IndexRecord(group: row.group, version: row.version, truncation: row.truncation, value: row.value)
+    }
+}
+
+extension ObjectID {
+    /// After every object that a fileset can have in the index.
+    fileprivate static func end(of fileset: FilesetID) -> ObjectID {
+        ObjectID(file: FileID(fileset: fileset, inode: InodeNumber(UInt64(Int64.max))), index: UInt64(Int64.max))
     }
 }

@@ -18,6 +18,8 @@ final class NamespaceHosts {
     private var durable: [FilesetID: EntryName] = [:]
     private var syncing: Set<FilesetID> = []
     private var lastSync = Instant(nanoseconds: 0)
+    /// As of the last look for databases of filesets that are gone.
+    private var seen = LiveFilesets()
 
     /// Everything of the fileset's rows through this entry is durable.
     var becameDurable: ((FilesetID, EntryName) -> Void)?
@@ -135,6 +137,7 @@ final class NamespaceHosts {
         let admission = sync.request(host.writeAheadLog, home: home) { result in
             let (hosts, done) = owner.value
             switch result {
+            case .success where hosts.hosts[fileset] == nil: break
             case .success:
                 hosts.durable[fileset] = max(hosts.durable[fileset] ?? .zero, through)
                 hosts.becameDurable?(fileset, through)
@@ -143,6 +146,58 @@ final class NamespaceHosts {
             done()
         }
         if admission != .accepted { done() }
+    }
+
+    /// Removes databases of filesets that the map does not have any more: of this life, or left by an earlier one.
+    func removeGone(_ map: ClusterMap) {
+        let live = LiveFilesets(map)
+        guard live.hasLost(since: seen) else { return }
+        seen = live
+        let folder = folder
+        let owner = LoopBound(self, loop: loop)
+        _ = thread.submit(
+            to: home, work: { () throws(DiskError) in try folder.names() },
+            completion: { result in
+                guard case .success(let names) = result else { return }
+                let hosts = owner.value
+                let found = names.compactMap { name -> FilesetID? in
+                    guard name.first == "m" else { return nil }
+                    return UInt32(name.dropFirst().prefix { $0.isNumber }).map { FilesetID($0) }
+                }
+                hosts.remove(
+                    Set(found).filter { live.isGone($0) && map.fileset($0) == nil && hosts.hosts[$0] == nil }.sorted())
+            })
+    }
+
+    /// Closes the databases of these filesets, if they are open, and removes their files.
+    func remove(_ filesets: [FilesetID]) {
+        if filesets.isEmpty { return }
+        let units = filesets.compactMap { hosts[$0]?.unit }
+        for fileset in filesets {
+            hosts[fileset] = nil
+            durable[fileset] = nil
+        }
+        let folder = folder
+        let owner = LoopBound(self, loop: loop)
+        let admission = thread.submit(
+            to: home,
+            work: { () throws(DiskError) in
+                for unit in units { unit.release() }
+                let names = try folder.names()
+                for fileset in filesets {
+                    // The database goes last: with it nothing refers to the others.
+                    for file in ["-wal", "-shm", "-journal", ""].map({ "m\(fileset.rawValue)" + $0 })
+                    where names.contains(file) {
+                        try folder.remove(file)
+                    }
+                }
+                try folder.sync()
+            },
+            completion: { result in
+                if case .failure(let error) = result { owner.value.failed?("\(error)") }
+            })
+        // What is not removed now is found at the next opening.
+        if admission != .accepted { return }
     }
 
     /// Lets go of the databases, on their thread.
