@@ -125,8 +125,8 @@ public final class ClusterFilesystem: VirtualFilesystem {
         switch effect {
         case .send(let token, let request, let payload, to: let node): send(token, request, payload, to: node)
         case .flush(let token, let groups, let session, let version, to: let node):
-            service.flush(groups, session: session, mapVersion: version, on: node) { [self] responses in
-                machine.flushed(token, responses, at: clock())
+            service.flush(groups, session: session, mapVersion: version, on: node) { [self] answer in
+                machine.flushed(token, answer, at: clock())
                 run()
             }
         case .readLocal(let token, let range, let truncation, let pg, let epoch, let name):

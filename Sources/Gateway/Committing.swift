@@ -9,20 +9,27 @@ struct FlushMessage {
     var places: [Int]
 }
 
+/// Which groups go to which node when all of them are flushed.
+struct FlushPlan {
+    var metadata: PGID
+    var groups: [CommitOperation.Group]
+    var messages: [(node: NodeID, places: [Int], targets: [FlushTarget])]
+}
+
 /// COMMIT: flushes every data group that the range maps to and the metadata group, whoever wrote there (traps 13), one
 /// message per node; the verifier is the highest stamp (replication.md, Loss number).
 final class CommitOperation: Operation {
     struct Group {
         var pg: PGID
         var isDone = false
-        /// Nodes that a message with it is under way to.
-        var asked: [NodeID] = []
     }
 
     let file: FileState
     let offset: UInt64
     let count: UInt64
     var groups: [Group] = []
+    /// Messages without an answer.
+    var underWay: [SlotID] = []
     var remaining = 0
     var stamp = LossNumber.zero
     var tries = 0
@@ -68,14 +75,19 @@ final class CommitOperation: Operation {
         } else {
             return gateway.ask(file, .operation(self), .after)
         }
-        groups = gateway.dataGroups(of: file.file, objects: first..<max(first, layout.objectCount(fileSize: end)))
-            .map { Group(pg: $0) }
-        groups.append(Group(pg: file.metadataGroup))
+        let objects = first..<max(first, layout.objectCount(fileSize: end))
+        let isWhole = UInt64(objects.count) >= UInt64(all)
+        if isWhole, let plan = gateway.flushPlan, plan.metadata == file.metadataGroup {
+            groups = plan.groups
+        } else {
+            groups = gateway.dataGroups(of: file.file, objects: objects).map { Group(pg: $0) }
+            groups.append(Group(pg: file.metadataGroup))
+        }
         remaining = groups.count
         if case .registered = file.registration.state { registrationStamp = file.registration.stamp }
         size = (inode.attributes.size, hint.truncation.number)
         gateway.commits.append(self)
-        gateway.sendFlushes(of: self)
+        gateway.beginFlushes(of: self, isWhole ? .all : .some)
     }
 
     func groupFlushed(_ place: Int, _ stamp: LossNumber) {
@@ -120,33 +132,75 @@ extension GatewayMachine {
             return finish(commit, .failure(.namespace(.stale)))
         }
         commit.isPausing = false
-        var messages: [(node: NodeID, places: [Int])] = []
-        for (place, group) in commit.groups.enumerated() where !group.isDone {
-            guard let primary = records[group.pg]?.primary, !group.asked.contains(primary) else { continue }
-            if let index = messages.firstIndex(where: { $0.node == primary }) {
-                messages[index].places.append(place)
-            } else {
-                messages.append((primary, [place]))
-            }
-        }
-        for (node, places) in messages {
-            let targets = places.map { place in
-                commit.groups[place].asked.append(node)
-                let pg = commit.groups[place].pg
-                return FlushTarget(pg: pg, epoch: records[pg]?.epoch ?? .zero)
-            }
-            let slot = flushes.insert(FlushMessage(commit: commit, node: node, places: places))
-            counters.flushMessages += 1
-            effects.append(.flush(FlushToken(slot: slot), targets, session: session, map.version, to: node))
+        for (node, places, targets) in messages(of: commit) {
+            send(places, targets, of: commit, to: node, session, map.version)
         }
     }
 
-    func flushEnded(_ token: FlushToken, _ responses: [PGResponse]?) {
+    enum FlushExtent {
+        case some
+        case all
+    }
+
+    /// The first messages of a commit. Those of a whole file are the same from one commit to the next, as long as the records
+    /// are.
+    func beginFlushes(of commit: CommitOperation, _ extent: FlushExtent) {
+        guard extent == .all, let session, let map, liveFileset(commit.file.file.fileset) != nil else {
+            return sendFlushes(of: commit)
+        }
+        if flushPlan?.metadata != commit.file.metadataGroup {
+            let messages = messages(of: commit)
+            // One of a group without a primary is not the same later.
+            guard messages.reduce(0, { $0 + $1.places.count }) == commit.groups.count else {
+                return sendFlushes(of: commit)
+            }
+            flushPlan = FlushPlan(
+                metadata: commit.file.metadataGroup, groups: commit.groups, messages: messages)
+        }
+        for (node, places, targets) in flushPlan?.messages ?? [] {
+            send(places, targets, of: commit, to: node, session, map.version)
+        }
+    }
+
+    /// What is neither flushed nor under way to its group's primary, by node.
+    private func messages(of commit: CommitOperation) -> [(node: NodeID, places: [Int], targets: [FlushTarget])] {
+        let underWay = commit.underWay.compactMap { flushes[$0] }
+        var messages: [(node: NodeID, places: [Int], targets: [FlushTarget])] = []
+        for (place, group) in commit.groups.enumerated() where !group.isDone {
+            guard let record = records[group.pg], let primary = record.primary,
+                !underWay.contains(where: { $0.node == primary && $0.places.contains(place) })
+            else { continue }
+            let target = FlushTarget(pg: group.pg, epoch: record.epoch)
+            if let index = messages.firstIndex(where: { $0.node == primary }) {
+                messages[index].places.append(place)
+                messages[index].targets.append(target)
+            } else {
+                messages.append((primary, [place], [target]))
+            }
+        }
+        return messages
+    }
+
+    private func send(
+        _ places: [Int], _ targets: [FlushTarget], of commit: CommitOperation, to node: NodeID, _ session: SessionID,
+        _ version: MapVersion
+    ) {
+        let slot = flushes.insert(FlushMessage(commit: commit, node: node, places: places))
+        commit.underWay.append(slot)
+        counters.flushMessages += 1
+        effects.append(.flush(FlushToken(slot: slot), targets, session: session, version, to: node))
+    }
+
+    func flushEnded(_ token: FlushToken, _ answer: FlushAnswer?) {
         guard let message = flushes.remove(token.slot) else { return }
         let commit = message.commit
-        for place in message.places { commit.groups[place].asked.removeAll { $0 == message.node } }
+        commit.underWay.removeAll { $0 == token.slot }
         if commit.isFinished { return }
-        if let responses, responses.count == message.places.count {
+        switch answer {
+        case .all(let stamp):
+            sawStamp(stamp)
+            for place in message.places { commit.groupFlushed(place, stamp) }
+        case .each(let responses) where responses.count == message.places.count:
             for (place, response) in zip(message.places, responses) {
                 switch response.body {
                 case .flushed(let stamp):
@@ -159,6 +213,7 @@ extension GatewayMachine {
                 case .written, .data, .version, .mutated, .answered: counters.malformed += 1
                 }
             }
+        case .each, nil: break
         }
         if commit.isFinished { return }
         if commit.remaining == 0 { return commit.finish(self) }

@@ -23,6 +23,8 @@ public final class GatewayMachine {
     var random: SplitMix64
     var map: ClusterMap?
     var records: [PGID: PGRecord] = [:]
+    /// How a COMMIT of all data groups goes out, as the records are now; nil before one needs it.
+    var flushPlan: FlushPlan?
     /// The session that requests are sent under.
     public internal(set) var session: SessionID?
     var lastEnded = SessionID.none
@@ -108,9 +110,9 @@ public final class GatewayMachine {
     }
 
     /// What became of a flush message; nil when the connection ended.
-    public func flushed(_ token: FlushToken, _ responses: [PGResponse]?, at time: GatewayTime) {
+    public func flushed(_ token: FlushToken, _ answer: FlushAnswer?, at time: GatewayTime) {
         self.time = time
-        flushEnded(token, responses)
+        flushEnded(token, answer)
     }
 
     /// Map, records or session changed.

@@ -35,6 +35,7 @@ extension GatewayMachine {
     func adopt(_ record: PGRecord) {
         if let known = records[record.pg], known.epoch >= record.epoch { return }
         records[record.pg] = record
+        flushPlan = nil
         sawStamp(record.lossNumber)
         guard session != nil else { return }
         reconsider(record.pg)

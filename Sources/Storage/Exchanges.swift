@@ -19,7 +19,7 @@ struct Exchanges {
 
     enum Answer {
         case response(PGResponse, ByteBuffer?)
-        case flushed([PGResponse])
+        case flushed(FlushAnswer)
         /// The connection has ended, or the deadline has come.
         case lost
     }

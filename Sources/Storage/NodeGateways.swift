@@ -40,13 +40,13 @@ extension StorageNode: PGService {
 
     public func flush(
         _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
-        done: @escaping ([PGResponse]?) -> Void
+        done: @escaping (FlushAnswer?) -> Void
     ) {
         if node == localNode { return flush(groups, session, mapVersion, reply: done) }
         guard transport.isConnected(to: node), peers.isHeard(node) else { return done(nil) }
         let id = exchanges.begin(with: node, at: BootClock.now()) { answer in
             switch answer {
-            case .flushed(let responses): done(responses.count == groups.count ? responses : nil)
+            case .flushed(let answer): done(answer)
             case .response, .lost: done(nil)
             }
         }

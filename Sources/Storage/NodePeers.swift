@@ -43,10 +43,10 @@ extension StorageNode: NodeTransportDelegate {
             exchanges.end(id, from: node)?(.response(response, bytes))
         case .flush(let id, let session, let version, let targets):
             let connection = peers.connection(to: node)
-            flush(targets, session, version) { [unowned self] responses in
-                if peers.connection(to: node) == connection { transport.send(.flushed(id, responses), to: node) }
+            flush(targets, session, version) { [unowned self] answer in
+                if peers.connection(to: node) == connection { transport.send(.flushed(id, answer), to: node) }
             }
-        case .flushed(let id, let responses): exchanges.end(id, from: node)?(.flushed(responses))
+        case .flushed(let id, let answer): exchanges.end(id, from: node)?(.flushed(answer))
         case .replica(let message):
             guard let replica = replicas[message.pg] else {
                 if let payload = message.payload { payloads.drop(payload) }

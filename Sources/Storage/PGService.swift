@@ -28,11 +28,10 @@ public protocol PGService: AnyObject {
     func leaseIsSurelyValid() -> Bool
 
     func send(_ request: PGRequest, payload: ByteBuffer?, to node: NodeID, done: @escaping (PGOutcome) -> Void)
-    /// Flushes several groups of one node with one message. The stamps come in the order of `groups`; a group that refuses
-    /// has its refusal.
+    /// Flushes several groups of one node with one message. A group that refuses has its refusal in the answer.
     func flush(
         _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
-        done: @escaping ([PGResponse]?) -> Void)
+        done: @escaping (FlushAnswer?) -> Void)
     /// Bytes from the own in-sync replica once it has applied through `name`, cut at `truncation` where the object has not
     /// seen that cut; nil when it cannot (not a member, learning,
     /// cut meanwhile): then the primary is asked for the bytes.

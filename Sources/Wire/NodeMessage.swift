@@ -53,6 +53,14 @@ public struct FlushTarget: Hashable, Sendable {
     }
 }
 
+/// What became of a flush of several groups.
+public enum FlushAnswer: Hashable, Sendable {
+    /// Every one of them is flushed; the highest of their stamps.
+    case all(LossNumber)
+    /// Each one's own answer, in the order of the question.
+    case each([PGResponse])
+}
+
 /// A question of the command line, or its answer: JSON in UTF-8, at most `Limits.adminBytes`.
 public struct AdminText: Hashable, Sendable {
     public var json: [UInt8]
@@ -88,7 +96,7 @@ public enum NodeMessage: Hashable, Sendable {
     case request(ExchangeID, PGRequest)
     case response(ExchangeID, PGResponse)
     case flush(ExchangeID, SessionID, MapVersion, [FlushTarget])
-    case flushed(ExchangeID, [PGResponse])
+    case flushed(ExchangeID, FlushAnswer)
     case replica(ReplicaMessage)
     /// A sign of life, several times a second.
     case alive(NodeStanding)

@@ -96,9 +96,16 @@ extension NodeMessage {
                 $0.pg($1.pg)
                 $0.epoch($1.epoch)
             }
-        case .flushed(let id, let responses):
+        case .flushed(let id, let answer):
             w.u64(id.rawValue)
-            w.list(responses) { $0.pgResponse($1) }
+            switch answer {
+            case .all(let stamp):
+                w.u8(1)
+                w.u64(stamp.rawValue)
+            case .each(let responses):
+                w.u8(2)
+                w.list(responses) { $0.pgResponse($1) }
+            }
         case .replica(let message):
             w.replicaMessage(message)
         case .alive(let standing):
@@ -144,11 +151,17 @@ extension NodeMessage {
                 })
         case 5:
             let id = ExchangeID(try r.u64())
-            self = .flushed(
-                id,
-                try r.list(atMost: Limits.flushGroups, elementBytes: 13) { r throws(WireError) in
-                    try r.pgResponse(PayloadSource(nil))
-                })
+            switch try r.u8() {
+            case 1: self = .flushed(id, .all(LossNumber(try r.u64())))
+            case 2:
+                self = .flushed(
+                    id,
+                    .each(
+                        try r.list(atMost: Limits.flushGroups, elementBytes: 13) { r throws(WireError) in
+                            try r.pgResponse(PayloadSource(nil))
+                        }))
+            case let other: throw WireError("an answer to a flush of unknown kind \(other)")
+            }
         case 6: self = .replica(try r.replicaMessage(source))
         case 7:
             self = .alive(

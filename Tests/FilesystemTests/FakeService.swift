@@ -134,10 +134,10 @@ final class FakeService: PGService {
 
     func flush(
         _ groups: [FlushTarget], session: SessionID, mapVersion: MapVersion, on node: NodeID,
-        done: @escaping ([PGResponse]?) -> Void
+        done: @escaping (FlushAnswer?) -> Void
     ) {
         flushes.append(groups)
-        done(groups.map { PGResponse(pg: $0.pg, epoch: $0.epoch, body: .flushed(stamp: LossNumber(4))) })
+        done(.all(LossNumber(4)))
     }
 
     func readLocal(

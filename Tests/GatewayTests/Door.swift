@@ -204,7 +204,12 @@ final class Door {
                 if let answer { responses.append(answer.0) } else { isLost = true }
                 if remaining > 0 { return }
                 let sorted = targets.compactMap { target in responses.first { $0.pg == target.pg } }
-                machine.flushed(token, isLost ? nil : sorted, at: world.time)
+                // As a node answers.
+                var stamps: [LossNumber] = []
+                for response in sorted { if case .flushed(let stamp) = response.body { stamps.append(stamp) } }
+                let highest = stamps.max() ?? .zero
+                machine.flushed(
+                    token, isLost ? nil : stamps.count == sorted.count ? .all(highest) : .each(sorted), at: world.time)
                 run()
             }
         }

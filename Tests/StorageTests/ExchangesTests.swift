@@ -38,7 +38,7 @@ import Wire
         for waiter in exchanges.expired(at: start + .milliseconds(4100), isHeard: isHeard) { waiter(.lost) }
         #expect(ends.lost == [1], "node 3 has been asked more than three seconds ago")
         #expect(exchanges.end(ids[1], from: three) == nil, "its answer comes too late")
-        exchanges.end(ids[0], from: two)?(.flushed([]))
+        exchanges.end(ids[0], from: two)?(.flushed(.each([])))
         #expect(ends.answered == [0])
         for waiter in exchanges.expired(at: start + .seconds(60), isHeard: { _ in true }) { waiter(.lost) }
         #expect(ends.lost == [1, 2, 3] && exchanges.count == 0 && exchanges.expiredCount == 3)

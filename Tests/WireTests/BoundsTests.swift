@@ -176,7 +176,7 @@ struct BoundsTests {
         let member = Member(node: NodeID(1), disk: DiskID(1), boot: BootID(1))
         let messages: [NodeMessage] = [
             .ask(ExchangeID(1), text), .tell(ExchangeID(1), text),
-            .flush(ExchangeID(1), SessionID(1), MapVersion(1), targets), .flushed(ExchangeID(1), answers),
+            .flush(ExchangeID(1), SessionID(1), MapVersion(1), targets), .flushed(ExchangeID(1), .each(answers)),
             .replica(
                 ReplicaMessage(
                     pg: .data(1), epoch: Epoch(1),

@@ -223,7 +223,9 @@ struct SampleSource {
         case 2:
             .flushed(
                 ExchangeID(u64()),
-                list(upTo: 9) { $0.response(kind: $0.random.below(Self.responseKinds), payload: false) })
+                isTrue()
+                    ? .all(loss())
+                    : .each(list(upTo: 9) { $0.response(kind: $0.random.below(Self.responseKinds), payload: false) }))
         case 3:
             .alive(
                 NodeStanding(
