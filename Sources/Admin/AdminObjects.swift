@@ -94,8 +94,7 @@ extension AdminService {
                             ScrubDigest(
                                 object: ScrubObject($0.object), version: $0.version.plain,
                                 digest: $0.digest == 0 && $0.blocks == 0 ? "" : String($0.digest, radix: 16),
-                                blocks: $0.blocks,
-                                fault: $0.fault)
+                                blocks: $0.blocks, mended: $0.mended, fault: $0.fault)
                         })))
         }
     }

@@ -165,6 +165,7 @@ public final class AdminService {
                 receivedMessages: load.receivedMessages, waiting: load.waitingExchanges),
             groups: GroupMetrics(
                 requests: storage.requests, overloaded: storage.overloaded, badBlocks: storage.badBlocks,
+                mendedBlocks: storage.mendedBlocks, lostBlocks: storage.lostBlocks,
                 waiting: load.waitingRequests, payloadBytes: load.payloadBytes, namespaceWork: load.namespaceWork),
             diskBytesWritten: node.diskReports.reduce(0) { $0 + $1.metrics.bytesWritten },
             counters: registry.counters(),

@@ -168,7 +168,11 @@ public struct TransportMetrics: Codable, Sendable {
 public struct GroupMetrics: Codable, Sendable {
     public var requests: UInt64
     public var overloaded: UInt64
+    /// Blocks that did not match their checksums; those of them that were mended from another replica, and those that no
+    /// replica holds.
     public var badBlocks: UInt64
+    public var mendedBlocks: UInt64
+    public var lostBlocks: UInt64
     /// Requests without an answer.
     public var waiting: Int
     public var payloadBytes: Int
@@ -389,6 +393,8 @@ public struct ScrubDigest: Codable, Sendable, Hashable {
     public var digest: String
     /// Blocks with content, each of which was read and matched its checksum.
     public var blocks: Int
+    /// Those of them that were bad, and were taken from another replica and written anew.
+    public var mended: Int
     /// What is wrong; nil for nothing.
     public var fault: String?
 }

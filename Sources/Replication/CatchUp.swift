@@ -275,7 +275,8 @@ extension PlacementGroup {
                 .piece(
                     Piece(
                         attempt: attempt, step: c.steps, object: read.object, blocks: read.blocks,
-                        content: content.content, zero: content.zero, checksums: content.checksums, asOf: decided,
+                        content: content.content, zero: content.zero, lost: content.lost, checksums: content.checksums,
+                        asOf: decided,
                         version: content.version, truncation: content.truncation, position: position,
                         payload: content.payload)), to: node)
             drop(content.payload)

@@ -37,6 +37,8 @@ extension PlacementGroup {
             willingArrived(from: node, epoch: epoch, attempt: attempt, under: number)
         case .handedOver(let record, let version):
             if record.pg == pg { recordRead(record, RecordVersion(version), at: now) }
+        case .askBlocks(let ask): askBlocksArrived(from: node, epoch: epoch, ask)
+        case .blocks(let given): blocksArrived(from: node, given)
         }
         continueHandover()
     }
@@ -84,6 +86,7 @@ extension PlacementGroup {
             peers.sort { $0.node < $1.node }
         }
         detach(node)
+        searchesLost(node)
     }
 
     /// Nothing has come from that node for `ReplicationLimits.silence`, although there is a connection.

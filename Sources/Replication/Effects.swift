@@ -82,6 +82,15 @@ public enum ReplicaEffect: Sendable {
     /// Sync the log and everything that was installed before this effect; then `installed`.
     case syncAll(WorkToken)
 
+    // MARK: Repair
+
+    /// Read those of the wanted blocks that the index has with these checksums and that match them; then `blocksRead`.
+    case giveBlocks(BlocksAsk, to: NodeID, epoch: Epoch)
+    /// The payload holds these blocks of a search, in order, if their checksums hold; then `blocksTaken`.
+    case blocksFound(WorkToken, WantedBlocks, PayloadHandle)
+    /// Nobody holds what is still missing.
+    case searchEnded(WorkToken)
+
     /// The shell should tell an operator.
     case report(ReplicaReport)
 }

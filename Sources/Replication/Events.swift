@@ -144,10 +144,12 @@ public struct AppliedResult: Hashable, Sendable {
 
 /// Content of part of an object as reads show it.
 public struct PieceContent: Hashable, Sendable {
-    /// Bit i: block i of the range asked for has content, which is in the payload, in order.
+    /// Bit i: block i of the range asked for has content, which is in the payload, in order, unless it is lost.
     public var content: UInt64
     /// Bit i: block i is zero.
     public var zero: UInt64
+    /// Bit i: block i has content that nobody holds; it is not in the payload.
+    public var lost: UInt64
     public var checksums: [UInt32]
     public var version: EntryName
     public var truncation: TruncationMark
@@ -155,11 +157,13 @@ public struct PieceContent: Hashable, Sendable {
     public var position: ListPosition
     public var payload: PayloadHandle?
     public init(
-        content: UInt64, zero: UInt64, checksums: [UInt32], version: EntryName, truncation: TruncationMark,
+        content: UInt64, zero: UInt64, lost: UInt64 = 0, checksums: [UInt32], version: EntryName,
+        truncation: TruncationMark,
         position: ListPosition, payload: PayloadHandle?
     ) {
         self.content = content
         self.zero = zero
+        self.lost = lost
         self.checksums = checksums
         self.version = version
         self.truncation = truncation

@@ -48,5 +48,11 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var learners = 1
     /// A step of catching up that is not answered this long ends the attempt; it begins anew.
     public var learningPatience = TimeSpan.seconds(30)
+    /// Searches for lost blocks under way; beyond it the blocks count as lost for who asks.
+    public var searches = 256
+    /// A member that does not give lost blocks this long is asked again, or another.
+    public var searchStep = TimeSpan.seconds(1)
+    /// How long lost blocks are sought while a member that may hold them cannot answer; a client waits for it.
+    public var searchPatience = TimeSpan.seconds(5)
     public init() {}
 }

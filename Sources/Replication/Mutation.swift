@@ -30,4 +30,6 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case pieceOverUndecided
     case goneUnheard
     case answersAfterHandover
+    /// Of the shell: lost blocks are taken from whoever is asked first, the primary, whatever their checksums.
+    case giveWhateverThereIs
 }

@@ -82,6 +82,8 @@ public final class PlacementGroup {
     /// What happens when the shell has done a piece of work. Few at a time.
     var works: [(token: WorkToken, work: Work)] = []
     var lastWork: UInt64 = 0
+    /// Searches for blocks that the own disk has lost, oldest first.
+    var searches: [BlockSearch] = []
 
     var effects: [ReplicaEffect] = []
 
@@ -258,6 +260,7 @@ public final class PlacementGroup {
         case .follower: followerTicked()
         case .claiming: break
         }
+        if !searches.isEmpty { searchesTicked() }
         resendProposal()
         if let h = held, now.now >= h.until { releaseHeld() }
     }

@@ -281,6 +281,14 @@ extension Simulator {
         case .notPrimary(let known?) where known.epoch > clients[c].known[work.g].epoch:
             clients[c].known[work.g] = known
         case .notPrimary, .unavailable: break
+        case .unreadable where scenario.rot != .none:
+            // Who holds the block may be away, or learning. If nobody holds it, because the others lost power before it rotted
+            // here, the operation has no answer.
+            if healing, clients[c].attemptsOfWork > 40, isWhole {
+                counts["lost", default: 0] += 1
+                abandon(c)
+                return
+            }
         case .sessionEnded:
             // Nothing of this session is executed any more; the lane goes on under the new one.
             abandon(c)

@@ -21,6 +21,7 @@ enum Happening {
     case response(client: Int, attempt: Int, PGResponse, [UInt8])
     case clientTimeout(client: Int, attempt: Int)
     case fault
+    case rot
     case restart(node: Int)
     case kill(node: Int)
     case thaw(node: Int)

@@ -137,6 +137,21 @@ public final class FakeFile {
         }
     }
 
+    /// Whether the page of this byte is on the medium as it is in the cache.
+    public func isSynced(at offset: Int) -> Bool {
+        offset < length && dirty[offset / FakeFile.page] == 0
+    }
+
+    /// These bytes are there instead, in the cache and on the medium.
+    public func rot(at offset: Int, _ bytes: [UInt8]) {
+        guard offset + bytes.count <= length else { return }
+        for memory in [cache, durable] {
+            for (i, byte) in bytes.enumerated() {
+                memory.storeBytes(of: byte, toByteOffset: offset + i, as: UInt8.self)
+            }
+        }
+    }
+
     /// A range rots wholly.
     public func scramble(from offset: Int, count: Int, _ random: inout SplitMix64) {
         for at in offset..<min(offset + count, max(offset, length)) {

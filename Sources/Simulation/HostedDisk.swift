@@ -17,6 +17,8 @@ final class HostedDisk {
     private var tokens: [StoreToken: (Notice) -> Void] = [:]
     private var lastToken: UInt64 = 0
     private var tablesWanted: [PGID]?
+    /// Under way, by slot.
+    var mendings: [Slot: HostedMending] = [:]
     private var unsettled: [PGID: RecoveredGroup.Health] = [:]
     private(set) var recovered: [Recovered] = []
     private(set) var isReady = false
@@ -223,7 +225,10 @@ final class HostedDisk {
         case .changes(let token, let page): tokens.removeValue(forKey: token)?(.changes(page))
         case .closed: simulator.closed(n)
         case .badBlock(let pg, let object, let block):
-            simulator.fail("\(node.id): block \(block) of \(object) in \(pg) is bad")
+            if simulator.scenario.rot == .none {
+                simulator.fail("\(node.id): block \(block) of \(object) in \(pg) is bad")
+            }
+            mend(pg, object, block: block) { _ in }
         case .failed(let reason): simulator.fail("\(node.id): the disk failed: \(reason)")
         }
     }

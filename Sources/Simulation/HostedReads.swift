@@ -16,7 +16,7 @@ extension HostedDisk {
     }
 
     /// Nil when rows must be read first: then `again` is called, once.
-    private func plan(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, again: @escaping () -> Void) -> ReadPlan? {
+    func plan(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, again: @escaping () -> Void) -> ReadPlan? {
         let token = token { _ in again() }
         let plan = store.read(pg, object, blocks, token: token)
         if plan != nil { forget(token) } else { simulator.needsCycleEnd(n) }
@@ -32,9 +32,14 @@ extension HostedDisk {
         return found
     }
 
-    private func bytes(_ pieces: [ReadPiece], _ object: ObjectID) -> Outcome {
+    private func bytes(_ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks) -> Outcome {
         var whole: [UInt8] = []
-        for piece in pieces {
+        for piece in held.found.isEmpty ? pieces : pieces.flatMap(\.eachBlock) {
+            if piece.blocks.count == 1, let sum = piece.checksums.first, let bytes = held.bytes(piece.blocks.first, sum)
+            {
+                whole += bytes
+                continue
+            }
             switch disk.read(piece, of: object, payload: { _ in [] }) {
             case .bytes(let bytes): whole += bytes
             case .mismatch(let block): return .mismatch(block: block)
@@ -44,10 +49,12 @@ extension HostedDisk {
     }
 
     /// From the page cache at once, or on the I/O thread.
-    private func readBlocks(_ pieces: [ReadPiece], _ object: ObjectID, done: @escaping (Outcome) -> Void) {
-        if simulator.chance(80) { return done(bytes(pieces, object)) }
+    private func readBlocks(
+        _ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks, done: @escaping (Outcome) -> Void
+    ) {
+        if simulator.chance(80) { return done(bytes(pieces, object, held)) }
         submit(.io) { [unowned self] in
-            let outcome = bytes(pieces, object)
+            let outcome = bytes(pieces, object, held)
             return { done(outcome) }
         }
     }
@@ -59,9 +66,9 @@ extension HostedDisk {
     /// Bytes of an object as applied; content older than `truncation` is seen as cut there. Nil: a bad block.
     func read(
         _ pg: PGID, _ range: ObjectRange, _ truncation: TruncationMark, attempt: Int = 1,
-        done: @escaping (Found?) -> Void
+        held: HeldBlocks = HeldBlocks(), done: @escaping (Found?) -> Void
     ) {
-        let again = { [unowned self] in read(pg, range, truncation, attempt: attempt + 1, done: done) }
+        let again = { [unowned self] in read(pg, range, truncation, attempt: attempt + 1, held: held, done: done) }
         if attempt > HostedDisk.attempts {
             simulator.fail("\(node.id): a read of \(range.object) does not end")
             return done(nil)
@@ -72,7 +79,7 @@ extension HostedDisk {
             if number < truncation.number { cut = cutLength(range.object, truncation) }
         }
         guard let plan = plan(pg, range.object, range.blocks, again: again) else { return }
-        readBlocks(plan.pieces, range.object) { [unowned self] outcome in
+        readBlocks(plan.pieces, range.object, held) { [unowned self] outcome in
             switch outcome {
             case .read(let whole):
                 store.readFinished(plan.ticket)
@@ -83,19 +90,36 @@ extension HostedDisk {
                 }
                 done((bytes, plan.presence))
             case .mismatch(let block):
-                if isAgain(plan, block) { again() } else { done(nil) }
+                mend(plan, block, held, again: again) { [unowned self] held in
+                    guard let held else { return done(nil) }
+                    read(pg, range, truncation, attempt: attempt, held: held, done: done)
+                }
             }
         }
     }
 
-    private func isAgain(_ plan: ReadPlan, _ block: Int) -> Bool {
+    /// What a mismatch means: `again` if the block has moved; else it is brought from elsewhere, or nil is given.
+    private func mend(
+        _ plan: ReadPlan, _ block: Int, _ held: HeldBlocks, again: @escaping () -> Void,
+        done: @escaping (HeldBlocks?) -> Void
+    ) {
         let verdict = store.verdict(plan, block: block)
         store.readFinished(plan.ticket)
         switch verdict {
-        case .readAgain: return true
+        case .readAgain: again()
         case .bad:
-            simulator.fail("\(node.id): block \(block) of \(plan.object) in \(plan.pg) is bad when read")
-            return false
+            if simulator.scenario.rot == .none {
+                simulator.fail("\(node.id): block \(block) of \(plan.object) in \(plan.pg) is bad when read")
+            }
+            guard let sum = plan.contentBlocks.first(where: { $0.blocks.first == block })?.checksums[0],
+                held.lost[block] != sum
+            else { return done(nil) }
+            mend(plan.pg, plan.object, block: block) { other in
+                var held = held
+                held.take(other)
+                if held.bytes(block, sum) == nil, held.lost[block] != sum { return again() }
+                done(held)
+            }
         }
     }
 
@@ -132,9 +156,12 @@ extension HostedDisk {
 
     /// Nil: a bad block.
     func readPiece(
-        _ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, attempt: Int = 1, done: @escaping (PieceContent?) -> Void
+        _ pg: PGID, _ object: ObjectID, _ blocks: BlockRange, attempt: Int = 1, held: HeldBlocks = HeldBlocks(),
+        lost: [Int: UInt32] = [:], done: @escaping (PieceContent?) -> Void
     ) {
-        let again = { [unowned self] in readPiece(pg, object, blocks, attempt: attempt + 1, done: done) }
+        let again = { [unowned self] in
+            readPiece(pg, object, blocks, attempt: attempt + 1, held: held, lost: lost, done: done)
+        }
         if attempt > HostedDisk.attempts { return done(nil) }
         guard let version = version(pg, object, again: again) else { return }
         let rest = BlockRange(first: blocks.first, count: Geometry.blocksPerObject - blocks.first)
@@ -155,6 +182,10 @@ extension HostedDisk {
                 case .log, .data, .payload:
                     found.content |= bit
                     found.checksums.append(piece.checksums[i])
+                    if lost[block] == piece.checksums[i] {
+                        found.lost |= bit
+                        continue
+                    }
                     wanted.append(
                         ReadPiece(
                             blocks: BlockRange(first: block, count: 1), source: piece.source.moved(byBlocks: i),
@@ -166,13 +197,24 @@ extension HostedDisk {
             store.readFinished(plan.ticket)
             return done(found)
         }
-        readBlocks(wanted, object) { [unowned self] outcome in
+        var present = plan
+        present.pieces = wanted
+        readBlocks(wanted, object, held) { [unowned self] outcome in
             switch outcome {
             case .read(let bytes):
                 store.readFinished(plan.ticket)
                 found.payload = node.keep(bytes)
                 done(found)
-            case .mismatch(let block): if isAgain(plan, block) { again() } else { done(nil) }
+            case .mismatch(let block):
+                mend(present, block, held, again: again) { [unowned self] held in
+                    var lost = lost
+                    if held == nil {
+                        lost[block] = present.contentBlocks.first { $0.blocks.first == block }?.checksums[0]
+                    }
+                    readPiece(
+                        pg, object, blocks, attempt: held == nil ? attempt + 1 : attempt, held: held ?? HeldBlocks(),
+                        lost: lost, done: done)
+                }
             }
         }
     }
@@ -253,8 +295,14 @@ extension HostedDisk {
                 switch disk.read(piece, of: object, payload: { _ in [] }) {
                 case .bytes(let bytes): return ObjectBlocks(blocks: piece.blocks, state: state, bytes: bytes)
                 case .mismatch(let block):
-                    simulator.fail("\(node.id): block \(block) of \(object) in \(pg) is bad at the end")
-                    return ObjectBlocks(blocks: piece.blocks, state: state, bytes: [])
+                    if simulator.scenario.rot == .none {
+                        simulator.fail("\(node.id): block \(block) of \(object) in \(pg) is bad at the end")
+                    }
+                    // With rot a block may be bad, if it is so on all replicas.
+                    let each = piece.eachBlock.map { readEach([$0], object)[0] }
+                    return ObjectBlocks(
+                        blocks: piece.blocks, state: state,
+                        bytes: each.flatMap { $0 ?? [UInt8](repeating: 0xEE, count: Geometry.blockSize) })
                 }
             }
         }

@@ -143,10 +143,36 @@ final class HostedReplica {
                 }
             }
         case .syncAll(let token): disk.syncAll(pg) { [unowned self] in event { $0.installed(token, at: $1) } }
+        case .giveBlocks(let ask, let to, let epoch):
+            disk.give(pg, ask.wanted, isChecked: isChecked) { [unowned self] content, bytes in
+                let handle = bytes.isEmpty ? nil : node.keep(bytes)
+                event { $0.blocksRead(ask, to: to, epoch: epoch, content: content, handle, at: $1) }
+            }
+        case .blocksFound(let token, let given, let payload):
+            let bytes = node.payloads[payload.id]?.bytes ?? []
+            let good = searches[token]?.found(given, bytes, isChecked: isChecked) ?? 0
+            event { $0.blocksTaken(token, good, at: $1) }
+        case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report):
             simulator.tell("\(node.id) \(pg) \(report)")
             simulator.counts[String(String(describing: report).prefix(8)), default: 0] += 1
         }
+    }
+
+    private var searches: [WorkToken: HostedMending] = [:]
+
+    /// Seeks blocks that the disk has lost; `mending` gets what is found, and the end.
+    func seek(_ wanted: WantedBlocks, for mending: HostedMending) {
+        event { group, now in searches[group.blocksLost(wanted, at: now)] = mending }
+    }
+
+    /// Whether what is given for a lost block is what was lost.
+    private var isChecked: Bool {
+        #if DEBUG || STAVE_MUTANTS
+            simulator.scenario.mutation != .giveWhateverThereIs
+        #else
+            true
+        #endif
     }
 
     private func append(_ entry: Entry, _ durability: Durability) {

@@ -49,6 +49,17 @@
             },
             Mutant(
                 name: "keeps no request window", rule: "replication.md 18", mutation: .noRequestWindow, firstSeed: 4),
+            Mutant(
+                name: "repairs with the primary's copy whatever its checksum", rule: "store.md 5",
+                mutation: .giveWhateverThereIs, firstSeed: 1
+            ) {
+                $0.rot = .oneDisk
+                $0.nodes = 3
+                $0.copies = 3
+                $0.metadata = false
+                $0.dataGroups = 1
+                $0.faults = [.pause, .checkpoint]
+            },
         ]
     }
 #endif

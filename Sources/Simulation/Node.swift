@@ -1,4 +1,5 @@
 import ClusterModel
+import Store
 import Wire
 
 extension Simulator {
@@ -33,6 +34,8 @@ extension Simulator {
         var restartAfter: UInt64 = 0
         var tickAt: UInt64 = 0
         var namespaceSyncedAt: UInt64 = 0
+        /// How far the log was stable when this process looked, ascending.
+        var stableMarks: [LogPosition] = []
 
         var lease: LeaseNumber = .none
         /// Until then the holder may use it.
@@ -68,6 +71,7 @@ extension Simulator {
             completions = []
             stepsToLive = nil
             tickAt = 0
+            stableMarks = []
             lease = .none
             leaseUntil = 0
             payloads = [:]

@@ -30,6 +30,7 @@ public struct Scenario: Sendable {
     /// Probability of each, in 1/100, that the answer to a change of the record is lost, and that it lands late.
     public var unknownOutcomes = 15
     public var payloadVoids = true
+    public var rot = Rot.none
     #if DEBUG || STAVE_MUTANTS
         public var mutation: Mutation?
     #endif
@@ -50,6 +51,12 @@ public struct Scenario: Sendable {
         /// A sync fails: the disk is out of use, and its node lives on.
         case failedSync
         case handover
+    }
+
+    public enum Rot: Sendable {
+        case none
+        /// Of one node's disk, again and again.
+        case oneDisk
     }
 
     /// A scenario drawn from the seed, as campaigns run them.

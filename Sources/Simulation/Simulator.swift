@@ -56,6 +56,8 @@ public final class Simulator {
     var removedFiles: [FileID] = []
     var lastInode: UInt64 = 6
     public var tracing = false
+    /// Reads of the scrub at the end; nil before it.
+    var scrubsUnderWay: Int?
 
     public init(seed: UInt64, scenario: Scenario) {
         self.seed = seed
@@ -98,6 +100,7 @@ public final class Simulator {
         }
         for i in nodes.indices { start(i) }
         if scenario.faultsFor > 0 { agenda.add(.fault, at: clock + 500 * millisecond) }
+        if scenario.rot != .none { agenda.add(.rot, at: clock + second) }
         agenda.add(.mend, at: clock + scenario.faultsFor * millisecond)
         deadline = clock + scenario.faultsFor * millisecond + 400 * second
         var steps = 0
@@ -159,7 +162,8 @@ public final class Simulator {
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
         case .disconnected(let n, _), .silence(let n, _), .spoke(let n, _): n
         case .request(_, _, let n, _, _): n
-        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .restart, .kill, .thaw, .pause, .cut, .mend,
+        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .thaw, .pause, .cut,
+            .mend,
             .end:
             nil
         }
@@ -199,6 +203,7 @@ public final class Simulator {
         case .response(let c, let attempt, let response, let content): responseArrived(c, attempt, response, content)
         case .clientTimeout(let c, let attempt): clientTimedOut(c, attempt)
         case .fault: fault()
+        case .rot: rot()
         case .restart(let n): if !nodes[n].alive { start(n) }
         case .kill(let n): if !healing { kill(n, restartAfter: 50 * millisecond + below(200 * millisecond)) }
         case .thaw(let n): thaw(n)
@@ -244,6 +249,10 @@ public final class Simulator {
     /// All clients have ended, all replicas are in-sync and hold the same: then quiet begins.
     func considerQuiet() {
         guard finishing, quietSince == nil, clients.allSatisfy({ $0.ended }), isWhole else { return }
+        if scenario.rot != .none {
+            scrubAll()
+            guard scrubsUnderWay == 0 else { return }
+        }
         quietSince = clock
     }
 

@@ -34,7 +34,11 @@ public struct StorageCounters: Sendable, Hashable {
     public var requests: UInt64 = 0
     /// Requests refused because too much was waiting.
     public var overloaded: UInt64 = 0
+    /// Blocks that did not match their checksums, those of them that were taken from another replica and written anew, and
+    /// those that no replica holds.
     public var badBlocks: UInt64 = 0
+    public var mendedBlocks: UInt64 = 0
+    public var lostBlocks: UInt64 = 0
     /// Reads that the own replica was asked for by the own gateway, and those of them that it could not serve.
     public var localReads: UInt64 = 0
     public var localReadsMissed: UInt64 = 0

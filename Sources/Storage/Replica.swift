@@ -107,6 +107,15 @@ final class Replica {
         case .readSnapshot(let token): readSnapshot(token)
         case .installSnapshot(let part, let token): installSnapshot(part, token)
         case .syncAll(let token): disk.syncAll(pg) { [self] in event { $0.installed(token, at: $1) } }
+        case .giveBlocks(let ask, let to, let epoch):
+            BlockGiving(host: disk, pg: pg, wanted: ask.wanted) { [self] content, bytes in
+                let handle = bytes.map(payloads.add)
+                event { $0.blocksRead(ask, to: to, epoch: epoch, content: content, handle, at: $1) }
+            }.start()
+        case .blocksFound(let token, let given, let payload):
+            let good = payloads.bytes(of: payload).flatMap { searches[token]?.found(given, $0) } ?? 0
+            event { $0.blocksTaken(token, good, at: $1) }
+        case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report): reported(report)
         }
     }
@@ -245,6 +254,15 @@ final class Replica {
             let handle = payloads.add(completed.bytes)
             event { $0.edgesCompleted(token, handle, checksums: completed.checksums, at: $1) }
         }
+    }
+
+    // MARK: - Mending
+
+    private var searches: [WorkToken: SlotMending] = [:]
+
+    /// Seeks blocks that the disk has lost; `mending` gets what is found, and the end.
+    func seek(_ wanted: WantedBlocks, for mending: SlotMending) {
+        event { group, now in searches[group.blocksLost(wanted, at: now)] = mending }
     }
 
     // MARK: - Catching up

@@ -13,6 +13,8 @@ public struct ObjectDigest: Sendable, Hashable {
     public var digest: UInt32
     /// Blocks with content; every one was read and matched its checksum, unless `fault` says otherwise.
     public var blocks: Int
+    /// Those of them that were bad, and were taken from another replica.
+    public var mended: Int
     public var fault: String?
 }
 
@@ -96,6 +98,7 @@ private final class ScrubRun {
     private let done: ([ObjectDigest]?) -> Void
     private var found: [ObjectDigest] = []
     private var attempts = 0
+    private var reading: MendingRead?
 
     /// Blocks read at once.
     private static let window = Geometry.maximumTransfer / Geometry.blockSize
@@ -110,6 +113,7 @@ private final class ScrubRun {
     func next() {
         guard found.count < objects.count else { return done(found) }
         attempts = 0
+        reading = MendingRead(host: disk, pg: pg, object: objects[found.count])
         begin(objects[found.count])
     }
 
@@ -120,7 +124,7 @@ private final class ScrubRun {
         guard attempts <= StorageLimits.readAttempts else {
             return end(
                 ObjectDigest(
-                    object: object, version: version.version, digest: 0, blocks: 0,
+                    object: object, version: version.version, digest: 0, blocks: 0, mended: 0,
                     fault: "it changed too often while it was read"))
         }
         read(object, version.version, from: 0, Tally())
@@ -139,6 +143,7 @@ private final class ScrubRun {
         guard let plan = disk.plan(pg, object, blocks, again: { self.read(object, version, from: first, tally) }) else {
             return
         }
+        let before = tally
         var tally = tally
         for piece in plan.pieces {
             let state: UInt8 =
@@ -154,22 +159,14 @@ private final class ScrubRun {
             disk.finished(plan)
             return read(object, version, from: first + ScrubRun.window, tally)
         }
-        disk.readBlocks(disk.reader(for: plan)) { [self] outcome in
+        reading?.read(plan) { [self] outcome in
             switch outcome {
-            case .read: disk.finished(plan)
-            case .notRead:
-                disk.finished(plan)
-                tally.fault = tally.fault ?? "the disk takes no more reads"
-            case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
-            case .mismatch(let block):
-                let verdict = disk.verdict(plan, block: block)
-                disk.finished(plan)
-                switch verdict {
-                case .readAgain: return begin(object)
-                case .bad:
-                    disk.badBlock(pg, object, block: block)
-                    tally.fault = tally.fault ?? "block \(block) does not match its checksum"
-                }
+            case .read: break
+            case .again: return begin(object)
+            case .mended: return read(object, version, from: first, before)
+            case .notRead: tally.fault = tally.fault ?? "the disk takes no more reads"
+            case .lost(let block):
+                tally.fault = tally.fault ?? "block \(block) does not match its checksum on any replica"
             }
             read(object, version, from: first + ScrubRun.window, tally)
         }
@@ -187,7 +184,8 @@ private final class ScrubRun {
         }
         end(
             ObjectDigest(
-                object: object, version: version, digest: crc, blocks: tally.checksums.count, fault: tally.fault))
+                object: object, version: version, digest: crc, blocks: tally.checksums.count,
+                mended: reading?.foundCount ?? 0, fault: tally.fault))
     }
 
     private func end(_ digest: ObjectDigest) {

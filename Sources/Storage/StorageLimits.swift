@@ -31,6 +31,10 @@ public enum StorageLimits {
     static let exchangeCheckInterval = TimeSpan.milliseconds(250)
     /// Jobs of one store that lie in a disk thread's queue; beyond it they wait on the loop, in order.
     static let jobsInLine = 1024
+    /// Blocks remembered as lost on all replicas; beyond it they may be reported twice.
+    static let lostBlocks = 4096
+    /// A block that stays lost is reported again after this.
+    static let lostBlockInterval = TimeSpan.seconds(3600)
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64

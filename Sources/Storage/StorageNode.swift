@@ -467,11 +467,6 @@ public final class StorageNode {
 
     // MARK: - Disks
 
-    func badBlock(_ pg: PGID, _ object: ObjectID, block: Int, disk: DiskHost) {
-        counters.badBlocks += 1
-        note(.disk(disk.id), "block \(block) of \(object) in \(pg) does not match its checksum")
-    }
-
     func diskFailed(_ disk: DiskHost, _ reason: String) {
         note(.disk(disk.id), "out of use: \(reason)")
         if let medium = disk.mediumFailure { noteFailure(of: disk.id, medium) {} }

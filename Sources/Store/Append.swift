@@ -201,20 +201,21 @@ extension Store {
     }
 
     /// Decides where the record's content goes: fresh neighbouring slots for its large parts, the slot that is there or a
-    /// fresh one for each small part. Every slot is named in the record (store.md, Allocation). False without free slots.
+    /// fresh one for each small part, a fresh one for a repair. Every slot is named in the record (store.md, Allocation). False without free slots.
     private func place(_ record: LogRecord) -> Bool {
-        guard let shape = record.content, record.payload != nil, !record.isDead else {
+        guard let shape = record.content, record.payload != nil || shape.lost != 0, !record.isDead else {
             record.isPlaced = true
             return true
         }
+        let isRepair = if case .repair = record.body { true } else { false }
         var slots = [UInt32](repeating: 0, count: shape.partCount)
         var large = 0
         var fresh = 0
         shape.forEachPart { k, part in
             if part.isLarge {
                 large += 1
-            } else if part.present > 0 {
-                slots[k] = claimedSlot(row(part, record), part.slotIndex % Geometry.slotsPerRow)
+            } else if part.needsSlot {
+                if !isRepair { slots[k] = claimedSlot(row(part, record), part.slotIndex % Geometry.slotsPerRow) }
                 if slots[k] == 0 { fresh += 1 }
             }
         }
@@ -237,7 +238,7 @@ extension Store {
                     writes.append(
                         SlotWrite(payloadOffset: part.payloadOffset, dataOffset: offset, length: Geometry.slotSize))
                 }
-            } else if part.present > 0, slots[k] == 0 {
+            } else if part.needsSlot, slots[k] == 0 {
                 slots[k] = single[nextSingle]
                 nextSingle += 1
             }
@@ -319,6 +320,7 @@ extension Store {
             for victim in record.victims where victim.isWritten { release(victim) }
             record.victims = []
         case .install(let piece): applyPiece(piece, record)
+        case .repair(let repair): applyRepair(repair, record)
         case .deleteObject: applyDeletion(record)
         case .installCut(let cut): applyCut(cut, record)
         case .settle:

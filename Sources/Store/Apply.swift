@@ -114,11 +114,15 @@ extension Store {
         }
         guard let shape = record.content else { return }
         for row in record.rows { freshen(row) }
+        var lost = piece.lostChecksums[...]
         var sum = 0
         shape.forEachPart { k, part in
             let row = row(part, record)
             let firstSum = sum
             sum += part.present
+            let missing = part.blocks.filter { piece.lost >> UInt64($0 - piece.blocks.first) & 1 == 1 }
+            let missingSums = lost.prefix(missing.count)
+            lost = lost.dropFirst(missing.count)
             if row.content.installed >= record.order { return }
             if part.isLarge {
                 setLarge(row, part.slotIndex % Geometry.slotsPerRow, record.slots[k], piece.checksums, firstSum)
@@ -134,9 +138,12 @@ extension Store {
                         position: record.payloadPosition + (part.logOffset + (next - firstSum) * Geometry.blockSize),
                         piece.checksums, next)
                     next += 1
-                } else {
+                } else if !missing.contains(b) {
                     setEmpty(row, block..<block + 1, state)
                 }
+            }
+            for (b, checksum) in zip(missing, missingSums) {
+                setLost(row, b - row.firstBlock, slot: record.slots[k], checksum)
             }
         }
         for row in record.rows where row.content.installed < record.order {
@@ -293,6 +300,21 @@ extension Store {
         }
         overlayBlocks += row.content.setInLog(first: first, count: blocks, position: position)
         count(row, blocks: new, slots: slots)
+    }
+
+    /// A block that the sender of a piece does not hold: kept if it is here under this checksum, else present without its
+    /// bytes, which reads find bad.
+    private func setLost(_ row: HotRow, _ block: Int, slot: UInt32, _ checksum: UInt32) {
+        let isPresent = row.content.state(block) == .present
+        if isPresent, row.content.checksum(block) == checksum { return }
+        row.content.materialize()
+        let i = block / Geometry.blocksPerSlot
+        let isNew = row.content.slot(i) == 0
+        if isNew { row.content.setSlot(i, slot) }
+        overlayBlocks -= row.content.removeInLog(first: block, count: 1)
+        row.content.setState(block, .present)
+        row.content.setChecksum(block, checksum)
+        count(row, blocks: isPresent ? 0 : 1, slots: isNew ? 1 : 0)
     }
 
     /// Blocks become zero or absent; a slot without a present block is freed.

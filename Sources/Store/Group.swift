@@ -60,7 +60,8 @@ final class LogRecord {
             case .deleteRange(let d): d.edge.map { ContentShape(object: $0.object, blocks: $0.blocks, states: nil) }
             case .empty, .zero, .restate, .namespace, .scrubMark: nil
             }
-        case .install(let p): ContentShape(object: p.object, blocks: p.blocks, states: p.states)
+        case .install(let p): ContentShape(object: p.object, blocks: p.blocks, states: p.states, lost: p.lost)
+        case .repair(let r): ContentShape(object: r.object, blocks: r.blocks, states: r.states, large: .inLog)
         case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided,
             .restart:
             nil
@@ -75,6 +76,17 @@ struct ContentShape {
     var blocks: BlockRange
     /// Nil: all present.
     var states: [BlockState]?
+    /// Blocks that are present without content that is known, by bit; at most 64 blocks then.
+    var lost: UInt64 = 0
+    /// Where whole slots go.
+    var large = Large.toSlots
+
+    enum Large {
+        /// To fresh slots, before the record.
+        case toSlots
+        /// With the record, like all else.
+        case inLog
+    }
 
     /// 64 KiB of the object that the blocks touch.
     struct Part {
@@ -85,8 +97,10 @@ struct ContentShape {
         var isLarge: Bool
         /// Byte of the first present block in the payload.
         var payloadOffset: Int
-        /// Present blocks.
+        /// Present blocks in the payload.
         var present: Int
+        /// The row has a present block here.
+        var needsSlot: Bool
         /// Byte of the first present block in the log part of the payload; small parts only.
         var logOffset: Int
     }
@@ -109,12 +123,14 @@ struct ContentShape {
                 present = 0
                 for b in first..<end where states[b - blocks.first] == .present { present += 1 }
             }
-            let large = present == Geometry.blocksPerSlot
+            var needsSlot = present > 0
+            if lost != 0 { for b in first..<end where lost >> UInt64(b - blocks.first) & 1 == 1 { needsSlot = true } }
+            let large = present == Geometry.blocksPerSlot && self.large == .toSlots
             body(
                 k,
                 Part(
                     slotIndex: index, blocks: first..<end, isLarge: large, payloadOffset: payload, present: present,
-                    logOffset: log))
+                    needsSlot: needsSlot, logOffset: log))
             payload += present * Geometry.blockSize
             if !large { log += present * Geometry.blockSize }
             first = end

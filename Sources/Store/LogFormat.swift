@@ -105,6 +105,9 @@ enum RecordKind: UInt8 {
     case forget = 12
     case decided = 13
     case restart = 14
+    case repair = 15
+    /// An install with lost blocks.
+    case installLost = 16
 }
 
 /// A record's content beside its group. Slots are local: replicas do not compare them.
@@ -129,13 +132,15 @@ enum RecordBody {
     case decided([(PGID, EntryName)])
     /// A learner's log begins anew: what was there is forgotten, the next entry follows this one.
     case restart(after: EntryName)
+    /// Blocks of a slot that had gone bad, for the fresh slot that the record names.
+    case repair(SlotRepair)
 
     var kind: RecordKind {
         switch self {
         case .entry: .entry
         case .state: .state
         case .cut: .cut
-        case .install: .install
+        case .install(let piece): piece.lost == 0 ? .install : .installLost
         case .deleteObject: .deleteObject
         case .installCut: .installCut
         case .settle: .settle
@@ -146,6 +151,7 @@ enum RecordBody {
         case .forget: .forget
         case .decided: .decided
         case .restart: .restart
+        case .repair: .repair
         }
     }
 }
@@ -198,6 +204,10 @@ enum RecordCoding {
             w.put(piece.asOf)
             w.append(piece.completes == nil ? 0 : 1)
             w.put(piece.completes ?? .zero)
+            if piece.lost != 0 {
+                w.put(piece.lost)
+                for c in piece.lostChecksums { w.put(c) }
+            }
         case .deleteObject(let object): w.put(object)
         case .installCut(let cut): CutCoding.encode(cut, into: &w)
         case .settle, .corrupt, .clean: break
@@ -210,6 +220,13 @@ enum RecordCoding {
                 w.put(pg.rawValue)
                 w.put(name)
             }
+        case .repair(let repair):
+            w.put(repair.object)
+            w.append(UInt8(repair.slotIndex))
+            w.put(repair.content)
+            w.put(repair.lost)
+            for c in repair.checksums { w.put(c) }
+            for c in repair.lostChecksums { w.put(c) }
         }
     }
 
@@ -306,7 +323,7 @@ enum RecordCoding {
         case .state: return .state(try r.blob(atMost: StoreLimits.groupState))
         case .cut: return .cut(after: try r.name())
         case .restart: return .restart(after: try r.name())
-        case .install:
+        case .install, .installLost:
             let object = try r.object()
             let blocks = BlockRange(first: Int(try r.u16()), count: Int(try r.u16()))
             var states: [BlockState] = []
@@ -317,10 +334,14 @@ enum RecordCoding {
             let asOf = try r.name()
             let has = try r.u8()
             let completes = try r.name()
-            return .install(
-                ObjectPiece(
-                    object: object, blocks: blocks, states: states, checksums: sums, truncation: truncation, asOf: asOf,
-                    completes: has == 1 ? completes : nil))
+            var piece = ObjectPiece(
+                object: object, blocks: blocks, states: states, checksums: sums, truncation: truncation, asOf: asOf,
+                completes: has == 1 ? completes : nil)
+            if kind == .installLost {
+                piece.lost = try r.u64()
+                for _ in 0..<piece.lost.nonzeroBitCount { piece.lostChecksums.append(try r.u32()) }
+            }
+            return .install(piece)
         case .deleteObject: return .deleteObject(try r.object())
         case .installCut: return .installCut(try CutCoding.decode(&r))
         case .settle: return .settle
@@ -333,6 +354,22 @@ enum RecordCoding {
             var list: [(PGID, EntryName)] = []
             for _ in 0..<Int(try r.u32()) { list.append((PGID(rawValue: try r.u32()), try r.name())) }
             return .decided(list)
+        case .repair:
+            let object = try r.object()
+            let index = Int(try r.u8())
+            let content = try r.u16()
+            let lost = try r.u16()
+            guard index < Geometry.slotsPerRow * Geometry.rowsPerObject else {
+                throw LogFormatError(description: "a repair of slot \(index) of an object")
+            }
+            var sums: [UInt32] = []
+            for _ in 0..<content.nonzeroBitCount { sums.append(try r.u32()) }
+            var lostSums: [UInt32] = []
+            for _ in 0..<lost.nonzeroBitCount { lostSums.append(try r.u32()) }
+            return .repair(
+                SlotRepair(
+                    object: object, slotIndex: index, content: content, checksums: sums, lost: lost,
+                    lostChecksums: lostSums))
         }
     }
 

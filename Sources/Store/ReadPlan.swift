@@ -146,6 +146,10 @@ public struct ObjectPiece: Hashable, Sendable {
     public var truncation: TruncationNumber
     /// The entry as of which it was read, decided.
     public var asOf: EntryName
+    /// Present blocks that the sender does not hold: bit i, and the checksum of each. Their states are `absent` here; whoever
+    /// has such a block under its checksum keeps it, and anyone else has a bad block.
+    public var lost: UInt64 = 0
+    public var lostChecksums: [UInt32] = []
     /// With the object's last piece: the version that it came with; blocks behind it become absent.
     public var completes: EntryName?
     public init(
@@ -165,12 +169,18 @@ public struct ObjectPiece: Hashable, Sendable {
     public init(_ piece: Piece) {
         let states = (0..<piece.blocks.count).map { i -> BlockState in
             let bit = UInt64(1) << UInt64(i)
-            if piece.content & bit != 0 { return .present }
+            if piece.content & ~piece.lost & bit != 0 { return .present }
             return piece.zero & bit != 0 ? .zero : .absent
         }
+        let numbers = (0..<piece.blocks.count).filter { piece.content >> UInt64($0) & 1 == 1 }
+        let sums = zip(numbers, piece.checksums)
         self.init(
-            object: piece.object, blocks: piece.blocks, states: states, checksums: piece.checksums,
+            object: piece.object, blocks: piece.blocks, states: states,
+            checksums: piece.lost == 0
+                ? piece.checksums : sums.filter { piece.lost >> UInt64($0.0) & 1 == 0 }.map(\.1),
             truncation: piece.truncation.number, asOf: piece.asOf,
             completes: piece.position == .last ? piece.version : nil)
+        lost = piece.lost
+        if lost != 0 { lostChecksums = sums.filter { piece.lost >> UInt64($0.0) & 1 == 1 }.map(\.1) }
     }
 }

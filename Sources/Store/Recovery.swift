@@ -237,6 +237,9 @@ extension Store {
                 let bytes = piece.checksums.count * Geometry.blockSize
                 payload = bytes == 0 ? nil : PayloadHandle(id: 0, length: bytes)
             }
+            if case .repair(let repair) = decoded.body {
+                payload = PayloadHandle(id: 0, length: repair.checksums.count * Geometry.blockSize)
+            }
             let record = LogRecord(group: controlOrGroup(decoded.pg), body: decoded.body, payload: payload, token: nil)
             record.slots = decoded.slots
             record.isPlaced = true
@@ -294,6 +297,7 @@ extension Store {
             case .empty, .zero, .restate, .namespace, .scrubMark: return []
             }
         case .install(let piece): return piece.checksums
+        case .repair(let repair): return repair.checksums
         case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided,
             .restart:
             return []

@@ -65,7 +65,7 @@ extension Store {
                     other.row.decided = max(other.row.decided, name)
                     other.isDirty = true
                 }
-            case .deleteObject, .installCut, .clean: break
+            case .deleteObject, .installCut, .clean, .repair: break
             }
         }
         for group in orderedGroups {
@@ -90,7 +90,7 @@ extension Store {
                 case .apply: recovery.replay.append(record)
                 case .skip: break
                 }
-            case .install, .deleteObject, .installCut:
+            case .install, .deleteObject, .installCut, .repair:
                 if record.position >= position { recovery.replay.append(record) }
             case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: break
             }
@@ -172,6 +172,8 @@ extension Store {
         var covered = [Bool](repeating: false, count: shape.blocks.count)
         guard let recovery, let index = recovery.replay.lastIndex(where: { $0 === record }) else { return covered }
         for later in recovery.replay[(index + 1)...] where !later.isVoid && isDecided(later) {
+            // A repair is of what was there before, which need not be this record.
+            if case .repair = later.body { continue }
             guard let other = later.content, other.object == shape.object, other.blocks.overlaps(shape.blocks) else {
                 continue
             }

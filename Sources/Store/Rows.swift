@@ -27,6 +27,7 @@ extension Store {
             // The last piece also says that there is nothing behind it.
             let end = p.completes == nil ? p.blocks.end : Geometry.blocksPerObject
             return (rows(p.object, BlockRange(first: p.blocks.first, count: end - p.blocks.first)), nil)
+        case .repair(let r): return (rows(r.object, r.blocks), nil)
         case .deleteObject(let object):
             return ((0..<Geometry.rowsPerObject).map { ContentKey(object: object, mebibyte: $0) }, nil)
         case .installCut(let cut): return ([], cut.file)

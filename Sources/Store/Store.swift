@@ -238,6 +238,8 @@ public final class Store {
         }
         return nil
     }
+    /// Through here the log is stable.
+    public var logStable: LogPosition { log.stable }
     /// Bytes of log that recovery would read.
     public var logBytes: Int {
         guard let first = log.active.first, let last = log.active.last else { return 0 }

@@ -21,9 +21,10 @@ public struct ReplicaMessage: Hashable, Sendable {
             case .append(let append): append.entry.payload
             case .piece(let piece): piece.payload
             case .snapshot(let part): part.payload
+            case .blocks(let given): given.payload
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
                 .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .takeOver, .willing,
-                .handedOver, .gone:
+                .handedOver, .gone, .askBlocks:
                 nil
             }
         }
@@ -38,16 +39,20 @@ public struct ReplicaMessage: Hashable, Sendable {
             case .snapshot(var part):
                 part.payload = newValue
                 body = .snapshot(part)
+            case .blocks(var given):
+                given.payload = newValue
+                body = .blocks(given)
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
                 .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .takeOver, .willing,
-                .handedOver, .gone:
+                .handedOver, .gone, .askBlocks:
                 break
             }
         }
     }
 }
 
-/// What replicas tell each other. Codes 1 … 21 and 32 … 34 are in use; 22 … 31 are free, 35 … 63 kept for scrub and repair.
+/// What replicas tell each other. Codes 1 … 21 and 32 … 34, 40 and 41 are in use; 22 … 31 are free, 35 … 63
+/// kept for scrub and repair.
 public enum ReplicaMessageBody: Hashable, Sendable {
     /// Primary → member or learner: take part in my epoch.
     case attach(Attach)
@@ -98,6 +103,10 @@ public enum ReplicaMessageBody: Hashable, Sendable {
     case willing(attempt: UInt32, under: LeaseNumber)
     /// Former primary → its successor: the record names you, at this version of it.
     case handedOver(PGRecord, version: Int64)
+    /// Replica → in-sync member: my disk has lost these blocks; give those that you hold with these checksums.
+    case askBlocks(BlocksAsk)
+    /// The answer: what it holds, nothing from one that is not in-sync.
+    case blocks(BlocksGiven)
 }
 
 /// The last entry of an epoch in a log: a log's list of entries is told by the list of these, as within one epoch one
@@ -226,7 +235,8 @@ public enum ListPosition: UInt8, Hashable, Sendable {
     case last = 1
 }
 
-/// At most 64 blocks of an object as of a decided entry. The payload holds the blocks with `content`, in order.
+/// At most 64 blocks of an object as of a decided entry. The payload holds the blocks with `content` that are not lost, in
+/// order.
 public struct Piece: Hashable, Sendable {
     public var attempt: UInt32
     public var step: UInt32
@@ -236,7 +246,9 @@ public struct Piece: Hashable, Sendable {
     public var content: UInt64
     /// Bit i: block i of the range is zero (written as such); neither bit: absent.
     public var zero: UInt64
-    /// One checksum for each block with content.
+    /// Bit i: block i has content that no replica which may be asked holds. Who has it under its checksum keeps it.
+    public var lost: UInt64
+    /// One checksum for each block with content, lost ones included.
     public var checksums: [UInt32]
     public var asOf: EntryName
     /// The object's version at the primary.
@@ -247,6 +259,7 @@ public struct Piece: Hashable, Sendable {
     public var payload: PayloadHandle?
     public init(
         attempt: UInt32, step: UInt32, object: ObjectID, blocks: BlockRange, content: UInt64, zero: UInt64,
+        lost: UInt64 = 0,
         checksums: [UInt32], asOf: EntryName, version: EntryName, truncation: TruncationMark, position: ListPosition,
         payload: PayloadHandle?
     ) {
@@ -256,6 +269,7 @@ public struct Piece: Hashable, Sendable {
         self.blocks = blocks
         self.content = content
         self.zero = zero
+        self.lost = lost
         self.checksums = checksums
         self.asOf = asOf
         self.version = version
@@ -303,5 +317,69 @@ public struct ReplicaStatus: Hashable, Sendable {
         self.member = member
         self.continuity = continuity
         self.end = end
+    }
+}
+
+/// Blocks of an object by the checksums of their content (store.md, rule 5): whoever holds a block of this identity with this
+/// checksum holds what was lost, whatever has been written since.
+public struct WantedBlocks: Hashable, Sendable {
+    public var object: ObjectID
+    /// At most 64.
+    public var blocks: BlockRange
+    /// Bit i: block i of the range is wanted.
+    public var wanted: UInt64
+    /// One for each wanted block.
+    public var checksums: [UInt32]
+    public init(object: ObjectID, blocks: BlockRange, wanted: UInt64, checksums: [UInt32]) {
+        self.object = object
+        self.blocks = blocks
+        self.wanted = wanted
+        self.checksums = checksums
+    }
+
+    /// Those of the wanted blocks whose bit is set.
+    public func only(_ bits: UInt64) -> WantedBlocks {
+        var left = WantedBlocks(object: object, blocks: blocks, wanted: wanted & bits, checksums: [])
+        var next = 0
+        for i in 0..<blocks.count where wanted >> UInt64(i) & 1 == 1 {
+            if bits >> UInt64(i) & 1 == 1 { left.checksums.append(checksums[next]) }
+            next += 1
+        }
+        return left
+    }
+}
+
+public struct BlocksAsk: Hashable, Sendable {
+    /// The asker's number; comes back with the answer.
+    public var request: UInt64
+    public var wanted: WantedBlocks
+    /// What the asker knows to be decided: the blocks are looked up behind it.
+    public var decided: EntryName
+    public init(request: UInt64, wanted: WantedBlocks, decided: EntryName) {
+        self.request = request
+        self.wanted = wanted
+        self.decided = decided
+    }
+}
+
+public struct BlocksGiven: Hashable, Sendable {
+    public var request: UInt64
+    public var standing: Standing
+    /// Which blocks of the range asked for the payload holds, in order.
+    public var content: UInt64
+    public var payload: PayloadHandle?
+
+    public enum Standing: UInt8, Hashable, Sendable {
+        /// It lacks nothing: what it does not give it does not hold.
+        case ready = 1
+        /// It cannot be read now.
+        case notReady = 2
+    }
+
+    public init(request: UInt64, standing: Standing, content: UInt64, payload: PayloadHandle?) {
+        self.request = request
+        self.standing = standing
+        self.content = content
+        self.payload = payload
     }
 }

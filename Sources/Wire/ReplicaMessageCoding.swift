@@ -135,6 +135,20 @@ extension WireWriter {
             u8(34)
             record(made)
             i64(version)
+        case .askBlocks(let ask):
+            u8(40)
+            u64(ask.request)
+            object(ask.wanted.object)
+            blocks(ask.wanted.blocks)
+            u64(ask.wanted.wanted)
+            list(ask.wanted.checksums) { $0.u32($1) }
+            name(ask.decided)
+        case .blocks(let given):
+            u8(41)
+            u64(given.request)
+            u8(given.standing.rawValue)
+            u64(given.content)
+            u32(UInt32(given.payload?.length ?? 0))
         }
     }
 
@@ -152,6 +166,7 @@ extension WireWriter {
         blocks(p.blocks)
         u64(p.content)
         u64(p.zero)
+        u64(p.lost)
         list(p.checksums) { $0.u32($1) }
         name(p.asOf)
         name(p.version)
@@ -213,6 +228,18 @@ extension WireReader {
         case 32: body = .takeOver(attempt: try u32())
         case 33: body = .willing(attempt: try u32(), under: LeaseNumber(try u32()))
         case 34: body = .handedOver(try record(), version: try i64())
+        case 40: body = .askBlocks(try blocksAsk())
+        case 41:
+            let request = try u64()
+            guard let standing = BlocksGiven.Standing(rawValue: try u8()) else {
+                throw WireError("an unknown standing of a replica that gives blocks")
+            }
+            let given = BlocksGiven(
+                request: request, standing: standing, content: try u64(), payload: try payload.take(Int(try u32())))
+            if (given.payload?.length ?? 0) != given.content.nonzeroBitCount * Geometry.blockSize {
+                throw WireError("\(given.content.nonzeroBitCount) blocks in \(given.payload?.length ?? 0) bytes")
+            }
+            body = .blocks(given)
         case let other: throw WireError("a replica message of unknown kind \(other)")
         }
         return ReplicaMessage(pg: pg, epoch: epoch, body: body)
@@ -246,6 +273,26 @@ extension WireReader {
             }, room: try u64())
     }
 
+    private mutating func blocksAsk() throws(WireError) -> BlocksAsk {
+        let request = try u64()
+        let object = try object()
+        let blocks = try blocks()
+        if blocks.count > ReplicaMessageLimits.blocksPerPiece {
+            throw WireError("a question for \(blocks.count) blocks where at most 64 are allowed")
+        }
+        let wanted = try u64()
+        let outside = blocks.count == 64 ? 0 : ~((UInt64(1) << UInt64(blocks.count)) - 1)
+        if wanted & outside != 0 { throw WireError("a question for blocks outside its range") }
+        let checksums = try list(atMost: 64, elementBytes: 4) { r throws(WireError) in try r.u32() }
+        if checksums.count != wanted.nonzeroBitCount {
+            throw WireError("a question for \(wanted.nonzeroBitCount) blocks with \(checksums.count) checksums")
+        }
+        return BlocksAsk(
+            request: request,
+            wanted: WantedBlocks(object: object, blocks: blocks, wanted: wanted, checksums: checksums),
+            decided: try name())
+    }
+
     private mutating func piece(_ payload: PayloadSource) throws(WireError) -> Piece {
         let attempt = try u32()
         let step = try u32()
@@ -256,8 +303,9 @@ extension WireReader {
         }
         let content = try u64()
         let zero = try u64()
+        let lost = try u64()
         let outside = blocks.count == 64 ? 0 : ~((UInt64(1) << UInt64(blocks.count)) - 1)
-        if content & zero != 0 || (content | zero) & outside != 0 {
+        if content & zero != 0 || (content | zero) & outside != 0 || lost & ~content != 0 {
             throw WireError("a piece whose bits contradict each other")
         }
         let checksums = try list(atMost: 64, elementBytes: 4) { r throws(WireError) in try r.u32() }
@@ -269,12 +317,13 @@ extension WireReader {
         let truncation = try truncation()
         let position = try position()
         let handle = try payload.take(Int(try u32()))
-        if (handle?.length ?? 0) != checksums.count * Geometry.blockSize {
-            throw WireError("a piece of \(checksums.count) blocks with \(handle?.length ?? 0) bytes")
+        let held = (content & ~lost).nonzeroBitCount
+        if (handle?.length ?? 0) != held * Geometry.blockSize {
+            throw WireError("a piece of \(held) blocks with \(handle?.length ?? 0) bytes")
         }
         return Piece(
             attempt: attempt, step: step, object: object, blocks: blocks, content: content, zero: zero,
-            checksums: checksums, asOf: asOf, version: version, truncation: truncation, position: position,
+            lost: lost, checksums: checksums, asOf: asOf, version: version, truncation: truncation, position: position,
             payload: handle)
     }
 }

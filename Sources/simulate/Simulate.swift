@@ -31,6 +31,8 @@ struct Simulate: AsyncParsableCommand {
     var mutants = false
     @Option(help: ArgumentHelp("With --mutants: only those whose name has this in it.", valueName: "text"))
     var only: String?
+    @Flag(help: "One node's disk rots all the while, whatever else the seed chooses.")
+    var rot = false
     @Option(help: ArgumentHelp("Seeds to run at once (one for each processor).", valueName: "n"))
     var jobs: Int?
 
@@ -52,18 +54,24 @@ struct Simulate: AsyncParsableCommand {
             held = await MutantSearch(workers: workers, only: only, seeds: seeds).run()
         } else {
             let soak = Soak(
-                first: from, count: seeds ?? (minutes == nil ? 1000 : .max - from), minutes: minutes, workers: workers)
+                first: from, count: seeds ?? (minutes == nil ? 1000 : .max - from), minutes: minutes, workers: workers,
+                scenario: scenario)
             held = await soak.run()
         }
         if !held { throw ExitCode.failure }
     }
 
+    private var scenario: @Sendable (UInt64) -> Scenario {
+        let rot = rot
+        return { seed in rot ? Scenario.rotting(seed: seed) : Scenario.drawn(seed: seed) }
+    }
+
     /// One seed with its story, twice.
     private func tell(_ seed: UInt64) -> Bool {
-        let simulator = Simulator(seed: seed, scenario: .drawn(seed: seed))
+        let simulator = Simulator(seed: seed, scenario: scenario(seed))
         simulator.tracing = true
         let outcome = simulator.run()
-        let again = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+        let again = Simulator(seed: seed, scenario: scenario(seed)).run()
         print(outcome.report)
         guard outcome.replays(as: again) else {
             print("seed \(seed): two runs differ: \(outcome.fingerprint) and \(again.fingerprint)")

@@ -7,6 +7,7 @@ struct Soak {
     let count: UInt64
     let minutes: Double?
     let workers: Int
+    let scenario: @Sendable (UInt64) -> Scenario
 
     /// Of this many seeds one is run twice, to see that it ends the same.
     private static let replayed: UInt64 = 50
@@ -32,7 +33,7 @@ struct Soak {
                 if let deadline, ContinuousClock.now >= deadline { return }
                 let seed = next
                 next += 1
-                group.addTask { Soak.outcome(of: seed) }
+                group.addTask { [scenario] in Soak.outcome(of: seed, scenario(seed)) }
             }
             for _ in 0..<workers { add() }
             while let outcome = await group.next() {
@@ -50,12 +51,12 @@ struct Soak {
     }
 
     /// A failure, too, when it is run twice and does not end the same.
-    static func outcome(of seed: UInt64) -> Outcome {
+    static func outcome(of seed: UInt64, _ scenario: Scenario) -> Outcome {
         Traps.begin(seed)
         defer { Traps.end(seed) }
-        var outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+        var outcome = Simulator(seed: seed, scenario: scenario).run()
         if seed % replayed == 0, outcome.failure == nil {
-            let again = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+            let again = Simulator(seed: seed, scenario: scenario).run()
             if !outcome.replays(as: again) {
                 outcome.failure = "two runs differ: \(outcome.fingerprint) and \(again.fingerprint)"
             }

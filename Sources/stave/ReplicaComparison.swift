@@ -15,6 +15,8 @@ struct ObjectComparison: Encodable {
         var version: String
         var digest: String
         var blocks: Int
+        /// Bad blocks that were written anew with what another replica held.
+        var mended: Int
         var fault: String?
     }
 
@@ -71,8 +73,12 @@ struct ReplicaComparison {
         let deadline = Date().addingTimeInterval(Self.patience)
         var settled: [ScrubObject: Int] = [:]
         while true {
-            for comparison in try once(open) {
+            for var comparison in try once(open) {
                 let old = results[comparison.object]
+                // What was mended the first time is good the second.
+                for (i, copy) in (old?.copies ?? []).enumerated() where i < comparison.copies.count {
+                    comparison.copies[i].mended += copy.mended
+                }
                 results[comparison.object] = comparison
                 // The same difference seen again and again is one.
                 let same = old.map { $0.copies.map(\.version) == comparison.copies.map(\.version) } ?? false
@@ -105,7 +111,7 @@ struct ReplicaComparison {
                 copies[i].append(
                     ObjectComparison.Copy(
                         node: Int(member.rawValue), disk: report.disk, version: digest.version, digest: digest.digest,
-                        blocks: digest.blocks, fault: digest.fault))
+                        blocks: digest.blocks, mended: digest.mended, fault: digest.fault))
             }
         }
         return zip(objects, copies).map { object, copies in

@@ -6,11 +6,14 @@ import Node
 
 struct ScrubCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "scrub", abstract: "Read all replicas, check every block against its checksum, and compare them.",
+        commandName: "scrub",
+        abstract: "Read all replicas, check every block against its checksum, mend what is bad, and compare them.",
         discussion: """
             Clients go on meanwhile: copies are compared as of the same entry of their group's log, and asked again while they
-            change. The exit code is 0 only if every group has all its copies, every block matches its checksum, and all copies
-            agree.
+            change. A block that does not match its checksum is written anew with what another replica holds under that checksum;
+            nothing else is ever changed. Copies that differ although every block of them matches are reported, and left alone.
+            The exit code is 0 only if in the end every group has all its copies, every block matches its checksum, and all
+            copies agree.
 
             Examples:
               stave scrub
@@ -27,6 +30,8 @@ struct ScrubCommand: ParsableCommand {
         var groups: [Group]
         var objects: Int
         var blocks: Int
+        /// Bad blocks, on all copies together, that were written anew.
+        var mended: Int
     }
 
     struct Group: Encodable {
@@ -37,6 +42,8 @@ struct ScrubCommand: ParsableCommand {
         var wanted: Int
         var objects: Int
         var blocks: Int
+        /// By node: bad blocks that were written anew.
+        var mended: [Int: Int]
         /// What is wrong, in words.
         var faults: [String]
         var differing: [ObjectComparison]
@@ -57,14 +64,15 @@ struct ScrubCommand: ParsableCommand {
         }
         let begin = Date()
         var last = begin
-        var answer = Answer(agrees: true, groups: [], objects: 0, blocks: 0)
+        var answer = Answer(agrees: true, groups: [], objects: 0, blocks: 0, mended: 0)
         for (i, view) in views.enumerated() {
             let group = try scrub(view, cluster)
             answer.groups.append(group)
             answer.objects += group.objects
             answer.blocks += group.blocks
+            answer.mended += group.mended.values.reduce(0, +)
             if !group.agrees { answer.agrees = false }
-            if !output.json, !group.agrees { print(text(group)) }
+            if !output.json, !group.agrees || !group.mended.isEmpty { print(text(group)) }
             if Date().timeIntervalSince(last) > 1 {
                 last = Date()
                 say(
@@ -77,6 +85,9 @@ struct ScrubCommand: ParsableCommand {
         } else {
             let what =
                 "\(views.count) groups, \(answer.objects) objects, \(size(UInt64(answer.blocks * Geometry.blockSize))) per copy, \(String(format: "%.1f", Date().timeIntervalSince(begin))) s"
+            if answer.mended > 0 {
+                print("\(answer.mended) bad blocks were written anew with what other replicas hold.")
+            }
             print(answer.agrees ? "All replicas agree (\(what))." : "REPLICAS DO NOT AGREE (\(what)).")
         }
         if !answer.agrees {
@@ -90,7 +101,7 @@ struct ScrubCommand: ParsableCommand {
     private func scrub(_ view: GroupView, _ cluster: Cluster) throws -> Group {
         var group = Group(
             group: view.group, agrees: true, members: view.inSync, wanted: view.placement.count, objects: 0, blocks: 0,
-            faults: [],
+            mended: [:], faults: [],
             differing: [])
         if view.inSync.count < view.placement.count {
             group.faults.append("\(view.inSync.count) of \(view.placement.count) copies are in sync")
@@ -108,6 +119,9 @@ struct ScrubCommand: ParsableCommand {
                         group.objects += 1
                         group.blocks += result.copies.first?.blocks ?? 0
                         if !result.agrees { group.differing.append(result) }
+                        for copy in result.copies where copy.mended > 0 {
+                            group.mended[copy.node, default: 0] += copy.mended
+                        }
                     }
                     names = names.dropFirst(ReplicaComparison.objectsAtOnce)
                 }
@@ -120,11 +134,12 @@ struct ScrubCommand: ParsableCommand {
     }
 
     private func text(_ group: Group) -> String {
-        var lines = [
-            "\(group.group): "
-                + (group.faults.isEmpty
-                    ? "\(group.differing.count) objects differ" : group.faults.joined(separator: "; "))
-        ]
+        var said = group.faults
+        if said.isEmpty, !group.differing.isEmpty { said.append("\(group.differing.count) objects differ") }
+        for (node, count) in group.mended.sorted(by: { $0.key < $1.key }) {
+            said.append("node \(node): \(count) bad blocks mended")
+        }
+        var lines = ["\(group.group): " + said.joined(separator: "; ")]
         for object in group.differing.prefix(16) { lines.append("  \(object.object.description): \(object.summary)") }
         if group.differing.count > 16 { lines.append("  … and \(group.differing.count - 16) more") }
         if let rows = group.rows, !rows.agrees {

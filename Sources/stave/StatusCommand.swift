@@ -124,10 +124,10 @@ struct StatusCommand: ParsableCommand {
         }
         if !events.isEmpty { lines += ["", "  the last events:"] }
         for line in collapsed(events).suffix(8) { lines.append(line) }
-        let bad = answer.nodes.filter { $0.metrics.groups.badBlocks > 0 }
-        for node in bad {
+        for node in answer.nodes where node.metrics.groups.badBlocks > 0 {
+            let groups = node.metrics.groups
             lines.append(
-                "  node \(node.node) met \(node.metrics.groups.badBlocks) blocks that do not match their checksums: run `stave scrub`"
+                "  node \(node.node) met \(groups.badBlocks) blocks that do not match their checksums; \(groups.mendedBlocks) are mended, \(groups.lostBlocks) are lost on all replicas"
             )
         }
         if !answer.isHealthy {

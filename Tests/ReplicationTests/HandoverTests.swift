@@ -89,7 +89,8 @@ struct HandoverTests {
             case .readRecord: if storeAnswers { group.recordRead(record, RecordVersion(version), at: moment) }
             case .read(let ticket, _, _): group.readCompleted(ticket, nil, presence: .complete, at: moment)
             case .restartLog, .decided, .drop, .query, .fetchResult, .completeEdges, .askLease, .listChanges,
-                .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .report:
+                .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .giveBlocks,
+                .blocksFound, .searchEnded, .report:
                 break
             }
         }

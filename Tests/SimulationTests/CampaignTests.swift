@@ -43,6 +43,22 @@ struct CampaignTests {
         print("\(count) seeds, \(answered) operations answered, \(failures) failed")
     }
 
+    @Test("a disk that rots under everything else that fails gives nobody a wrong byte, and is whole again at the end")
+    func rot() {
+        let one = CampaignTests.number("STAVE_SEED")
+        let count = one == nil ? CampaignTests.number("STAVE_SEEDS") ?? 40 : 1
+        var mended = 0
+        for seed in (one ?? 1)..<(one ?? 1) + count {
+            let simulator = Simulator(seed: seed, scenario: .rotting(seed: seed))
+            simulator.tracing = one != nil
+            let outcome = simulator.run()
+            #expect(outcome.failure == nil, "\(outcome.report)")
+            mended += outcome.counts["mended"] ?? 0
+        }
+        #expect(mended > 0 || one != nil, "the campaign meets rot")
+        print("\(count) seeds, \(mended) blocks mended")
+    }
+
     /// Seeds that once found a defect of the protocol, or are near one that did.
     @Test(
         "what a seed once found stays mended",

@@ -145,6 +145,13 @@ final class History {
     var nextInode: UInt64 = 10
     var voidsSeen = 0
     var stop = Int.max
+    /// Whether blocks go bad.
+    var rots = false
+    var rotten: [RottenBlock] = []
+    var rotsSeen = 0
+    var repairsMade = 0
+    /// How far the log was stable when this life looked, ascending.
+    var stableMarks: [LogPosition] = []
 
     init(seed: UInt64, configuration: StoreConfiguration = History.small) {
         self.seed = seed
@@ -194,6 +201,10 @@ final class History {
 
     /// One random call, then a few effects.
     func act() {
+        if rots, random.below(8) == 0 {
+            rotOrRepair()
+            return settleALittle()
+        }
         let g = random.below(2)
         switch random.below(100) {
         case 0..<36:
@@ -335,6 +346,7 @@ final class History {
 
     /// Every block that was ever touched reads as the model has it.
     func check(_ g: Int, _ when: String) {
+        repairAll(when)
         let pg = groups[g].pg
         let applied = host.store.appliedThrough(pg)
         let expected = groups[g].content(through: applied)
@@ -421,6 +433,7 @@ final class History {
             groups[g].durableEvents = max(groups[g].durableEvents, event)
         }
         tokens = []
+        stableMarks = []
         let before = host
         host = StoreHost(disk, configuration, boot: boot, seed: random.next())
         host.run()

@@ -199,7 +199,7 @@ final class StoreHost {
         return nil
     }
 
-    enum ReadError: Error { case bad(block: Int) }
+    enum ReadError: Error, Equatable { case bad(block: Int) }
 
     /// The blocks' bytes; nil for absent ones. Reads again as rule 5 says.
     func read(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange) throws -> [[UInt8]?] {

@@ -153,14 +153,25 @@ struct SampleSource {
         let blocks = blocks(atMost: 64)
         let inside = blocks.count == 64 ? UInt64.max : (UInt64(1) << UInt64(blocks.count)) - 1
         let content = random.next() & inside
+        let lost = content & (isTrue() ? random.next() & random.next() : 0)
         return Piece(
             attempt: u32(), step: u32(), object: object(), blocks: blocks, content: content,
-            zero: random.next() & inside & ~content, checksums: (0..<content.nonzeroBitCount).map { _ in u32() },
+            zero: random.next() & inside & ~content, lost: lost,
+            checksums: (0..<content.nonzeroBitCount).map { _ in u32() },
             asOf: name(), version: name(), truncation: mark(), position: position(),
-            payload: payload(content.nonzeroBitCount * Geometry.blockSize))
+            payload: payload((content & ~lost).nonzeroBitCount * Geometry.blockSize))
     }
 
-    static let replicaKinds = 24 + entryKinds
+    private mutating func wantedBlocks() -> WantedBlocks {
+        let count = 1 + random.below(64)
+        let mask = count == 64 ? UInt64.max : (UInt64(1) << UInt64(count)) - 1
+        let wanted = random.next() & mask
+        return WantedBlocks(
+            object: object(), blocks: BlockRange(first: random.below(Geometry.blocksPerObject - 64), count: count),
+            wanted: wanted, checksums: (0..<wanted.nonzeroBitCount).map { _ in u32() })
+    }
+
+    static let replicaKinds = 26 + entryKinds
     mutating func replica(kind: Int) -> ReplicaMessage {
         let body: ReplicaMessageBody =
             switch kind {
@@ -201,8 +212,18 @@ struct SampleSource {
             case 21: .takeOver(attempt: u32())
             case 22: .willing(attempt: u32(), under: LeaseNumber(u32()))
             case 23: .handedOver(record(), version: Int64(bitPattern: u64()))
+            case 24: .askBlocks(BlocksAsk(request: u64(), wanted: wantedBlocks(), decided: name()))
+            case 25:
+                .blocks(
+                    {
+                        let content = random.next() & random.next() & random.next()
+                        return BlocksGiven(
+                            request: u64(), standing: isTrue() ? .ready : .notReady, content: content,
+                            payload: payload(content.nonzeroBitCount * Geometry.blockSize)
+                        )
+                    }())
             default:
-                .append(Append(entry: entry(kind: kind - 24), previous: name(), decided: name(), stamp: loss()))
+                .append(Append(entry: entry(kind: kind - 26), previous: name(), decided: name(), stamp: loss()))
             }
         return ReplicaMessage(pg: pg(), epoch: epoch(), body: body)
     }

@@ -16,6 +16,8 @@ struct BlockReader: Sendable {
         var first: Int
         var count: Int
         var checksums: [UInt32]
+        /// The verified bytes, if they are not to be read.
+        var held: ByteBuffer?
     }
 
     let object: ObjectID
@@ -59,6 +61,15 @@ struct BlockReader: Sendable {
         }
     }
 
+    /// Every piece by itself; nil for one that does not match or cannot be read. May wait: for an I/O thread.
+    func readEach(allocator: ByteBufferAllocator) -> [ByteBuffer?] {
+        pieces.map { piece in
+            let one = BlockReader(object: object, pieces: [piece])
+            if case .read(let bytes) = one.read(allocator: allocator) { return bytes }
+            return nil
+        }
+    }
+
     private enum Fill {
         case filled
         case short
@@ -77,6 +88,10 @@ struct BlockReader: Sendable {
                 let length = piece.count * Geometry.blockSize
                 let part = UnsafeMutableRawBufferPointer(rebasing: raw[at..<at + length])
                 at += length
+                if let held = piece.held {
+                    held.withUnsafeReadableBytes { part.copyMemory(from: $0) }
+                    continue
+                }
                 guard let file = piece.file else {
                     part.initializeMemory(as: UInt8.self, repeating: 0)
                     continue

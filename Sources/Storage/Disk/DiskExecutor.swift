@@ -264,21 +264,34 @@ final class DiskExecutor {
     // MARK: - Reads
 
     /// Where the blocks of a plan lie; zero and absent pieces have no file.
-    func reader(for plan: ReadPlan) -> BlockReader {
-        BlockReader(
-            object: plan.object,
-            pieces: plan.pieces.map { piece in
-                let place: (file: DiskFile?, offset: Int64) =
-                    switch piece.source {
-                    case .log(let segment, let offset): (file(segment), Int64(offset))
-                    case .data(let offset): (disk.data, Int64(offset))
-                    case .zero, .absent: (nil, 0)
-                    case .payload: preconditionFailure("plans of applied content name no payload")
-                    }
-                return BlockReader.Piece(
-                    file: place.file, offset: place.offset, first: piece.blocks.first, count: piece.blocks.count,
-                    checksums: piece.checksums)
-            })
+    func reader(for plan: ReadPlan, held: HeldBlocks = HeldBlocks()) -> BlockReader {
+        if held.isEmpty { return BlockReader(object: plan.object, pieces: plan.pieces.map { place($0, nil) }) }
+        return BlockReader(
+            object: plan.object, pieces: plan.pieces.flatMap { held.split($0).map { place($0.piece, $0.held) } })
+    }
+
+    private func place(_ piece: ReadPiece, _ held: ByteBuffer?) -> BlockReader.Piece {
+        let place: (file: DiskFile?, offset: Int64) =
+            switch piece.source {
+            case .log(let segment, let offset): (file(segment), Int64(offset))
+            case .data(let offset): (disk.data, Int64(offset))
+            case .zero, .absent: (nil, 0)
+            case .payload: preconditionFailure("plans of applied content name no payload")
+            }
+        return BlockReader.Piece(
+            file: place.file, offset: place.offset, first: piece.blocks.first, count: piece.blocks.count,
+            checksums: piece.checksums, held: held)
+    }
+
+    /// Reads every piece by itself, on the I/O thread; nil for one that does not match. Nothing if the thread takes no work.
+    func readEach(_ reader: BlockReader, done: @escaping ([ByteBuffer?]) -> Void) {
+        let allocator = allocator
+        let owner = LoopBound(done, loop: loop)
+        let admission = ioThread.submit(to: home) {
+            let found = reader.readEach(allocator: allocator)
+            return { owner.value(found) }
+        }
+        if admission != .accepted { done(reader.pieces.map { _ in nil }) }
     }
 
     /// Reads from the page cache at once, or on the I/O thread; never answers `.wouldBlock`.

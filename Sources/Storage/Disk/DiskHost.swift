@@ -172,7 +172,71 @@ final class DiskHost {
     func readBlocks(_ reader: BlockReader, done: @escaping (BlockReader.Outcome) -> Void) {
         executor.read(reader, done: done)
     }
-    func reader(for plan: ReadPlan) -> BlockReader { executor.reader(for: plan) }
+    func reader(for plan: ReadPlan, held: HeldBlocks = HeldBlocks()) -> BlockReader {
+        executor.reader(for: plan, held: held)
+    }
+    /// Each piece by itself; nil for one that does not match.
+    func readEach(_ reader: BlockReader, done: @escaping ([ByteBuffer?]) -> Void) {
+        executor.readEach(reader, done: done)
+    }
+
+    // MARK: - Mending
+
+    private(set) lazy var mendings = Mendings(host: self)
+    /// Bad blocks met since the disk was opened.
+    private(set) var badBlocks = 0
+    /// Blocks that no replica holds, with when it was said last.
+    private var lostBlocks: [LostBlock: Instant] = [:]
+
+    func replica(_ pg: PGID) -> Replica? { replicas[pg] }
+
+    /// Writes a slot's blocks anew; `done` when that is durable.
+    func repair(_ pg: PGID, _ repair: SlotRepair, _ bytes: ByteBuffer, done: @escaping () -> Void) {
+        store.repair(pg, repair, payload: payloads.add(bytes), token: token { _ in done() })
+        node?.needsCycleEnd()
+    }
+
+    func note(_ text: String) { node?.note(.disk(id), text) }
+
+    /// A disk of which many blocks go bad is named, each time there are eight times as many.
+    func met(badBlocks count: Int) {
+        let before = badBlocks
+        badBlocks += count
+        var step = 64
+        while step <= before { step *= 8 }
+        if badBlocks >= step {
+            note("\(badBlocks) blocks did not match since it was opened: the disk wants to be replaced")
+        }
+    }
+
+    /// No replica holds these blocks: reads of them fail until something is written over them.
+    func lost(_ blocks: [Int], of object: ObjectID, in pg: PGID, _ words: String) {
+        let now = node?.moment().now ?? Instant(nanoseconds: 0)
+        if lostBlocks.count > StorageLimits.lostBlocks { lostBlocks = [:] }
+        let new = blocks.filter { block in
+            let key = LostBlock(object: object, block: block)
+            defer { lostBlocks[key] = now }
+            guard let last = lostBlocks[key] else {
+                node?.counters.lostBlocks += 1
+                return true
+            }
+            return now - last > StorageLimits.lostBlockInterval
+        }
+        guard !new.isEmpty else { return }
+        let layout = node?.layout(of: object.file.fileset)
+        let places = new.map { block in
+            layout.map { "\($0.fileOffset(index: object.index, offset: block * Geometry.blockSize))" } ?? "unknown"
+        }
+        note(
+            "\(words) of \(object) in \(pg) lost on all replicas: \(Geometry.blockSize) bytes at offset "
+                + "\(places.joined(separator: ", ")) of inode \(object.file.inode.rawValue) in fileset "
+                + "\(object.file.fileset.rawValue) cannot be read until they are written anew")
+    }
+
+    private struct LostBlock: Hashable {
+        var object: ObjectID
+        var block: Int
+    }
 
     // MARK: - Catching up
 
@@ -217,8 +281,6 @@ final class DiskHost {
     func cutLength(_ object: ObjectID, _ truncation: TruncationMark) -> Int? {
         node?.layout(of: object.file.fileset)?.objectLength(index: object.index, fileSize: truncation.size)
     }
-
-    func badBlock(_ pg: PGID, _ object: ObjectID, block: Int) { node?.badBlock(pg, object, block: block, disk: self) }
 
     func openNamespace(_ fileset: FilesetID, done: @escaping (Result<NamespaceHost, DiskError>) -> Void) {
         namespaces.open(fileset, done: done)
@@ -468,7 +530,7 @@ final class DiskHost {
         case .closed:
             closed?()
             closed = nil
-        case .badBlock(let pg, let object, let block): node?.badBlock(pg, object, block: block, disk: self)
+        case .badBlock(let pg, let object, let block): mendings.mend(pg, object, block: block) { _ in }
         case .failed(let reason):
             failure = reason.description
             health.fail(DiskError(.write, path: path, .diskFailed))

@@ -11,6 +11,7 @@ final class ObjectRead {
     private let range: ObjectRange
     private let truncation: TruncationMark
     private let done: (Result<DiskHost.Found, StoreFailure>) -> Void
+    private let reading: MendingRead
     private var attempts = 0
 
     init(
@@ -22,6 +23,7 @@ final class ObjectRead {
         self.range = range
         self.truncation = truncation
         self.done = done
+        reading = MendingRead(host: host, pg: pg, object: range.object)
     }
 
     func start() {
@@ -43,13 +45,12 @@ final class ObjectRead {
             zeros.writeRepeatingByte(0, count: range.length)
             return done(.success((zeros, plan.presence)))
         }
-        host.readBlocks(host.reader(for: plan)) { outcome in self.took(outcome, plan, cut) }
+        reading.read(plan) { outcome in self.took(outcome, plan, cut) }
     }
 
-    private func took(_ outcome: BlockReader.Outcome, _ plan: ReadPlan, _ cut: Int?) {
+    private func took(_ outcome: MendingRead.Outcome, _ plan: ReadPlan, _ cut: Int?) {
         switch outcome {
         case .read(let whole):
-            host.finished(plan)
             let skip = range.offset - range.blocks.first * Geometry.blockSize
             guard var bytes = whole.getSlice(at: whole.readerIndex + skip, length: range.length) else {
                 return done(.failure(StoreFailure("a read of \(range.object) gave too few bytes")))
@@ -60,19 +61,13 @@ final class ObjectRead {
                 bytes.writeRepeatingByte(0, count: range.length - kept)
             }
             done(.success((bytes, plan.presence)))
-        case .notRead:
-            host.finished(plan)
-            done(.failure(StoreFailure("the disk of \(range.object) takes no more reads")))
-        case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
-        case .mismatch(let block):
-            let verdict = host.verdict(plan, block: block)
-            host.finished(plan)
-            switch verdict {
-            case .readAgain: start()
-            case .bad:
-                host.badBlock(pg, range.object, block: block)
-                done(.failure(StoreFailure("block \(block) of \(range.object) does not match its checksum")))
-            }
+        case .notRead: done(.failure(StoreFailure("the disk of \(range.object) takes no more reads")))
+        case .again: start()
+        case .mended:
+            attempts -= 1
+            start()
+        case .lost(let block):
+            done(.failure(StoreFailure("block \(block) of \(range.object) is not whole on any replica")))
         }
     }
 }

@@ -13,6 +13,9 @@ final class PieceReading {
     private let object: ObjectID
     private let blocks: BlockRange
     private let done: (PieceContent?) -> Void
+    private let reading: MendingRead
+    /// Blocks that nobody holds, with their checksums.
+    private var lost: [Int: UInt32] = [:]
     private var attempts = 0
 
     init(
@@ -25,6 +28,7 @@ final class PieceReading {
         self.object = object
         self.blocks = blocks
         self.done = done
+        reading = MendingRead(host: host, pg: pg, object: object)
     }
 
     func start() {
@@ -36,8 +40,8 @@ final class PieceReading {
         guard let plan = host.plan(pg, object, rest, again: { self.start() }) else { return }
         var content: UInt64 = 0
         var zero: UInt64 = 0
+        var missing: UInt64 = 0
         var checksums: [UInt32] = []
-        var wanted: [ReadPiece] = []
         var position = ListPosition.last
         for piece in plan.pieces {
             for (i, block) in (piece.blocks.first..<piece.blocks.end).enumerated() {
@@ -52,43 +56,35 @@ final class PieceReading {
                 case .log, .data, .payload:
                     content |= bit
                     checksums.append(piece.checksums[i])
-                    wanted.append(
-                        ReadPiece(
-                            blocks: BlockRange(first: block, count: 1), source: piece.source.moved(byBlocks: i),
-                            checksums: [piece.checksums[i]]))
+                    if lost[block] == piece.checksums[i] { missing |= bit }
                 }
             }
         }
         let found = { [payloads] (bytes: ByteBuffer?) in
             PieceContent(
-                content: content, zero: zero, checksums: checksums, version: version.version,
+                content: content, zero: zero, lost: missing, checksums: checksums, version: version.version,
                 truncation: TruncationMark(number: version.truncation, size: 0), position: position,
                 payload: bytes.map(payloads.add))
         }
-        if wanted.isEmpty {
+        var present = plan
+        present.pieces = plan.contentBlocks { [blocks] in
+            $0 < blocks.end && missing >> UInt64($0 - blocks.first) & 1 == 0
+        }
+        if present.pieces.isEmpty {
             host.finished(plan)
             return done(found(nil))
         }
-        var present = plan
-        present.pieces = wanted
-        host.readBlocks(host.reader(for: present)) { [self] outcome in
+        reading.read(present) { [self] outcome in
             switch outcome {
-            case .read(let bytes):
-                host.finished(plan)
-                done(found(bytes))
-            case .notRead:
-                host.finished(plan)
-                done(nil)
-            case .wouldBlock: preconditionFailure("the executor goes to an I/O thread before it answers")
-            case .mismatch(let block):
-                let verdict = host.verdict(plan, block: block)
-                host.finished(plan)
-                switch verdict {
-                case .readAgain: start()
-                case .bad:
-                    host.badBlock(pg, object, block: block)
-                    done(nil)
-                }
+            case .read(let bytes): done(found(bytes))
+            case .again: start()
+            case .mended:
+                attempts -= 1
+                start()
+            case .lost(let block):
+                lost[block] = plan.checksum(of: block)
+                start()
+            case .notRead: done(nil)
             }
         }
     }

@@ -1,0 +1,84 @@
+import ClusterModel
+import Store
+import Wire
+
+extension Scenario {
+    /// A scenario drawn from the seed in which one node's disk rots, and two others have what it had.
+    public static func rotting(seed: UInt64) -> Scenario {
+        var scenario = Scenario.drawn(seed: seed)
+        scenario.rot = .oneDisk
+        scenario.nodes = max(scenario.nodes, 3)
+        scenario.copies = 3
+        scenario.metadata = false
+        scenario.dataGroups = max(scenario.dataGroups, 1)
+        return scenario
+    }
+}
+
+/// Rot: bytes on one node's disk change although nothing wrote them. One node in a run, so that every block is whole
+/// somewhere.
+extension Simulator {
+    func rot() {
+        guard !healing else { return }
+        agenda.add(.rot, at: clock + 10 * millisecond + below(400 * millisecond))
+        let node = nodes[Int(seed % UInt64(scenario.copies))]
+        guard node.isOpen, node.pausedUntil == nil, let host = node.host else { return }
+        // What a batch header on the disk knows to be stable: rot before it is never taken for the log's torn end.
+        let stable = node.stableMarks.count > 2 ? node.stableMarks[node.stableMarks.count - 3] : nil
+        if node.stableMarks.last != host.store.logStable { node.stableMarks.append(host.store.logStable) }
+        let objects = everyObject
+        guard !objects.isEmpty else { return }
+        let object = objects[random.below(objects.count)]
+        let pg = groups[group(of: object)]
+        let token = host.token { _ in }
+        let blocks = BlockRange(first: 0, count: 64)
+        guard let plan = host.store.read(pg, object, blocks, token: token) else { return }
+        host.forget(token)
+        defer { host.store.readFinished(plan.ticket) }
+        let content = plan.contentBlocks
+        guard !content.isEmpty else { return }
+        let victim = content[random.below(content.count)]
+        switch victim.source {
+        case .data(let offset):
+            guard host.disk.data.isSynced(at: Int(offset)) else { return }
+            harm(host.disk.data, Int(offset))
+        case .log(let segment, let offset):
+            let position = segment.rawValue * UInt64(scenario.store.segmentSize) + UInt64(offset)
+            guard let file = host.disk.segments[segment], let stable, position + 4096 <= stable.rawValue else { return }
+            harm(file, offset)
+        case .payload, .zero, .absent: return
+        }
+        tell("\(node.id): block \(victim.blocks.first) of \(object) in \(pg) rots")
+        counts["rot", default: 0] += 1
+    }
+
+    /// A flipped byte, a write that was lost, or one that went elsewhere.
+    private func harm(_ file: FakeFile, _ offset: Int) {
+        switch random.below(3) {
+        // A byte that the quick checksum reads.
+        case 0: file.flip(at: offset + 512 * random.below(8) + random.below(8))
+        case 1: file.rot(at: offset, [UInt8](repeating: 0, count: Geometry.blockSize))
+        default:
+            let other = offset >= Geometry.blockSize ? offset - Geometry.blockSize : offset + Geometry.blockSize
+            file.rot(at: offset, file.read(at: other, count: Geometry.blockSize))
+        }
+    }
+
+    /// All replicas read all that they have, when all is quiet but for what has rotted.
+    func scrubAll() {
+        guard scrubsUnderWay == nil else { return }
+        scrubsUnderWay = 0
+        for node in nodes {
+            guard let host = node.host else { continue }
+            for object in everyObject {
+                let g = group(of: object)
+                guard replica(node.index, groups[g]) != nil else { continue }
+                scrubsUnderWay = (scrubsUnderWay ?? 0) + 1
+                host.scrub(groups[g], object) { [unowned self] in
+                    scrubsUnderWay = (scrubsUnderWay ?? 1) - 1
+                }
+            }
+            needsCycleEnd(node.index)
+        }
+    }
+}
