@@ -110,7 +110,7 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "Storage", "Store", "Replication", "Coordination", "DiskIO", "Transport", "ClusterModel", "Wire", log,
+                "Storage", "Store", "Namespace", "Replication", "Coordination", "DiskIO", "Transport", "ClusterModel", "Wire", log,
             ] + nio, swiftSettings: strict),
         .testTarget(
             name: "FilesystemTests",

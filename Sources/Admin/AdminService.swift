@@ -166,7 +166,9 @@ public final class AdminService {
             groups: GroupMetrics(
                 requests: storage.requests, overloaded: storage.overloaded, badBlocks: storage.badBlocks,
                 mendedBlocks: storage.mendedBlocks, lostBlocks: storage.lostBlocks,
-                waiting: load.waitingRequests, payloadBytes: load.payloadBytes, namespaceWork: load.namespaceWork),
+                waiting: load.waitingRequests, payloadBytes: load.payloadBytes, namespaceWork: load.namespaceWork,
+                rowCacheHits: load.rowCache.hits, rowCacheMisses: load.rowCache.misses,
+                rowCacheBehind: load.rowCache.behind, rowCacheBytes: load.rowCacheBytes),
             diskBytesWritten: node.diskReports.reduce(0) { $0 + $1.metrics.bytesWritten },
             counters: registry.counters(),
             gauges: registry.gauges(), latencies: registry.latencies())

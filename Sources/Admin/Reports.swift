@@ -177,6 +177,12 @@ public struct GroupMetrics: Codable, Sendable {
     public var waiting: Int
     public var payloadBytes: Int
     public var namespaceWork: Int
+    /// Questions about single inodes and names: answered from rows kept on the loop, for want of a row by the namespace
+    /// thread, by it because changes were under way; and the bytes of the rows kept.
+    public var rowCacheHits: UInt64
+    public var rowCacheMisses: UInt64
+    public var rowCacheBehind: UInt64
+    public var rowCacheBytes: Int
 }
 
 /// A placement group as its record and one node's replica show it.

@@ -30,7 +30,7 @@ extension NamespaceMachine {
             result.directory = DirectoryChange(before: before, after: before)
             return result
         }
-        guard permits(parent, .write, caller) else { throw NamespaceFailure.accessDenied }
+        guard parent.permits(.write, to: caller) else { throw NamespaceFailure.accessDenied }
         var row = try newInode(file, wanted, in: parent, caller)
         if let most = state.quota.inodes, state.usage.inodes >= most { throw NamespaceFailure.quotaExceeded }
         guard inodesLeft > 0 else { throw NamespaceFailure.noSpace }

@@ -88,7 +88,7 @@ extension NamespaceMachine {
             return Inode(attributes: row.attributes(of: file), hint: row.hint(state.quotaStanding))
         }
         row.answered = now
-        inodes.set(inode, row, version: version)
+        store(inode, row)
         return Inode(attributes: row.attributes(of: file, moving: now), hint: row.hint(state.quotaStanding))
     }
 
@@ -97,7 +97,11 @@ extension NamespaceMachine {
         Inode(attributes: attributes(inode, row), hint: row.hint(state.quotaStanding))
     }
 
-    mutating func store(_ inode: InodeNumber, _ row: InodeRow) { inodes.set(inode, row, version: version) }
+    /// Nil deletes it.
+    mutating func store(_ inode: InodeNumber, _ row: InodeRow?) {
+        inodes.set(inode, row, version: version)
+        touched.touch(inode)
+    }
 
     mutating func existing(_ inode: InodeNumber, _ rows: some NamespaceRowReader) throws -> InodeRow {
         guard let row = try inodes.row(inode, rows) else { throw NamespaceFailure.stale }
@@ -115,8 +119,7 @@ extension NamespaceMachine {
         _ inode: InodeNumber, for caller: Credentials, _ rows: some NamespaceRowReader
     ) throws -> InodeRow {
         let row = try existing(inode, rows)
-        guard row.kind == .directory else { throw NamespaceFailure.notDirectory }
-        guard permits(row, .execute, caller) else { throw NamespaceFailure.accessDenied }
+        try row.checkSearch(by: caller)
         return row
     }
 
@@ -124,10 +127,6 @@ extension NamespaceMachine {
         let row = try existing(inode, rows)
         guard row.kind == .regular else { throw NamespaceFailure.invalid }
         return row
-    }
-
-    func permits(_ row: InodeRow, _ bit: AccessBit, _ caller: Credentials) -> Bool {
-        attributes(InodeNumber(0), row).permits(bit, to: caller)
     }
 
     func entry(_ directory: InodeNumber, _ name: FileName, _ rows: some NamespaceRowReader) throws -> EntryRow? {
@@ -144,7 +143,7 @@ extension NamespaceMachine {
     }
 
     /// Adds a name under a new cookie.
-    func addEntry(
+    mutating func addEntry(
         _ number: InodeNumber, _ directory: inout InodeRow, _ name: FileName, to inode: InodeNumber,
         _ rows: some NamespaceRows
     ) throws {
@@ -155,21 +154,28 @@ extension NamespaceMachine {
         try putEntry(number, name, EntryRow(inode: inode, cookie: cookie), rows)
     }
 
-    func putEntry(
+    mutating func putEntry(
         _ directory: InodeNumber, _ name: FileName, _ entry: EntryRow, _ rows: some NamespaceRows
     ) throws {
         try rows.put(.entry(directory, name), entry.encoded(), version: version)
         try rows.put(
             .cookie(directory, entry.cookie), CookieRow(inode: entry.inode, name: name).encoded(), version: version)
+        touched.touch(directory, name, entry)
     }
 
-    func dropEntry(
+    /// Takes away the name, not its cookie.
+    mutating func dropName(_ directory: InodeNumber, _ name: FileName, _ rows: some NamespaceRows) throws {
+        try rows.delete(.entry(directory, name), version: version)
+        touched.touch(directory, name, nil)
+    }
+
+    mutating func dropEntry(
         _ number: InodeNumber, _ directory: inout InodeRow, _ name: FileName, _ entry: EntryRow,
         _ rows: some NamespaceRows
     ) throws {
         directory.entries -= 1
         directory.nameBytes -= UInt64(name.bytes.count)
-        try rows.delete(.entry(number, name), version: version)
+        try dropName(number, name, rows)
         try rows.delete(.cookie(number, entry.cookie), version: version)
     }
 
@@ -191,7 +197,7 @@ extension NamespaceMachine {
     mutating func deleteInode(
         _ inode: InodeNumber, _ file: InodeRow, _ rows: some NamespaceRows
     ) throws -> RangeDeletion? {
-        inodes.set(inode, nil, version: version)
+        store(inode, nil)
         state.usage.inodes -= 1
         for writer in file.writers { try rows.delete(.writer(writer.session, inode), version: version) }
         guard file.kind == .regular else { return nil }

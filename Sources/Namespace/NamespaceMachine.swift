@@ -56,6 +56,8 @@ public struct NamespaceMachine {
     public internal(set) var state: FilesetState
     var windows = ReplyWindows()
     var inodes = HeldInodes()
+    /// For `takeCollectedRows`.
+    var touched = TouchedRows()
     /// The entry that is being applied.
     var now = Timestamp.zero
     var version: UInt64 = 0

@@ -17,7 +17,7 @@ extension NamespaceMachine {
     public mutating func answer(
         _ question: NamespaceQuestion, at now: Timestamp, rows: some NamespaceRowReader
     ) throws -> NamespaceReply {
-        var view = View(fileset: state.fileset, quota: state.quotaStanding, asker: question.session, now: now)
+        var view = InodeView(fileset: state.fileset, quota: state.quotaStanding, asker: question.session, now: now)
         do {
             let answer = try answer(question.query, question.credentials, &view, rows)
             return NamespaceReply(answer: answer, moving: view.moving)
@@ -26,47 +26,23 @@ extension NamespaceMachine {
         }
     }
 
-    /// How inodes look to the one who asks.
-    private struct View {
-        var fileset: FilesetID
-        var quota: QuotaStanding
-        var asker: SessionID
-        var now: Timestamp
-        var moving: [InodeNumber] = []
-
-        mutating func inode(_ inode: InodeNumber, _ row: InodeRow) -> Inode {
-            Inode(attributes: attributes(inode, row), hint: row.hint(quota))
-        }
-
-        mutating func attributes(_ inode: InodeNumber, _ row: InodeRow) -> FileAttributes {
-            let file = FileID(fileset: fileset, inode: inode)
-            guard row.moves(for: asker) else { return row.attributes(of: file) }
-            moving.append(inode)
-            return row.attributes(of: file, moving: now)
-        }
-    }
-
     private mutating func answer(
-        _ query: NamespaceQuery, _ caller: Credentials, _ view: inout View, _ rows: some NamespaceRowReader
+        _ query: NamespaceQuery, _ caller: Credentials, _ view: inout InodeView, _ rows: some NamespaceRowReader
     ) throws -> NamespaceAnswer {
         switch query {
-        case .lookup(let number, let name):
-            let parent = try directory(number, for: caller, rows)
-            guard let found = try entry(number, name, rows) else { throw NamespaceFailure.notFound }
-            let row = try named(found.inode, rows)
-            return .found(view.inode(found.inode, row), directory: view.attributes(number, parent))
-        case .parent(let number):
-            let child = try directory(number, for: caller, rows)
-            let row = try named(child.parent, rows)
-            return .found(view.inode(child.parent, row), directory: view.attributes(number, child))
-        case .attributes(let inode): return .inode(view.inode(inode, try existing(inode, rows)))
-        case .access(let inode, let rights):
-            let attributes = view.attributes(inode, try existing(inode, rows))
-            return .access(attributes.granted(rights, to: caller), attributes)
-        case .readSymbolicLink(let inode):
-            let row = try existing(inode, rows)
-            guard row.kind == .symbolicLink else { throw NamespaceFailure.invalid }
-            return .symbolicLink(target: row.target, view.attributes(inode, row))
+        case .lookup, .parent, .attributes, .access, .readSymbolicLink:
+            // Moved, for a copy of what is held would be made at the first change.
+            var held = HeldRows(inodes: inodes, touched: touched, rows: rows)
+            inodes = HeldInodes()
+            touched = TouchedRows()
+            defer {
+                inodes = held.inodes
+                touched = held.touched
+            }
+            guard let answer = try held.answer(query, caller, &view) else {
+                preconditionFailure("these are the questions that point rows answer")
+            }
+            return answer
         case .list(let number, let cookie, let limit, let detail):
             return try list(number, after: cookie, limit, detail, caller, &view, rows)
         case .usage: return .usage(state.usage, state.quota)
@@ -80,13 +56,13 @@ extension NamespaceMachine {
 
     private mutating func list(
         _ number: InodeNumber, after cookie: UInt64, _ limit: Int, _ detail: ListDetail, _ caller: Credentials,
-        _ view: inout View, _ rows: some NamespaceRowReader
+        _ view: inout InodeView, _ rows: some NamespaceRowReader
     ) throws -> NamespaceAnswer {
         let parent = try existing(number, rows)
         guard parent.kind == .directory else { throw NamespaceFailure.notDirectory }
-        guard permits(parent, .read, caller) else { throw NamespaceFailure.accessDenied }
+        guard parent.permits(.read, to: caller) else { throw NamespaceFailure.accessDenied }
         // Attributes are what a lookup would give: without the right to search there are names only.
-        let showsInodes = detail == .namesAndInodes && permits(parent, .execute, caller)
+        let showsInodes = detail == .namesAndInodes && parent.permits(.execute, to: caller)
         let most = min(max(limit, 1), NamespaceLimits.listedEntries)
         var end = ListEnd.reached
         var entries: [DirectoryEntry] = []
@@ -122,5 +98,23 @@ extension NamespaceMachine {
         return try page.map { row in
             try decodeRow(row.value) { r throws(WireError) in try r.rangeDeletion() }
         }
+    }
+}
+
+/// What the machine holds and the rows beneath, while a question about single inodes and names is answered.
+private struct HeldRows<Rows: NamespaceRowReader>: PointRows {
+    var inodes: HeldInodes
+    var touched: TouchedRows
+    let rows: Rows
+
+    mutating func inode(_ number: InodeNumber) throws -> InodeRow? {
+        touched.touch(number)
+        return try inodes.row(number, rows)
+    }
+
+    mutating func entry(_ directory: InodeNumber, _ name: FileName) throws -> EntryRow? {
+        let row = try rows.value(of: .entry(directory, name)).map { try EntryRow($0) }
+        touched.touch(directory, name, row)
+        return row
     }
 }

@@ -8,7 +8,7 @@ extension NamespaceMachine {
     ) throws -> (parent: InodeRow, entry: EntryRow, file: InodeRow) {
         let parent = try directory(number, for: caller, rows)
         guard let found = try entry(number, name, rows) else { throw NamespaceFailure.notFound }
-        guard permits(parent, .write, caller) else { throw NamespaceFailure.accessDenied }
+        guard parent.permits(.write, to: caller) else { throw NamespaceFailure.accessDenied }
         let file = try named(found.inode, rows)
         try checkSticky(parent, file, caller)
         return (parent, found, file)
@@ -53,7 +53,7 @@ extension NamespaceMachine {
         var file = try existing(inode, rows)
         var parent = try directory(number, for: caller, rows)
         if try entry(number, name, rows) != nil { throw NamespaceFailure.exists }
-        guard permits(parent, .write, caller) else { throw NamespaceFailure.accessDenied }
+        guard parent.permits(.write, to: caller) else { throw NamespaceFailure.accessDenied }
         if file.kind == .directory { throw NamespaceFailure.notPermitted }
         guard file.linkCount < NamespaceLimits.links else { throw NamespaceFailure.tooManyLinks }
         let before = attributes(number, parent)

@@ -22,12 +22,14 @@ extension NamespaceMachine {
                 directory: DirectoryChange(before: beforeSource, after: beforeSource),
                 secondDirectory: DirectoryChange(before: beforeTarget, after: beforeTarget))
         }
-        guard permits(source, .write, caller), permits(target, .write, caller) else {
+        guard source.permits(.write, to: caller), target.permits(.write, to: caller) else {
             throw NamespaceFailure.accessDenied
         }
         try checkSticky(source, file, caller)
         // Another parent means another "..", which is a change of the directory that moves.
-        if file.kind == .directory, from != to, !permits(file, .write, caller) { throw NamespaceFailure.accessDenied }
+        if file.kind == .directory, from != to, !file.permits(.write, to: caller) {
+            throw NamespaceFailure.accessDenied
+        }
         var old: InodeRow?
         if let replaced {
             let row = try named(replaced.inode, rows)
@@ -57,7 +59,7 @@ extension NamespaceMachine {
         if from == to, replaced == nil {
             // The entry keeps its cookie under its new name: a listing that renames what it reads would never end, were
             // each rename a new entry at the end.
-            try rows.delete(.entry(from, name), version: version)
+            try dropName(from, name, rows)
             try putEntry(from, newName, moving, rows)
             source.nameBytes += UInt64(newName.bytes.count)
             source.nameBytes -= UInt64(name.bytes.count)

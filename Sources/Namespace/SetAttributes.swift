@@ -56,7 +56,7 @@ extension NamespaceMachine {
             case .symbolicLink, .blockDevice, .characterDevice, .fifo, .socket: throw NamespaceFailure.invalid
             }
             // The owner may in any case: over NFS a file that was opened for writing stays writable (RFC 1813, 4.4).
-            guard caller.uid == row.uid || permits(row, .write, caller) else { throw NamespaceFailure.accessDenied }
+            guard caller.uid == row.uid || row.permits(.write, to: caller) else { throw NamespaceFailure.accessDenied }
             guard size <= Geometry.maximumFileSize else { throw NamespaceFailure.fileTooBig }
         }
         if caller.isSuperuser { return }
@@ -69,7 +69,7 @@ extension NamespaceMachine {
         for change in [changes.accessTime, changes.modificationTime] {
             switch change {
             case .to: if !isOwner { throw NamespaceFailure.notPermitted }
-            case .now: if !isOwner, !permits(row, .write, caller) { throw NamespaceFailure.accessDenied }
+            case .now: if !isOwner, !row.permits(.write, to: caller) { throw NamespaceFailure.accessDenied }
             case nil: break
             }
         }

@@ -7,6 +7,7 @@ extension StorageNode {
             arenaBytes: transport.arenaBytesTaken,
             sentMessages: transport.messagesSent,
             receivedMessages: transport.messagesReceived,
-            namespaceWork: orderedReplicas.reduce(0) { $0 + ($1.namespace?.depth ?? 0) })
+            namespaceWork: orderedReplicas.reduce(0) { $0 + ($1.namespace?.depth ?? 0) },
+            rowCacheBytes: rowCache.rows.bytes, rowCache: rowCache.counters)
     }
 }

@@ -39,6 +39,9 @@ public struct NodeLoad: Sendable, Hashable {
     public var receivedMessages: UInt64
     /// Entries and queries that wait for the namespace thread.
     public var namespaceWork: Int
+    /// Bytes of rows of namespaces kept on the loop, and what they answered.
+    public var rowCacheBytes: Int
+    public var rowCache: RowCacheCounters
 }
 
 extension StorageNode {

@@ -42,6 +42,7 @@ final class Replica {
         namespace?.appliedThrough = { [unowned self] through, results in namespaceApplied(through, results) }
         namespace?.failed = { [unowned disk] reason in disk.fail(reason) }
         namespace?.workArrived = { [unowned node] in node.needsCycleEnd() }
+        namespace?.serves = { [unowned group] in group.isServing }
     }
 
     /// The group has left the cluster: nothing is done for it any more.
@@ -51,6 +52,7 @@ final class Replica {
         namespace?.appliedThrough = nil
         namespace?.failed = nil
         namespace?.workArrived = nil
+        namespace?.serves = nil
     }
 
     /// Takes and executes effects until there are none.

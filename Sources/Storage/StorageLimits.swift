@@ -8,6 +8,9 @@ public enum StorageLimits {
     static let namespaceLogBytes = 32 << 20
     /// Exports of one namespace under way at once; beyond it the oldest is forgotten, and its learner begins anew.
     static let exports = 4
+    /// Bytes of inode and entry rows that a node keeps on its loop (store.md, Namespace rows); beyond it the least recently
+    /// used go.
+    static let rowCacheBytes = 16 << 20
     /// How often what namespaces applied is made durable, so that the log can be trimmed.
     static let namespaceSyncInterval = TimeSpan.seconds(2)
     /// Between two signs of life to each node.

@@ -23,6 +23,7 @@ public final class StorageNode {
     let boot: BootID
     let logger: Logger
     let payloads: PayloadTable
+    let rowCache = SharedRowCache()
     let transport: NodeTransport
     let directory: ClusterDirectory
     let coordinator: any Coordinator
@@ -111,7 +112,8 @@ public final class StorageNode {
         var plan = plans[disks.count]
         plan.failed = directory.diskNotes.filter { $0.value.stage == .failed }.mapValues(\.reason)
         DiskHost.open(
-            plan, number: disks.count, namespaceThread: threads.namespace, payloads: payloads, loop: loop,
+            plan, number: disks.count, namespaceThread: threads.namespace, rowCache: rowCache, payloads: payloads,
+            loop: loop,
             watchdog: threads.watchdog, logger: logger
         ) { [self] result in
             switch result {

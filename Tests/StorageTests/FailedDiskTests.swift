@@ -49,7 +49,8 @@ private final class Disk {
         let failure: String? = try await withCheckedThrowingContinuation { done in
             loop.execute {
                 DiskHost.open(
-                    opening, number: 0, namespaceThread: threads.namespace, payloads: PayloadTable(), loop: loop,
+                    opening, number: 0, namespaceThread: threads.namespace, rowCache: SharedRowCache(),
+                    payloads: PayloadTable(), loop: loop,
                     watchdog: threads.watchdog, logger: Logger(label: "test")
                 ) { result in
                     switch result {

@@ -307,8 +307,9 @@ final class DiskHost {
 
     /// Opens a disk: its files, its log; `done` comes when it takes appends.
     static func open(
-        _ plan: DiskPlan, number: Int, namespaceThread: DiskThread, payloads: PayloadTable, loop: any EventLoop,
-        watchdog: Watchdog, logger: Logger, done: @escaping (Result<DiskHost, OpeningFailure>) -> Void
+        _ plan: DiskPlan, number: Int, namespaceThread: DiskThread, rowCache: SharedRowCache, payloads: PayloadTable,
+        loop: any EventLoop, watchdog: Watchdog, logger: Logger,
+        done: @escaping (Result<DiskHost, OpeningFailure>) -> Void
     ) {
         let home = CompletionHome { loop.execute($0) }
         let slot = HostSlot()
@@ -324,21 +325,20 @@ final class DiskHost {
         }
         watchdog.watch(threads.marks)
         watchdog.watch(health)
-        let context = LoopBound((payloads, logger), loop: loop)
+        let context = LoopBound((payloads, rowCache, logger), loop: loop)
         let admission = threads.index.submit(
             to: home,
             work: { () throws(DiskError) -> DiskFiles in try DiskFiles.open(plan, health: health, threads: threads) },
             completion: { result in
                 let (slot, done) = owner.value
-                let (payloads, logger) = context.value
+                let (payloads, rowCache, logger) = context.value
                 switch result {
                 case .failure(let error):
                     done(.failure(OpeningFailure("\(error)", medium: health.failure)))
                 case .success(let files):
                     let host = DiskHost(
                         files, plan: plan, home: home, threads: threads, namespaceThread: namespaceThread,
-                        payloads: payloads,
-                        loop: loop, health: health, logger: logger)
+                        rowCache: rowCache, payloads: payloads, loop: loop, health: health, logger: logger)
                     slot.host = host
                     slot.opening = host
                     host.opened = { result in
@@ -372,7 +372,7 @@ final class DiskHost {
 
     private init(
         _ files: DiskFiles, plan: DiskPlan, home: CompletionHome, threads: DiskThreads, namespaceThread: DiskThread,
-        payloads: PayloadTable, loop: any EventLoop, health: DiskHealth, logger: Logger
+        rowCache: SharedRowCache, payloads: PayloadTable, loop: any EventLoop, health: DiskHealth, logger: Logger
     ) {
         id = files.disk.superblock.disk
         path = plan.path
@@ -387,7 +387,7 @@ final class DiskHost {
         store = Store(configuration: .standard, crc: .hardware)
         namespaces = NamespaceHosts(
             folder: files.disk.namespaces, thread: namespaceThread, sync: threads.sync, home: home, loop: loop,
-            content: files.facts.content)
+            content: files.facts.content, cache: rowCache)
         executor = DiskExecutor(
             disk: files.disk, loop: loop, home: home, payloads: payloads, threads: threads, index: files.index,
             indexLog: files.indexLog, segmentFiles: files.segmentFiles, segments: files.segments)

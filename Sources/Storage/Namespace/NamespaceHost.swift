@@ -10,7 +10,15 @@ import Wire
 /// One fileset's namespace as the loop sees it: collects decided entries and queries of a cycle, and hands them to the
 /// namespace thread in one batch (store.md, Namespace rows). Used on its loop only.
 ///
-/// Invariant: work is done in the order in which it came here, so a query shows every entry that was decided before it.
+/// Questions about single inodes and names are answered here where the rows are kept (`RowCache`).
+///
+/// Invariants:
+/// - work is done in the order in which it came here, so a query shows every entry that was decided before it;
+/// - the rows kept are those behind the last batch whose outcome was taken, and they answer only while no work that may change
+///   rows waits or is under way: then they are the rows that the namespace thread would answer from;
+/// - outcomes are taken into the rows kept before anybody hears of them, so no answer is older than a change that was answered;
+/// - rows are kept only while the replica serves; a batch that ran without its rows being noted, a part of an export and a
+///   failure make all be forgotten.
 final class NamespaceHost {
     let fileset: FilesetID
     private let thread: DiskThread
@@ -24,6 +32,13 @@ final class NamespaceHost {
     private var exports: [NamespaceTicket: (NamespacePart?) -> Void] = [:]
     private var lastTicket: UInt64 = 0
     private var clock = NamespaceClock(last: .zero)
+    private let cache: SharedRowCache
+    private let owner: RowCache.Owner
+    /// Work whose outcome is not here and that may change rows.
+    private var changesUnderWay = 0
+    /// Behind the last batch whose outcome was taken; nil while no rows are kept.
+    private var quota: QuotaStanding?
+    private var isClosed = false
     private var answered = AnsweredTimes(activation: .zero)
 
     private(set) var applied: EntryName
@@ -35,10 +50,12 @@ final class NamespaceHost {
     var failed: ((String) -> Void)?
     /// Called when the first work of a cycle has come.
     var workArrived: (() -> Void)?
+    /// Whether questions come here, for which rows are kept.
+    var serves: (() -> Bool)?
 
     init(
         fileset: FilesetID, applied: EntryName, thread: DiskThread, home: CompletionHome, loop: any EventLoop,
-        unit: ThreadBound<NamespaceUnit>, writeAheadLog: DiskFile
+        unit: ThreadBound<NamespaceUnit>, writeAheadLog: DiskFile, cache: SharedRowCache
     ) {
         self.fileset = fileset
         self.applied = applied
@@ -47,12 +64,55 @@ final class NamespaceHost {
         self.loop = loop
         self.unit = unit
         self.writeAheadLog = writeAheadLog
+        self.cache = cache
+        owner = cache.newOwner()
     }
 
     func apply(_ entry: Entry, _ bytes: ByteBuffer?) { add(.apply(entry, bytes)) }
 
+    /// `done` may be called at once.
     func answer(_ question: ByteBuffer, now: Timestamp, done: @escaping ([UInt8]?) -> Void) {
-        add(.answer(ticket(done), question, now: clock.answer(at: now)))
+        let question = try? question.decoded { r throws(WireError) in try NamespaceQuestion(from: &r) }
+        guard let question else { return done(nil) }
+        let now = clock.answer(at: now)
+        if let answer = keptAnswer(question, now) { return done(answer) }
+        add(.answer(ticket(done), question, now: now))
+    }
+
+    /// From the rows kept, if they are all that it takes.
+    private func keptAnswer(_ question: NamespaceQuestion, _ now: Timestamp) -> [UInt8]? {
+        guard question.query.isPoint else { return nil }
+        guard changesUnderWay == 0 else {
+            cache.wasBehind()
+            return nil
+        }
+        guard let quota,
+            let reply = cache.rows.answer(question, of: fileset, owner: owner, quota: quota, at: now)
+        else {
+            cache.missed()
+            return nil
+        }
+        cache.hit()
+        if !reply.moving.isEmpty { answered.answered(reply.moving, at: now) }
+        return wireBytes(reply.answer.encode)
+    }
+
+    /// Its database goes: nothing is kept of it any more.
+    func close() {
+        isClosed = true
+        forgetRows()
+    }
+
+    private func forgetRows() {
+        if quota == nil { return }
+        quota = nil
+        cache.rows.removeAll(of: owner)
+    }
+
+    private func keepRows(_ updates: RowUpdates?) {
+        guard let updates, !isClosed else { return forgetRows() }
+        cache.rows.update(updates, of: owner)
+        quota = updates.quota
     }
 
     func keptResult(_ session: SessionID, _ request: RequestNumber, done: @escaping ([UInt8]?) -> Void) {
@@ -89,6 +149,7 @@ final class NamespaceHost {
 
     private func add(_ work: NamespaceWork) {
         if waiting.isEmpty { workArrived?() }
+        if work.changesRows { changesUnderWay += 1 }
         waiting.append(work)
     }
 
@@ -101,10 +162,12 @@ final class NamespaceHost {
         waiting = []
         let owner = LoopBound(self, loop: loop)
         let unit = unit
+        let keeping: RowKeeping = serves?() == true ? .kept : .forgotten
+        let changes = batch.count { $0.changesRows }
         let admission = thread.submit(to: home) {
             guard let unit = unit.value else { return nil }
-            let outcomes = unit.run(batch)
-            return { owner.value.took(outcomes) }
+            let outcomes = unit.run(batch, rows: keeping)
+            return { owner.value.took(outcomes, changes: changes) }
         }
         switch admission {
         case .accepted, .stopped: break
@@ -115,7 +178,9 @@ final class NamespaceHost {
         }
     }
 
-    private func took(_ outcomes: NamespaceOutcomes) {
+    private func took(_ outcomes: NamespaceOutcomes, changes: Int) {
+        changesUnderWay -= changes
+        keepRows(outcomes.failure == nil ? outcomes.rows : nil)
         if let failure = outcomes.failure {
             failed?(failure)
             for done in tickets.keys.sorted(by: { $0.rawValue < $1.rawValue }).compactMap({ tickets[$0] }) { done(nil) }

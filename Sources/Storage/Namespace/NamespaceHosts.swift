@@ -14,6 +14,7 @@ final class NamespaceHosts {
     private let sync: SyncThread
     private let home: CompletionHome
     private let loop: any EventLoop
+    private let cache: SharedRowCache
     private var hosts: [FilesetID: NamespaceHost] = [:]
     private var durable: [FilesetID: EntryName] = [:]
     private var syncing: Set<FilesetID> = []
@@ -29,8 +30,9 @@ final class NamespaceHosts {
 
     init(
         folder: DiskFolder, thread: DiskThread, sync: SyncThread, home: CompletionHome, loop: any EventLoop,
-        content: DiskFacts.Content
+        content: DiskFacts.Content, cache: SharedRowCache
     ) {
+        self.cache = cache
         self.content = content
         self.folder = folder
         self.thread = thread
@@ -86,7 +88,7 @@ final class NamespaceHosts {
     private func add(_ fileset: FilesetID, _ opened: OpenNamespace) -> NamespaceHost {
         let host = NamespaceHost(
             fileset: fileset, applied: opened.applied, thread: thread, home: home, loop: loop, unit: opened.unit,
-            writeAheadLog: opened.log)
+            writeAheadLog: opened.log, cache: cache)
         hosts[fileset] = host
         // What was found may have been committed by a process that was killed, and never synced.
         durable[fileset] = .zero
@@ -174,6 +176,7 @@ final class NamespaceHosts {
         if filesets.isEmpty { return }
         let units = filesets.compactMap { hosts[$0]?.unit }
         for fileset in filesets {
+            hosts[fileset]?.close()
             hosts[fileset] = nil
             durable[fileset] = nil
         }
@@ -203,6 +206,7 @@ final class NamespaceHosts {
     /// Lets go of the databases, on their thread.
     func close(_ done: @escaping () -> Void) {
         let units = hosts.keys.sorted().compactMap { hosts[$0]?.unit }
+        for fileset in hosts.keys.sorted() { hosts[fileset]?.close() }
         hosts = [:]
         let owner = LoopBound(done, loop: loop)
         let admission = thread.submit(to: home) {

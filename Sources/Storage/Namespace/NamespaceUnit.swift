@@ -10,7 +10,7 @@ enum NamespaceWork: Sendable {
     /// A decided entry; the bytes of its operation, none for entries that are no operation.
     case apply(Entry, ByteBuffer?)
     /// A query, asked behind all that came before it.
-    case answer(NamespaceTicket, ByteBuffer, now: Timestamp)
+    case answer(NamespaceTicket, NamespaceQuestion, now: Timestamp)
     /// The kept result of a request that was executed.
     case result(NamespaceTicket, SessionID, RequestNumber)
     /// The next part of an export of all rows; the first one with this number begins it.
@@ -19,6 +19,20 @@ enum NamespaceWork: Sendable {
     case digest(NamespaceTicket)
     /// A part of another replica's export; the first one (step 0) drops what is here.
     case install(NamespaceTicket, ByteBuffer, step: UInt32)
+
+    /// Whether rows may be others behind it.
+    var changesRows: Bool {
+        switch self {
+        case .apply, .install: true
+        case .answer, .result, .export, .digest: false
+        }
+    }
+}
+
+/// Whether the loop keeps the rows that a batch touched.
+enum RowKeeping: Sendable {
+    case kept
+    case forgotten
 }
 
 /// A part of an export, as it travels: the horizon of tombstones, then the piece.
@@ -46,6 +60,8 @@ struct NamespaceOutcomes: Sendable {
     var moving: [(inodes: [InodeNumber], time: Timestamp)] = []
     var wantedReservation: InodeNumber?
     var usage = FilesetUsage(inodes: 0, bytes: 0)
+    /// Nil where the loop is to forget the rows that it keeps: the batch may have changed others, too.
+    var rows: RowUpdates?
     /// Bytes of the database's write-ahead log.
     var logBytes = 0
     /// The disk's use ends (store.md, rule 4).
@@ -59,6 +75,8 @@ final class NamespaceUnit {
     /// Exports under way, few; the oldest are forgotten, their learners begin anew.
     private var exports: [(number: UInt64, export: NamespaceExport)] = []
     private var install: NamespaceInstall?
+    /// Whether the batch under way received a part of an export, which replaces rows.
+    private var received = false
     /// The export that began last: numbers only rise, so an earlier one that is not under way was forgotten.
     private var lastExport: UInt64 = 0
     /// Nothing is done after a failure: a later entry must never be committed without the one that failed.
@@ -72,15 +90,18 @@ final class NamespaceUnit {
     var applied: EntryName { machine.applied }
 
     /// Applies entries in one transaction and answers queries at their places; everything is committed when it returns.
-    func run(_ batch: [NamespaceWork]) -> NamespaceOutcomes {
+    func run(_ batch: [NamespaceWork], rows keeping: RowKeeping) -> NamespaceOutcomes {
         var outcomes = NamespaceOutcomes()
         if let failure {
             outcomes.failure = failure
             return outcomes
         }
         do {
+            received = false
+            if keeping == .kept { machine.collectRows() }
             for work in batch { try run(work, &outcomes) }
             try machine.commit(rows: rows)
+            if keeping == .kept, !received { outcomes.rows = try machine.takeCollectedRows(rows) }
             outcomes.logBytes = rows.database.walBytes
             // An install under way is an open transaction: SQLite refuses a checkpoint within one.
             if install == nil, outcomes.logBytes > StorageLimits.namespaceLogBytes {
@@ -108,9 +129,7 @@ final class NamespaceUnit {
             if let outcome = try machine.apply(change, rows: rows) {
                 outcomes.results.append((entry.name, outcome.encoded))
             }
-        case .answer(let ticket, let bytes, let now):
-            let question = try? bytes.decoded { r throws(WireError) in try NamespaceQuestion(from: &r) }
-            guard let question else { return outcomes.answers.append((ticket, nil)) }
+        case .answer(let ticket, let question, let now):
             let reply = try machine.answer(question, at: now, rows: rows)
             if !reply.moving.isEmpty { outcomes.moving.append((reply.moving, now)) }
             outcomes.answers.append((ticket, wireBytes(reply.answer.encode)))
@@ -163,6 +182,7 @@ final class NamespaceUnit {
     }
 
     private func receive(_ bytes: ByteBuffer, step: UInt32) throws {
+        received = true
         let (horizon, piece) = try bytes.decoded { r throws(WireError) in
             (try r.u64(), try ExportPiece(from: &r))
         }
