@@ -16,6 +16,7 @@ public enum AdminCommand: String, Codable, Hashable, Sendable, CaseIterable {
     case map
     case groups
     case waits
+    case setDuty = "node-duty"
     case createFileset = "fileset-create"
     case deleteFileset = "fileset-delete"
     case createExport = "export-create"

@@ -57,6 +57,7 @@ public final class AdminService {
         case .map: Self.reply(.success(mapReport()), done)
         case .groups: Self.reply(.success(groupReports()), done)
         case .waits: Self.reply(.success(waits()), done)
+        case .setDuty: try setDuty(arguments) { Self.reply($0, done) }
         case .createFileset: try createFileset(arguments) { Self.reply($0, done) }
         case .deleteFileset: try deleteFileset(arguments) { Self.reply($0, done) }
         case .createExport: try createExport(arguments) { Self.reply($0, done) }
@@ -109,7 +110,9 @@ public final class AdminService {
         let capacity = node.capacity
         return NodeReport(
             node: Int(node.localNode.rawValue), name: own?.name ?? "", address: own?.address ?? "",
-            roles: own?.roles.names ?? [], process: Int(getpid()),
+            roles: own?.roles.names ?? [],
+            suspendedNodes: map.nodes.filter { $0.duty == .suspended }.map { Int($0.id.rawValue) },
+            process: Int(getpid()),
             uptimeSeconds: Double(cs_boot_time_ms() - started) / 1000, cluster: "\(map.cluster)",
             boot: "\(node.bootID)",
             mapVersion: map.version.rawValue, lossNumber: map.lossNumber.rawValue, lease: node.lease?.rawValue,
@@ -183,9 +186,19 @@ public final class AdminService {
                     group: nil, who: "gateway",
                     reason: "this node has no session: it has no lease, or the map has not taken it yet"))
         }
+        let isSuspended = node.view.map.node(node.localNode)?.duty == .suspended
         for standing in node.standings {
             if let reason = standing.waiting {
-                waits.append(WaitReport(group: "\(standing.pg)", who: "replica", reason: reason.plainWords))
+                waits.append(
+                    WaitReport(
+                        group: "\(standing.pg)", who: "replica", reason: reason.plainWords,
+                        seconds: standing.waitingFor.map { Double($0.nanoseconds) / 1e9 }))
+            } else if standing.isServing, isSuspended {
+                waits.append(
+                    WaitReport(
+                        group: "\(standing.pg)", who: "replica",
+                        reason: "another member in sync that could lead it, for this node is suspended; `stave pg show "
+                            + "\(standing.pg)` shows where the others are (stave explain ST1030)"))
             }
         }
         let now = FilesystemClock.system().now
@@ -247,7 +260,7 @@ public final class AdminService {
             nodes: map.nodes.map {
                 MapNode(
                     id: Int($0.id.rawValue), name: $0.name, address: $0.address, roles: $0.roles.names,
-                    failureDomain: $0.failureDomain)
+                    failureDomain: $0.failureDomain, duty: $0.duty.name)
             },
             disks: map.disks.map {
                 MapDisk(id: "\($0.id)", node: Int($0.node.rawValue), weight: Int($0.weight), path: $0.path)

@@ -14,7 +14,8 @@ extension WaitReason {
         case .leaseToEnd(let node, let lease):
             "the lease \(lease.rawValue) of the former primary, node \(node.rawValue), to end"
         case .proposal: "the outcome of a change of its record"
-        case .handover(let node): "node \(node.rawValue) to take the group over"
+        case .handover(let node):
+            "node \(node.rawValue) to take the group over; `stave node list` tells whether it answers"
         case .members(let nodes): "acknowledgements of \(names(nodes)): not running, stopped, or behind"
         case .powerLoss(let nodes): "\(names(nodes)) after a loss of power: their disks may hold what was acknowledged"
         case .mapVersion(let version): "version \(version.rawValue) of the cluster map"
@@ -59,6 +60,23 @@ extension EventLog.Subject {
         case .leaseLapsed: "lease"
         case .sessionDropped: "session"
         case .node: "node"
+        }
+    }
+}
+
+extension ClusterNode.Duty {
+    var name: String {
+        switch self {
+        case .full: "full"
+        case .suspended: "suspended"
+        }
+    }
+
+    init?(name: String) {
+        switch name {
+        case "full": self = .full
+        case "suspended": self = .suspended
+        default: return nil
         }
     }
 }

@@ -6,6 +6,8 @@ public struct NodeReport: Codable, Sendable {
     public var name: String
     public var address: String
     public var roles: [String]
+    /// Nodes that lead no group which another can lead, as this node's map has it.
+    public var suspendedNodes: [Int]
     /// Process id, and seconds since its start.
     public var process: Int
     public var uptimeSeconds: Double
@@ -235,6 +237,8 @@ public struct MapNode: Codable, Sendable {
     public var address: String
     public var roles: [String]
     public var failureDomain: [String]
+    /// "full" or "suspended".
+    public var duty: String
 }
 
 public struct MapDisk: Codable, Sendable {

@@ -75,6 +75,15 @@ public struct ClusterNode: Hashable, Sendable {
     public var roles: NodeRoles
     /// From the outermost to the innermost, e.g. ["site-a", "rack-2"]; the node itself is the innermost domain.
     public var failureDomain: [String]
+    public var duty = Duty.full
+
+    /// What a node takes on of what others can do as well.
+    public enum Duty: UInt8, Hashable, Sendable {
+        case full = 0
+        /// It leads no placement group that another member can lead; replicas, reads and gateways go on.
+        case suspended = 1
+    }
+
     public init(id: NodeID, name: String, address: String, roles: NodeRoles, failureDomain: [String]) {
         self.id = id
         self.name = name

@@ -283,6 +283,8 @@ public final class NodeProcess {
         patience.wait(for: "NFS connections to close")
         if let error { logger.critical("\(error)") }
         let owner = LoopBound((self, error), loop: loop)
+        // The others hear of it while clients are let go.
+        if error == nil { parts?.storage.announceDeparture() }
         let closed = parts?.door?.stop() ?? loop.makeSucceededVoidFuture()
         closed.whenComplete { _ in
             let (process, error) = owner.value

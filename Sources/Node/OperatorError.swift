@@ -20,6 +20,7 @@ public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible 
         case usage = 1017
         case diskLearns = 1018
         case stopHangs = 1019
+        case stillLeads = 1030
 
         /// "ST1003"
         public var name: String { "ST\(rawValue)" }
@@ -149,6 +150,13 @@ extension OperatorError.Code {
                     "Something that it waited for did not come: a disk or the coordination store does not answer, or another "
                     + "process holds it. Nothing that was acknowledged is lost; the next start replays the disks' logs.",
                 next: "look at what the message names (`journalctl -k` for a disk), then start the node again")
+        case .stillLeads:
+            Page(
+                title: "A suspended node still leads groups",
+                cause:
+                    "No other member of these groups is in sync and could lead them: the others are not running, catch up, or "
+                    + "are suspended, too. The node goes on serving them, and hands each over as soon as a member can take it.",
+                next: "`stave pg show GROUP` shows the other members; do not stop the node before they are in sync")
         case .usage:
             Page(title: "The command's words are off", cause: "An argument is missing or wrong.", next: "see --help")
         }

@@ -24,7 +24,8 @@ struct ClaimState {
 extension PlacementGroup {
     func followerTicked() {
         acknowledgeRest()
-        guard let record, let map, recordVersion != nil, lease != .none, proposal == nil, role == .follower else {
+        guard let record, let map, recordVersion != nil, lease != .none, proposal == nil, role == .follower, !isLeaving
+        else {
             claim.since = nil
             return
         }
@@ -84,10 +85,14 @@ extension PlacementGroup {
         // The lowest in the order of placement first; the rest a little later each, should it not.
         let order = record.placement.map(\.node)
         let mine = order.firstIndex(of: local.node) ?? order.count
-        let rank = live.filter { m in
+        // Those that stand down come last.
+        let isLast = standsDown(local.node)
+        var rank = live.filter { m in
+            if standsDown(m.node) != isLast { return isLast }
             let theirs = order.firstIndex(of: m.node) ?? order.count
             return theirs < mine || theirs == mine && m.node < local.node
         }.count
+        if isLast, rank > 0 { rank += 2 }
         // Nobody else can claim while the record names this node's own lease.
         let steps = mayResume ? 0 : UInt64(rank)
         var patience = TimeSpan(nanoseconds: steps * limits.claimStep.nanoseconds)

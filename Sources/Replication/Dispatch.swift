@@ -62,6 +62,7 @@ extension PlacementGroup {
             peers[i].connected = true
             peers[i].silent = false
             peers[i].isGone = false
+            peers[i].leavingSince = nil
             peers[i].since = now.now
             peers[i].status = nil
         } else {

@@ -43,9 +43,11 @@ public struct MapFacts: Hashable, Sendable {
     public var liveSessions: [SessionID]
     /// Nothing of a fileset that is gone is served any more.
     public var filesets: LiveFilesets
+    /// Nodes that should lead nothing, ascending.
+    public var suspended: [NodeID]
     public init(
         version: MapVersion, lossNumber: LossNumber, policy: ReplicationPolicy, dataPGCount: UInt32,
-        liveSessions: [SessionID], filesets: LiveFilesets = LiveFilesets()
+        liveSessions: [SessionID], filesets: LiveFilesets = LiveFilesets(), suspended: [NodeID] = []
     ) {
         self.version = version
         self.lossNumber = lossNumber
@@ -53,12 +55,15 @@ public struct MapFacts: Hashable, Sendable {
         self.dataPGCount = dataPGCount
         self.liveSessions = liveSessions
         self.filesets = filesets
+        self.suspended = suspended
     }
     public init(_ map: ClusterMap) {
         self.init(
             version: map.version, lossNumber: map.lossNumber, policy: map.policy, dataPGCount: map.dataPGCount,
-            liveSessions: map.sessions.map(\.id), filesets: LiveFilesets(map))
+            liveSessions: map.sessions.map(\.id), filesets: LiveFilesets(map),
+            suspended: map.nodes.filter { $0.duty == .suspended }.map(\.id).sorted())
     }
+    func isSuspended(_ node: NodeID) -> Bool { suspended.contains(node) }
     func isLive(_ session: SessionID) -> Bool {
         var low = 0
         var high = liveSessions.count

@@ -41,7 +41,7 @@ extension PlacementGroup {
 
     /// Whether the group can be handed over to that node now.
     public func mayHandOver(to node: NodeID) -> Bool {
-        guard isServing, lease == reign.lease, proposal == nil, node != local.node, let record,
+        guard isServing, lease == reign.lease, proposal == nil, node != local.node, !standsDown(node), let record,
             let successor = reign.members.first(where: { $0.node == node }), successor.isInSync,
             successor.member == record.inSyncMember(on: node)
         else { return false }
@@ -174,7 +174,7 @@ extension PlacementGroup {
 
     func takeOverArrived(from node: NodeID, epoch: Epoch, attempt: UInt32) {
         guard let f = following, f.primary == node, f.epoch == epoch, f.phase == .streaming else { return }
-        let isWilling = isWhole && proposal == nil
+        let isWilling = isWhole && proposal == nil && !standsDown(local.node)
         send(.willing(attempt: attempt, under: isWilling ? lease : .none), to: node, epoch: epoch)
     }
 

@@ -34,6 +34,8 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var handoverDrain = TimeSpan.milliseconds(50)
     /// How long requests are held for the outcome of a handover before they are refused.
     public var handoverHold = TimeSpan.milliseconds(250)
+    /// A member that is about to stop is removed after this: time to hear that this node is to stop, too.
+    public var leavingGrace = TimeSpan.milliseconds(250)
     /// After a loss of power: how long members known to have rebooted are waited for.
     public var powerLossPatience = TimeSpan.seconds(10)
     /// After a loss of power: how long members are waited for that may have kept their boot.

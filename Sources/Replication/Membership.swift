@@ -232,6 +232,7 @@ extension PlacementGroup {
             guard isReachable(m.node), m.phase == .detached || m.phase == .attaching, !isPromoting(m.node) else {
                 continue
             }
+            if isLeaving(m.node), !m.isInSync { continue }
             if m.attemptAt.nanoseconds != 0, now.now < m.attemptAt + limits.retry { continue }
             reign.attempts += 1
             reign.members[i].phase = .attaching
@@ -301,7 +302,7 @@ extension PlacementGroup {
             let silent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
             let slow = m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
             let lost = m.reported && !m.isComplete && m.member?.boot != record.inSyncMember(on: m.node)?.boot
-            if silent || slow || lost { gone.append(m.node) }
+            if silent || slow || lost || isToBeLetGo(m.node) { gone.append(m.node) }
         }
         guard !gone.isEmpty else { return }
         var new = record

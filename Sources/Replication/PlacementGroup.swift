@@ -77,6 +77,8 @@ public final class PlacementGroup {
     var proposal: PendingProposal?
     var reign: Reign
     var claim = ClaimState()
+    /// This node is about to stop.
+    var isLeaving = false
     /// Between the end of a reign that was handed over and the outcome of that.
     var held: HeldRequests?
     /// What happens when the shell has done a piece of work. Few at a time.
@@ -104,6 +106,8 @@ public final class PlacementGroup {
         var silent = false
         /// It has said that its replica is out of use.
         var isGone = false
+        /// Since when it is known to be about to stop.
+        var leavingSince: Instant?
         var status: ReplicaStatus?
 
         /// Messages reach the node.

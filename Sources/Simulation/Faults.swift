@@ -89,7 +89,7 @@ extension Simulator {
         node.boot += 1
     }
 
-    private func stopCleanly(_ n: Int, restartAfter delay: UInt64) {
+    func stopCleanly(_ n: Int, restartAfter delay: UInt64) {
         let node = nodes[n]
         guard node.isOpen, node.pausedUntil == nil, let host = node.host, !host.isClosing else { return }
         tell("\(node.id) is closed in order")
@@ -205,6 +205,8 @@ extension Simulator {
         case .cleanRestart:
             if chance(30) {
                 for i in nodes.indices { stopCleanly(i, restartAfter: 50 * millisecond + below(2 * second)) }
+            } else if scenario.balances, chance(70) {
+                leave(n, restartAfter: back)
             } else {
                 stopCleanly(n, restartAfter: back)
             }
@@ -231,6 +233,7 @@ extension Simulator {
             }
         case .failedSync: failSync(n, restartAfter: back + below(8 * second))
         case .handover: handOver()
+        case .suspend: suspend(n, map.nodes[n].duty == .full ? .suspended : .full)
         }
         agenda.add(.fault, at: clock + 50 * millisecond + below(chance(40) ? 400 * millisecond : 4 * second))
     }
@@ -263,6 +266,7 @@ extension Simulator {
             nodes[n].awayFromCoordinatorUntil = 0
             nodes[n].stepsToLive = nil
             if !nodes[n].alive { start(n) }
+            if map.nodes[n].duty == .suspended { suspend(n, .full) }
         }
         mendLinks()
         disksReturnAt = clock + Simulator.outage

@@ -26,4 +26,51 @@ extension Simulator {
             if chance(10) { agenda.add(.cut(from, to), at: clock + below(40 * millisecond)) }
         }
     }
+
+    // MARK: Standing down
+
+    func suspend(_ n: Int, _ duty: ClusterNode.Duty) {
+        map.nodes[n].duty = duty
+        tell("\(nodes[n].id) is \(duty == .suspended ? "suspended" : "resumed")")
+        mapChanged()
+    }
+
+    /// The node tells the others that it is about to stop, gives away what it can, and stops in order.
+    func leave(_ n: Int, restartAfter delay: UInt64) {
+        guard nodes[n].isOpen, nodes[n].pausedUntil == nil, !nodes[n].isLeaving else { return }
+        tell("\(nodes[n].id) is about to stop")
+        nodes[n].isLeaving = true
+        everyReplica(n) { $0.leavingBegan(at: $1) }
+        for other in nodes.indices where other != n && links[n][other].isUp {
+            agenda.add(
+                .leaving(other, node: n, connection: links[n][other].connection),
+                at: clock + 100_000 + below(5 * millisecond))
+        }
+        agenda.add(
+            .stop(node: n, life: nodes[n].life, restartAfter: delay), at: clock + 300 * millisecond + below(2 * second))
+    }
+
+    /// As `StorageNode` does it.
+    func balance(_ n: Int) {
+        let node = nodes[n]
+        guard scenario.balances, node.isOpen else { return }
+        let hurries = node.isLeaving || map.nodes[n].duty == .suspended
+        guard clock >= node.lastBalance + (hurries ? 20 : 500) * millisecond else { return }
+        node.lastBalance = clock
+        let candidates = node.replicas.compactMap(\.group.handoverCandidate)
+        let underWay = node.replicas.filter(\.group.isHandingOver).count
+        for c in node.balancer.choose(candidates, underWay: underWay, at: moment.now) {
+            counts["\(c.cause)", default: 0] += 1
+            tell("\(node.id) hands \(c.pg) over to \(c.to): \(c.cause)")
+            replica(n, c.pg)?.event { $0.handoverWanted(to: c.to, at: $1) }
+        }
+    }
+
+    /// Whether each group is led by the node that placement wants.
+    var isBalanced: Bool {
+        !scenario.balances
+            || nodes.allSatisfy { node in
+                node.replicas.allSatisfy { !$0.group.isServing || $0.group.preferredPrimary == node.id }
+            }
+    }
 }

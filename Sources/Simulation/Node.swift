@@ -1,4 +1,5 @@
 import ClusterModel
+import Replication
 import Store
 import Wire
 
@@ -42,6 +43,11 @@ extension Simulator {
         var leaseUntil: UInt64 = 0
         var awayFromCoordinatorUntil: UInt64 = 0
 
+        var balancer = PrimaryBalancer()
+        var lastBalance: UInt64 = 0
+        /// It has told the others that it is about to stop.
+        var isLeaving = false
+
         var payloads: [UInt64: (bytes: [UInt8], references: Int)] = [:]
         private var nextPayload: UInt64 = 0
         var tokens: [UInt64: (client: Int, attempt: Int)] = [:]
@@ -74,6 +80,9 @@ extension Simulator {
             stableMarks = []
             lease = .none
             leaseUntil = 0
+            balancer = PrimaryBalancer()
+            lastBalance = 0
+            isLeaving = false
             payloads = [:]
             tokens = [:]
         }

@@ -31,6 +31,8 @@ public struct Scenario: Sendable {
     public var unknownOutcomes = 15
     public var payloadVoids = true
     public var rot = Rot.none
+    /// Whether primaries go where placement wants them, and nodes that stop in order give theirs away first.
+    var balances: Bool { faults.contains(.handover) || faults.contains(.suspend) }
     #if DEBUG || STAVE_MUTANTS
         public var mutation: Mutation?
     #endif
@@ -51,6 +53,8 @@ public struct Scenario: Sendable {
         /// A sync fails: the disk is out of use, and its node lives on.
         case failedSync
         case handover
+        /// A node is suspended, or resumed.
+        case suspend
     }
 
     public enum Rot: Sendable {
@@ -79,7 +83,7 @@ public struct Scenario: Sendable {
                 .failedSync,
             ]
         } else {
-            s.faults = Fault.allCases.filter { $0 != .handover && random.below(3) != 0 }
+            s.faults = Fault.allCases.filter { $0 != .handover && $0 != .suspend && random.below(3) != 0 }
         }
         // Without a sync that failed and with power lost, a group may lack any whole replica.
         if s.faults.contains(.failedSync) { s.faults.removeAll { $0 == .powerLoss || $0 == .powerLossOfAll } }
@@ -87,6 +91,7 @@ public struct Scenario: Sendable {
         // From numbers of its own: without it, a seed's run is what it was before there were handovers.
         var handovers = SplitMix64(seed: seed ^ 0x4a4d_0e12)
         for _ in 0..<[0, 0, 1, 2, 6][handovers.below(5)] { s.faults.append(.handover) }
+        if handovers.below(4) == 0 { s.faults.append(.suspend) }
         return s
     }
 }

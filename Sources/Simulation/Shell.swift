@@ -80,6 +80,7 @@ extension Simulator {
         for replica in node.replicas where replica.group.nextTick.nanoseconds <= clock {
             replica.event { $0.ticked(at: $1) }
         }
+        balance(n)
         node.host?.tick()
         if chance(20) { node.disk.writeBack(&random) }
         needsCycleEnd(n)

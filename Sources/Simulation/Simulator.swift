@@ -79,6 +79,11 @@ public final class Simulator {
                 placement: members.map { PlacementTarget(node: $0.node, disk: $0.disk) }, lossNumber: .zero)
         }
         recordVersions = groups.map { _ in 1 }
+        for i in 1...scenario.nodes {
+            map.nodes.append(
+                ClusterNode(
+                    id: NodeID(UInt16(i)), name: "n\(i)", address: "", roles: .storage, failureDomain: []))
+        }
         for i in 0..<scenario.nodes { nodes.append(Node(index: i, hasNamespace: scenario.metadata)) }
         links = Array(
             repeating: Array(repeating: Link(), count: scenario.nodes), count: scenario.nodes)
@@ -160,9 +165,10 @@ public final class Simulator {
         case .tick(let n, _), .cycle(let n, _), .work(let n, _, _), .completions(let n, _), .renew(let n, _): n
         case .toNode(let n, _, _): n
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
-        case .disconnected(let n, _), .silence(let n, _), .spoke(let n, _): n
+        case .disconnected(let n, _), .silence(let n, _), .spoke(let n, _), .leaving(let n, _, _): n
         case .request(_, _, let n, _, _): n
         case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .thaw, .pause, .cut,
+            .stop,
             .mend,
             .end:
             nil
@@ -209,6 +215,11 @@ public final class Simulator {
         case .thaw(let n): thaw(n)
         case .pause(let n): if !healing { pause(n, 100 * millisecond + below(5 * second)) }
         case .cut(let a, let b): if !healing { partition(a, b, 100 * millisecond + below(6 * second)) }
+        case .leaving(let n, let leaver, let connection):
+            if links[leaver][n].isUp, links[leaver][n].connection == connection {
+                everyReplica(n) { $0.peerLeaving(self.nodes[leaver].id, at: $1) }
+            }
+        case .stop(let n, let life, let delay): if isLife(n, life) { stopCleanly(n, restartAfter: delay) }
         case .mend: mend()
         case .end:
             mendLinks()
@@ -248,7 +259,7 @@ public final class Simulator {
 
     /// All clients have ended, all replicas are in-sync and hold the same: then quiet begins.
     func considerQuiet() {
-        guard finishing, quietSince == nil, clients.allSatisfy({ $0.ended }), isWhole else { return }
+        guard finishing, quietSince == nil, clients.allSatisfy({ $0.ended }), isWhole, isBalanced else { return }
         if scenario.rot != .none {
             scrubAll()
             guard scrubsUnderWay == 0 else { return }

@@ -29,7 +29,8 @@ extension StorageNode {
     func standing(_ now: Instant) -> NodeStanding {
         NodeStanding(
             mapVersion: directory.view.map.version, totalBytes: disks.reduce(0) { $0 + $1.space.total },
-            freeBytes: disks.reduce(0) { $0 + $1.space.admissible }, usage: usageIfDue(now))
+            freeBytes: disks.reduce(0) { $0 + $1.space.admissible }, usage: usageIfDue(now),
+            intent: departure == nil ? .staying : .leaving)
     }
 
     /// Once a second: what is told to the others, after filesets were accounted by it.

@@ -56,6 +56,7 @@ extension StorageNode: NodeTransportDelegate {
             replica.event { $0.messageArrived(from: node, message, at: $1) }
         case .alive(let standing):
             peers.told(node, standing)
+            heardIntent(node, standing.intent)
             if standing.mapVersion > directory.view.map.version { directory.barrier {} }
         case .hello, .ask, .tell: transport.reset(node)
         }

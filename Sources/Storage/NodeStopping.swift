@@ -3,8 +3,13 @@ import NIOCore
 import Replication
 
 extension StorageNode {
-    /// Stops serving, makes all disks clean, and lays down the lease. `waitsFor` hears what it waits for from then on.
+    /// Gives to other nodes what they can do, stops serving, makes all disks clean, and lays down the lease. `waitsFor` hears what it waits for from then on.
     public func stop(waitsFor: @escaping (String) -> Void, done: @escaping () -> Void) {
+        waitsFor("other nodes to take its groups over")
+        depart { [self] in close(waitsFor: waitsFor, done: done) }
+    }
+
+    private func close(waitsFor: @escaping (String) -> Void, done: @escaping () -> Void) {
         ticking?.cancel()
         transport.close()
         // Roles end before the lease does.

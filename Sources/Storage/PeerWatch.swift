@@ -68,6 +68,8 @@ struct PeerWatch {
     func connection(to node: NodeID) -> UInt64? { peers.first { $0.node == node }?.connection }
     func isConnected(_ node: NodeID) -> Bool { peers.contains { $0.node == node } }
     func isHeard(_ node: NodeID) -> Bool { peers.contains { $0.node == node && !$0.isSilent } }
+    /// It has said that it is about to stop.
+    func isLeaving(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.standing?.intent == .leaving } }
     /// Ascending by node.
     var standings: [(node: NodeID, standing: NodeStanding)] {
         peers.compactMap { peer in peer.standing.map { (peer.node, $0) } }

@@ -28,6 +28,9 @@ final class Replica {
     private var buffer: [ReplicaEffect] = []
     /// Its group has left the cluster.
     private var isRetired = false
+    private var waits: (reason: WaitReason, since: Instant)?
+    /// Since when it waits for what it waits for now.
+    var waitsSince: Instant? { waits.flatMap { $0.reason == group.waiting ? $0.since : nil } }
 
     init(
         pg: PGID, group: PlacementGroup, disk: DiskHost, namespace: NamespaceHost?, node: StorageNode,
@@ -127,6 +130,11 @@ final class Replica {
         if isRetired { return }
         body(group, node.moment())
         node.touched(self)
+    }
+
+    func lookAtWaits(_ now: Instant) {
+        guard let reason = group.waiting else { return waits = nil }
+        if waits?.reason != reason { waits = (reason, now) }
     }
 
     private func append(_ entry: Entry, _ durability: Durability) {

@@ -1,4 +1,5 @@
 import ClusterModel
+import DiskIO
 import Replication
 
 /// Part of what `ReplicaStanding` tells.
@@ -14,6 +15,8 @@ public struct ReplicaStanding: Sendable {
     public var isLearning: Bool
     public var decided: EntryName
     public var waiting: WaitReason?
+    /// For how long already, looked at twice a second; nil for nothing, or what has just begun.
+    public var waitingFor: TimeSpan?
 
     init(_ replica: Replica) {
         pg = replica.pg
@@ -24,6 +27,7 @@ public struct ReplicaStanding: Sendable {
         isLearning = replica.group.isLearning
         decided = replica.group.decided
         waiting = replica.group.waiting
+        waitingFor = replica.waitsSince.map { BootClock.now() - $0 }
     }
 }
 

@@ -41,4 +41,6 @@ public enum StorageLimits {
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64
+    /// How often a node looks for groups that placement would have another node lead.
+    static let balanceInterval = TimeSpan.milliseconds(500)
 }

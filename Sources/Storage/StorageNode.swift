@@ -44,6 +44,10 @@ public final class StorageNode {
     var lastAccounting = Instant(nanoseconds: 0)
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
+    var balancer = PrimaryBalancer()
+    var lastBalance = Instant(nanoseconds: 0)
+    /// Set from the moment that this node is told to stop.
+    var departure: Departure?
     /// Disks whose note in the coordination store is being changed.
     var notesChanging: Set<DiskID> = []
     /// Replicas that the disks hold are still being made.
@@ -210,7 +214,11 @@ public final class StorageNode {
         replica.event { group, now in
             group.roomChanged(disk.space.admissible)
             group.mapChanged(map, at: now)
-            for peer in peers.connected { group.peerConnected(PeerFacts(node: peer.node, boot: peer.boot), at: now) }
+            for peer in peers.connected {
+                group.peerConnected(PeerFacts(node: peer.node, boot: peer.boot), at: now)
+                if peers.isLeaving(peer.node) { group.peerLeaving(peer.node, at: now) }
+            }
+            if departure != nil { group.leavingBegan(at: now) }
             if let lease = membership.lease?.number { group.leaseTaken(lease, at: now) }
             if let record = directory.view.record(pg) { group.recordRead(record, directory.version(of: pg), at: now) }
         }
@@ -247,7 +255,9 @@ public final class StorageNode {
         watchSessions(now.now)
         watchExchanges(now.now)
         settleNotes()
+        balancePrimaries(now.now)
         settle()
+        watchDeparture(now.now)
         for replica in orderedReplicas { replica.namespace?.flush() }
     }
 
@@ -580,6 +590,7 @@ public final class StorageNode {
     }
 
     func reported(_ report: ReplicaReport, by pg: PGID) {
+        if case .handoverGivenUp = report { balancer.gaveUp(pg, at: moment().now) }
         logger.info("\(pg): \(report)")
         note(.group(pg), "\(report)")
     }

@@ -2,8 +2,8 @@ import ClusterModel
 
 /// The cluster map as the coordination store and the wire carry it.
 extension ClusterMap {
-    /// 2 has the time of the loss number's last rise at its end; 1 is still read.
-    private static let format: UInt8 = 2
+    /// 2 has the time of the loss number's last rise at its end, 3 the suspended nodes after it; 1 and 2 are still read.
+    private static let format: UInt8 = 3
 
     public func encoded() -> [UInt8] {
         var w = WireWriter(capacity: 1024)
@@ -61,6 +61,7 @@ extension ClusterMap {
         }
         w.u32(lastExport.rawValue)
         w.optional(lossRaised) { $0.i64($1.nanoseconds) }
+        w.list(nodes.filter { $0.duty == .suspended }) { $0.node($1.id) }
         return w.bytes
     }
 
@@ -144,6 +145,10 @@ extension ClusterMap {
         lastExport = ExportID(try r.u32())
         if format >= 2 {
             lossRaised = try r.optional { r throws(WireError) in Timestamp(nanoseconds: try r.i64()) }
+        }
+        if format >= 3 {
+            let suspended = try r.list(atMost: Limits.nodes, elementBytes: 2) { r throws(WireError) in try r.node() }
+            for i in nodes.indices where suspended.contains(nodes[i].id) { nodes[i].duty = .suspended }
         }
     }
 }

@@ -24,8 +24,9 @@ public struct Hello: Hashable, Sendable {
 
     /// The version of this program's protocol, the only one that it speaks. 2: usage of files and filesets. 3: payloads that are
     /// not sent back to where they came from. 4: replicas that are out of use at a node that lives. 5: a cut that waits for the
-    /// one before it. 6: handover. 7: blocks that a disk has lost.
-    public static let currentProtocol: UInt16 = 7
+    /// one before it. 6: handover. 7: blocks that a disk has lost. 8: one stamp for a flush of many groups, nodes that are about
+    /// to stop.
+    public static let currentProtocol: UInt16 = 8
 
     public init(
         cluster: ClusterID, node: NodeID, boot: BootID, lease: LeaseNumber, oldestProtocol: UInt16 = currentProtocol,
@@ -76,11 +77,23 @@ public struct NodeStanding: Hashable, Sendable {
     public var freeBytes: UInt64
     /// Once a second.
     public var usage: GroupsUsage?
-    public init(mapVersion: MapVersion, totalBytes: UInt64, freeBytes: UInt64, usage: GroupsUsage? = nil) {
+    public var intent: Intent
+
+    public enum Intent: UInt8, Hashable, Sendable {
+        case staying = 0
+        /// It is about to stop, in order.
+        case leaving = 1
+    }
+
+    public init(
+        mapVersion: MapVersion, totalBytes: UInt64, freeBytes: UInt64, usage: GroupsUsage? = nil,
+        intent: Intent = .staying
+    ) {
         self.mapVersion = mapVersion
         self.totalBytes = totalBytes
         self.freeBytes = freeBytes
         self.usage = usage
+        self.intent = intent
     }
 }
 

@@ -113,6 +113,7 @@ extension NodeMessage {
             w.u64(standing.totalBytes)
             w.u64(standing.freeBytes)
             w.optional(standing.usage) { w, u in u.encode(into: &w) }
+            w.u8(standing.intent.rawValue)
         case .ask(let id, let text), .tell(let id, let text):
             w.u64(id.rawValue)
             w.blob(text.json)
@@ -164,10 +165,15 @@ extension NodeMessage {
             }
         case 6: self = .replica(try r.replicaMessage(source))
         case 7:
+            let version = MapVersion(try r.u64())
+            let total = try r.u64()
+            let free = try r.u64()
+            let usage = try r.optional { r throws(WireError) in try GroupsUsage(from: &r) }
+            guard let intent = NodeStanding.Intent(rawValue: try r.u8()) else {
+                throw WireError("a node of unknown intent")
+            }
             self = .alive(
-                NodeStanding(
-                    mapVersion: MapVersion(try r.u64()), totalBytes: try r.u64(), freeBytes: try r.u64(),
-                    usage: try r.optional { r throws(WireError) in try GroupsUsage(from: &r) }))
+                NodeStanding(mapVersion: version, totalBytes: total, freeBytes: free, usage: usage, intent: intent))
         case 8: self = .ask(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         case 9: self = .tell(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         default: throw WireError("a message of unknown kind \(kind)")

@@ -8,14 +8,16 @@ import Node
 
 struct NodeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "node", abstract: "Run one node in this process, or list the nodes.",
+        commandName: "node", abstract: "Run one node in this process, list the nodes, suspend or resume one.",
         discussion: """
             Examples:
               stave node --config cluster-configs/three-nodes.yaml --id 1    run node 1 until SIGTERM or SIGINT
               stave node list                                                all nodes, and how they are
+              stave node suspend 2                                           other nodes lead its groups
+              stave node resume 2                                            it leads its own again
             `stave cluster up` starts the nodes of a cluster on this machine; run one yourself only to debug it.
             """,
-        subcommands: [Run.self, List.self], defaultSubcommand: Run.self)
+        subcommands: [Run.self, List.self, Suspend.self, Resume.self], defaultSubcommand: Run.self)
 
     struct Run: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -69,6 +71,8 @@ struct NodeCommand: ParsableCommand {
             var address: String
             var roles: [String]
             var state: String
+            /// "full" or "suspended"; nil while no node answers.
+            var duty: String?
             var process: Int?
             var lease: UInt32?
             var session: UInt64?
@@ -78,6 +82,7 @@ struct NodeCommand: ParsableCommand {
         func run() throws {
             let cluster = try cluster.open()
             let (reports, silent) = cluster.askAll(AdminQuestion(.status), NodeReport.self)
+            let newest = reports.map(\.answer).max { $0.mapVersion < $1.mapVersion }
             let lines = cluster.configuration.nodes.map { node -> Line in
                 let report = reports.first { $0.id == node.id }?.answer
                 let process = cluster.launcher.running(node.id)
@@ -90,6 +95,7 @@ struct NodeCommand: ParsableCommand {
                 return Line(
                     id: Int(node.id.rawValue), name: node.name, address: node.address, roles: node.roles.words,
                     state: state,
+                    duty: newest.map { $0.suspendedNodes.contains(Int(node.id.rawValue)) ? "suspended" : "full" },
                     process: report?.process ?? process.map { Int($0.process) }, lease: report?.lease,
                     session: report?.session,
                     serving: report?.serving.count)
@@ -100,7 +106,8 @@ struct NodeCommand: ParsableCommand {
                 table.add(
                     "\(line.id)", line.name, line.address, line.roles.joined(separator: ","), text(line.process),
                     text(line.lease),
-                    text(line.session), line.serving.map { "\($0) groups" } ?? "-", line.state)
+                    text(line.session), line.serving.map { "\($0) groups" } ?? "-",
+                    line.duty == "suspended" ? "\(line.state), suspended" : line.state)
             }
             print(table.text)
         }

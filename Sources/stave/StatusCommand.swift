@@ -36,6 +36,8 @@ struct StatusCommand: ParsableCommand {
         var amplification: Double?
         var cpuSeconds: Double
         var nodesSilent: [SilentNode]
+        /// They lead no group that another node can lead.
+        var nodesSuspended: [Int]
         var nodes: [NodeReport]
     }
 
@@ -78,7 +80,7 @@ struct StatusCommand: ParsableCommand {
                 return SilentNode(
                     id: Int(id.rawValue),
                     state: process == nil ? "not running" : process?.isStopped == true ? "stopped by a signal" : reason)
-            }, nodes: reports)
+            }, nodesSuspended: reports.max { $0.mapVersion < $1.mapVersion }?.suspendedNodes ?? [], nodes: reports)
     }
 
     private func text(_ answer: Answer, _ cluster: Cluster) -> String {
@@ -107,12 +109,13 @@ struct StatusCommand: ParsableCommand {
                     "  \(id)", node.address, node.roles.words.joined(separator: ","), stave.text(report.lease),
                     stave.text(report.session),
                     "\(report.serving.count)", "\(report.waiting.count)", size(report.metrics.residentBytes),
-                    String(format: "%.1f", report.metrics.cpuSeconds), "running")
+                    String(format: "%.1f", report.metrics.cpuSeconds),
+                    answer.nodesSuspended.contains(id) ? "running, suspended" : "running")
             } else {
                 let state = answer.nodesSilent.first { $0.id == id }?.state ?? "?"
                 table.add(
                     "  \(id)", node.address, node.roles.words.joined(separator: ","), "-", "-", "-", "-", "-", "-",
-                    state)
+                    answer.nodesSuspended.contains(id) ? "\(state), suspended" : state)
             }
         }
         lines += ["", table.text]

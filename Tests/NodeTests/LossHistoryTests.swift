@@ -56,8 +56,10 @@ import Wire
         var bytes = map.encoded()
         #expect(try ClusterMap(decoding: bytes).lossRaised == Timestamp(nanoseconds: 990_000_000_000))
         bytes[0] = 1
-        #expect(try ClusterMap(decoding: Array(bytes.dropLast(9))).lossRaised == nil)
-        bytes[0] = 3
+        #expect(try ClusterMap(decoding: Array(bytes.dropLast(13))).lossRaised == nil)
+        bytes[0] = 2
+        #expect(try ClusterMap(decoding: Array(bytes.dropLast(4))).lossRaised != nil)
+        bytes[0] = 4
         #expect(throws: WireError.self) { try ClusterMap(decoding: bytes) }
     }
 }

@@ -70,7 +70,7 @@ struct CampaignTests {
     func regression(_ seed: UInt64) {
         // None of them had handovers then.
         var scenario = Scenario.drawn(seed: seed)
-        scenario.faults.removeAll { $0 == .handover }
+        scenario.faults.removeAll { $0 == .handover || $0 == .suspend }
         let outcome = Simulator(seed: seed, scenario: scenario).run()
         #expect(outcome.failure == nil, "\(outcome.report)")
     }

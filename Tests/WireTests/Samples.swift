@@ -252,7 +252,8 @@ struct SampleSource {
                 NodeStanding(
                     mapVersion: mapVersion(), totalBytes: u64(), freeBytes: u64(),
                     usage: GroupsUsage(
-                        groups: [.data(3), .data(7)], filesets: [FilesetBytes(fileset: .root, bytes: u64())])))
+                        groups: [.data(3), .data(7)], filesets: [FilesetBytes(fileset: .root, bytes: u64())]),
+                    intent: isTrue() ? .leaving : .staying))
         case 4: .ask(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))
         case 5: .tell(ExchangeID(u64()), AdminText(json: []))
         default: .tell(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))
@@ -279,10 +280,12 @@ struct SampleSource {
         map.lossNumber = loss()
         map.lossRaised = optional { Timestamp(nanoseconds: Int64(bitPattern: $0.u64())) }
         map.semantics = u32()
-        map.nodes = list(upTo: 5) { s in
-            ClusterNode(
-                id: s.node(), name: s.text(), address: s.text(), roles: NodeRoles(rawValue: UInt8(s.random.below(8))),
-                failureDomain: s.list(upTo: 3) { $0.text() })
+        map.nodes = (0..<random.below(6)).map { n in
+            var node = ClusterNode(
+                id: NodeID(UInt16(n * 7 + 1)), name: text(), address: text(),
+                roles: NodeRoles(rawValue: UInt8(random.below(8))), failureDomain: list(upTo: 3) { $0.text() })
+            node.duty = isTrue() ? .suspended : .full
+            return node
         }
         map.disks = list(upTo: 5) {
             ClusterDisk(id: DiskID($0.u128()), node: $0.node(), weight: $0.u32(), path: $0.text())
