@@ -97,8 +97,9 @@ extension Store {
     }
 
     /// Puts a learner's piece in place of what the object has there; the payload holds its present blocks in order.
-    /// The caller has decided through `piece.asOf` here, and all entries before it in the stream that touch the piece are
-    /// among these (replication.md, 12). Stable with the next `requestStable` of the group; `token` asks for it at once.
+    /// The caller has decided through `piece.asOf` here. Entries before it in the stream that touch the piece are among these
+    /// (replication.md, 12), or come over it when they are decided. Stable with the next `requestStable` of the group; `token`
+    /// asks for it at once.
     public func install(_ pg: PGID, _ piece: ObjectPiece, payload: PayloadHandle?, token: StoreToken? = nil) {
         guard phase == .running else { return }
         precondition(piece.blocks.count <= 64 && piece.blocks.end <= Geometry.blocksPerObject, "a piece is 256 KiB")
@@ -201,13 +202,18 @@ extension Store {
     }
 
     /// Decides where the record's content goes: fresh neighbouring slots for its large parts, the slot that is there or a
-    /// fresh one for each small part, a fresh one for a repair. Every slot is named in the record (store.md, Allocation). False without free slots.
+    /// fresh one for each small part, a fresh one for a repair. Every slot is named in the record (store.md, Allocation). False
+    /// without free slots.
+    ///
+    /// A learner's piece is applied before entries that came earlier and are not decided yet. The slot that one of them has
+    /// written already is therefore none for it: a checkpoint would copy the piece's blocks over that entry's.
     private func place(_ record: LogRecord) -> Bool {
         guard let shape = record.content, record.payload != nil || shape.lost != 0, !record.isDead else {
             record.isPlaced = true
             return true
         }
         let isRepair = if case .repair = record.body { true } else { false }
+        let isPiece = if case .install = record.body { true } else { false }
         var slots = [UInt32](repeating: 0, count: shape.partCount)
         var large = 0
         var fresh = 0
@@ -215,7 +221,9 @@ extension Store {
             if part.isLarge {
                 large += 1
             } else if part.needsSlot {
-                if !isRepair { slots[k] = claimedSlot(row(part, record), part.slotIndex % Geometry.slotsPerRow) }
+                let row = row(part, record)
+                let i = part.slotIndex % Geometry.slotsPerRow
+                if isPiece { slots[k] = row.content.slot(i) } else if !isRepair { slots[k] = claimedSlot(row, i) }
                 if slots[k] == 0 { fresh += 1 }
             }
         }

@@ -346,6 +346,40 @@ import Testing
         }
     }
 
+    /// The entry's large part is in its slot from the moment it is appended; a checkpoint carries the piece meanwhile.
+    @Test("A learner's piece that is applied before an earlier entry leaves that entry's blocks alone")
+    func aPieceIsNotPutIntoTheSlotOfAnEntryThatIsNotDecided() throws {
+        for checkpoints in [false, true] {
+            let disk = FakeDisk()
+            let host = open(disk)
+            write(host, 1, BlockRange(first: 200, count: 1), seed: 5)
+            host.run()
+            decide(host, 1)
+            write(host, 2, BlockRange(first: 16, count: 16), seed: 6)
+            host.run()
+            let bytes = pattern(9, 31)
+            var states = [BlockState](repeating: .absent, count: 64)
+            states[31] = .present
+            let piece = ObjectPiece(
+                object: object, blocks: BlockRange(first: 0, count: 64), states: states,
+                checksums: [bytes.withUnsafeBytes { fastChecksum.block(object, block: 31, bytes: $0) }],
+                truncation: .zero, asOf: EntryName(epoch: Epoch(1), n: 1), completes: EntryName(epoch: Epoch(1), n: 1))
+            let token = host.token()
+            let handle = host.payload(bytes)
+            host.call { $0.install(pg, piece, payload: handle, token: token) }
+            host.run()
+            #expect(try read(host, BlockRange(first: 31, count: 1)) == [bytes])
+            if checkpoints {
+                host.store.requestCheckpoint()
+                host.run()
+            }
+            #expect(try read(host, BlockRange(first: 31, count: 1)) == [bytes])
+            decide(host, 2)
+            host.run()
+            #expect(try read(host, BlockRange(first: 16, count: 16)) == (16..<32).map { pattern(6, $0) })
+        }
+    }
+
     @Test func aLogThatBeganAnewKeepsWhatWasAppliedAndGoesBackInNames() throws {
         for checkpoints in 0..<3 {
             let disk = FakeDisk()
