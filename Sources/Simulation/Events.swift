@@ -8,7 +8,8 @@ enum Happening {
     case deliver(from: Int, to: Int, connection: Int, ReplicaMessage, [UInt8]?)
     case connected(Int, to: Int, connection: Int)
     case disconnected(Int, from: Int)
-    case silence(Int, of: Int)
+    /// `until`: the end of the pause that it is for.
+    case silence(Int, of: Int, until: UInt64)
     case spoke(Int, of: Int)
     case cycle(node: Int, life: Int)
     case work(node: Int, life: Int, HostedDisk.Lane)

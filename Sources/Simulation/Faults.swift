@@ -160,7 +160,7 @@ extension Simulator {
         agenda.add(.thaw(node: n), at: clock + length)
         if length > second {
             for other in nodes.indices where other != n {
-                agenda.add(.silence(other, of: n), at: clock + second + below(200 * millisecond))
+                agenda.add(.silence(other, of: n, until: clock + length), at: clock + second + below(200 * millisecond))
                 agenda.add(.spoke(other, of: n), at: clock + length + below(100 * millisecond))
             }
         }

@@ -163,12 +163,11 @@ public final class Simulator {
     private func target(_ what: Happening) -> Int? {
         switch what {
         case .tick(let n, _), .cycle(let n, _), .work(let n, _, _), .completions(let n, _), .renew(let n, _): n
-        case .toNode(let n, _, _): n
+        case .toNode(let n, _, _), .stop(let n, _, _): n
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
-        case .disconnected(let n, _), .silence(let n, _), .spoke(let n, _), .leaving(let n, _, _): n
+        case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _): n
         case .request(_, _, let n, _, _): n
         case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .thaw, .pause, .cut,
-            .stop,
             .mend,
             .end:
             nil
@@ -191,8 +190,8 @@ public final class Simulator {
             }
         case .disconnected(let n, let from):
             if !links[from][n].isUp { everyReplica(n) { $0.peerDisconnected(self.nodes[from].id, at: $1) } }
-        case .silence(let n, let of):
-            if links[of][n].isUp, let until = nodes[of].pausedUntil, until > clock {
+        case .silence(let n, let of, let until):
+            if links[of][n].isUp, nodes[of].pausedUntil == until, until > clock {
                 everyReplica(n) { $0.peerFellSilent(self.nodes[of].id, at: $1) }
             }
         case .spoke(let n, let of):

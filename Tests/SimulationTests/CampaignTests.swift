@@ -75,6 +75,19 @@ struct CampaignTests {
         #expect(outcome.failure == nil, "\(outcome.report)")
     }
 
+    @Test("a process is not silent because the one before it was stopped")
+    func silenceOfAnEarlierProcess() {
+        let outcome = Simulator(seed: 6185, scenario: .drawn(seed: 6185)).run()
+        #expect(outcome.failure == nil, "\(outcome.report)")
+    }
+
+    @Test(
+        "a node that is frozen while it is about to stop, stops when it goes on", arguments: [5463, 5806] as [UInt64])
+    func frozenWhileLeaving(_ seed: UInt64) {
+        let outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
+        #expect(outcome.failure == nil, "\(outcome.report)")
+    }
+
     @Test("the same seed gives the same run")
     func determinism() {
         for seed: UInt64 in [3, 7, 11] {
