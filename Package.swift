@@ -85,7 +85,7 @@ let package = Package(
             swiftSettings: strict),
         // Aside: the whole cluster in one process on virtual time
         .target(name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication", "Store"], swiftSettings: strict),
-        .executableTarget(name: "simulate", dependencies: ["Simulation", arguments], swiftSettings: strict),
+        .executableTarget(name: "simulate", dependencies: ["ClusterModel", "Simulation", arguments], swiftSettings: strict),
 
         .testTarget(name: "ClusterModelTests", dependencies: ["ClusterModel"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Wire", "ClusterModel"], exclude: ["Corpus"], swiftSettings: strict),

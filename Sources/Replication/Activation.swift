@@ -112,6 +112,7 @@ extension PlacementGroup {
         // A record that was never claimed names no boots: only members that are there can be told apart from later lives.
         if fresh, members.count < least { return }
         for m in others where members.count < least && !members.contains(where: { $0.node == m.node }) {
+            mark(.claimNamesAbsentMember)
             members.append(m)
         }
         sendClaim(record, members: members, kind: .normal)
@@ -157,6 +158,7 @@ extension PlacementGroup {
         guard role == .claiming else { return }
         guard number == lease, let record else {
             // The lease has lapsed meanwhile: the claim is void.
+            mark(.claimVoidWithoutLease)
             role = .follower
             return
         }
@@ -225,6 +227,7 @@ extension PlacementGroup {
     func considerServing() {
         guard role == .primary, reign.promised, !reign.serving else { return }
         settleVoids()
+        mark(.mapIsLastToActivate, if: !reign.mapRead && decided.n >= reign.first)
         guard reign.mapRead, reign.voidsSettled || mutated(.serveBeforeAllHoldTheLog),
             decided.n >= reign.first || mutated(.serveBeforeAllHoldTheLog)
         else { return }
@@ -244,6 +247,7 @@ extension PlacementGroup {
     func endReign() {
         guard role == .primary else { return }
         role = .follower
+        mark(.reignOverWithOpenRequests, if: (0..<tail.count).contains(where: { tail[$0].token != .none }))
         let over = reign
         reign = Reign()
         reign.number = over.number

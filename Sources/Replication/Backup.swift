@@ -14,6 +14,7 @@ struct Following {
     var stableWanted: EntryName = .zero
     var stableTold: EntryName = .zero
     var appendedTold: EntryName = .zero
+    var roomTold: UInt64 = .max
     var learner = LearnerState()
 
     enum Phase {
@@ -37,17 +38,24 @@ extension PlacementGroup {
         guard a.record.pg == pg, let theirs = EpochHistory(a.history) else { return }
         // Under a promise to a later primary, and never with a log of a later epoch.
         if epoch < state.promised || epoch < history.end.epoch {
+            mark(.oldEpochRefused)
             send(.refused(promised: max(state.promised, history.end.epoch), record), to: node, epoch: epoch)
             return
         }
         // An earlier attempt's offer, late: the primary has forgotten it.
         if let f = following, f.primary == node, f.epoch == epoch, a.attempt <= f.attempt { return }
-        // From sending a claim after a loss of power until its outcome is known, no stream is accepted.
-        if case .claim(let kind, _)? = proposal?.kind, kind == .powerLoss, !mutated(.streamAcceptedWhileClaiming) {
-            return
+        // From sending a claim until its outcome is known no stream is accepted: the claim may have won, and then nobody else
+        // could reign until this lease ends. A later record tells that it never can.
+        if let p = proposal, case .claim = p.kind, !mutated(.streamAcceptedWhileClaiming) {
+            guard a.record.epoch >= p.proposal.record.epoch, a.record != p.proposal.record else {
+                mark(.streamRefusedWhileClaiming)
+                return
+            }
+            proposalLost(p)
         }
         if role == .primary {
             if epoch == reign.epoch { return }
+            mark(.deposedByAttach)
             endReign()
         }
         role = .follower
@@ -76,11 +84,14 @@ extension PlacementGroup {
             absent = false
             f.standing = .sameLog(end: mutated(.keepDivergentTail) ? history.end : common)
             if history.end != common, !mutated(.keepDivergentTail) {
+                mark(.divergentTailCut)
                 cutTail(after: common)
                 f.waitsFor += 1
                 emit(.cutLog(after: common, begin(.attach(attempt: a.attempt, epoch: epoch))))
             }
         } else {
+            mark(.forkBelowDecided, if: isRecorded && !state.learning && !absent && common.n < decided.n)
+            mark(.voidEndsCompleteness, if: !state.learning && !absent && completeEnd < history.end)
             f.standing = .behind(fork: fork(with: theirs))
         }
         following = f
@@ -126,6 +137,7 @@ extension PlacementGroup {
         case .behind: following?.phase = .waitingToLearn
         }
         following?.stableTold = stable
+        following?.roomTold = room
         if case .sameLog = f.standing, let name = askOwnSync() { following?.stableWanted = name }
         send(
             .attached(
@@ -171,12 +183,14 @@ extension PlacementGroup {
         else {
             drop(a.entry.payload)
             if epoch < state.promised {
+                mark(.oldStreamRefused)
                 send(.refused(promised: state.promised, record), to: node, epoch: epoch)
             }
             return
         }
         guard a.previous == history.end, a.entry.name.n == history.end.n + 1 else {
             // Already there (sent again after a new attachment), or a gap: then the primary attaches anew.
+            if a.entry.name.n > history.end.n + 1 { mark(.gapInTheStream) }
             drop(a.entry.payload)
             announce(a.decided, a.stamp)
             return
@@ -242,6 +256,7 @@ extension PlacementGroup {
         guard let f = following, f.phase == .streaming else { return }
         following?.stableTold = stable
         following?.appendedTold = appended
+        following?.roomTold = room
         send(
             .acknowledge(Acknowledgement(attempt: f.attempt, appended: appended, stable: stable, room: room)),
             to: f.primary, epoch: f.epoch)
@@ -261,9 +276,12 @@ extension PlacementGroup {
         }
     }
 
-    /// What was appended and not told.
+    /// What was appended and not told; and that there is room again: while there is little, the primary may admit nothing whose
+    /// acknowledgement would tell it.
     func acknowledgeRest() {
-        guard let f = following, f.phase == .streaming, appended.n > f.appendedTold.n else { return }
+        guard let f = following, f.phase == .streaming,
+            appended.n > f.appendedTold.n || f.roomTold < limits.scarceRoom && room > f.roomTold
+        else { return }
         acknowledgeProgress()
     }
 

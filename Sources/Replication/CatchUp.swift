@@ -134,6 +134,9 @@ extension PlacementGroup {
         guard role == .primary, epoch == reign.epoch, let k = find(node, c.attempt),
             reign.catchUps[k].stage == .listing, !reign.catchUps[k].theirsListed
         else { return }
+        mark(
+            .learnerChangedOtherKeys,
+            if: reign.catchUps[k].ownListed && c.objects.contains(where: { !reign.catchUps[k].keys.contains($0) }))
         reign.catchUps[k].keys.append(contentsOf: c.objects)
         reign.catchUps[k].theirsListed = c.end == .last
         reign.catchUps[k].progressAt = now.now
@@ -222,6 +225,7 @@ extension PlacementGroup {
         }
         for k in reign.catchUps.indices {
             if reign.catchUps[k].early.contains(where: { body.touches($0.object, $0.blocks) }) {
+                mark(.earlyPieceOvertaken)
                 reign.catchUps[k].isOvertaken = true
             }
         }
@@ -242,6 +246,7 @@ extension PlacementGroup {
             return
         }
         if reign.pieceReads[r].isDisturbed || waitsForTail(reign.pieceReads[r]) {
+            mark(.pieceReadAnew)
             reign.pieceReads[r].token = nil
             drop(content.payload)
             startPieceReads()
@@ -263,11 +268,13 @@ extension PlacementGroup {
             c.block = read.blocks.end
         }
         if isEarly(read) {
+            mark(.earlyPieceSent)
             c.early.append(CatchUp.EarlyPiece(step: c.steps, object: read.object, blocks: read.blocks))
         }
         reign.catchUps[k] = c
         if content.version == .zero, read.blocks.first == 0, content.content == 0, content.zero == 0, position == .last
         {
+            mark(.objectRemovedAtLearner)
             send(.removeObject(attempt: attempt, step: c.steps, read.object), to: node)
             drop(content.payload)
         } else {
@@ -311,6 +318,7 @@ extension PlacementGroup {
         }
         if asOf.n < reign.catchUps[k].start.n {
             // Rows from before the learner's log: they do not join.
+            mark(.snapshotTooOld)
             drop(payload)
             _ = end(token)
             abandonCatchUp(node)
@@ -364,6 +372,7 @@ extension PlacementGroup {
         let recorded = record?.inSyncMember(on: node)
         if recorded != nil, recorded == reign.members[i].member {
             // The record names it already; now it is one in truth.
+            mark(.recordedMemberLearned)
             reign.members[i].isComplete = true
             reign.catchUps.remove(at: k)
             considerServing()
@@ -386,6 +395,7 @@ extension PlacementGroup {
         startPieceReads()
         for c in reign.catchUps {
             if !isPromoting(c.node), now.now >= c.progressAt + limits.learningPatience {
+                mark(.catchUpAbandoned)
                 abandonCatchUp(c.node)
             } else {
                 copyMore(c.node)

@@ -115,6 +115,7 @@ extension PlacementGroup {
             return
         }
         if !peers[i].isGone {
+            mark(.diskGoneBesideLivingNode)
             peers[i].isGone = true
             // Nothing of it is on its way any more: it is not waited for as a node is that may only be slow.
             peers[i].since = Instant(

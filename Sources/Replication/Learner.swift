@@ -38,6 +38,7 @@ extension PlacementGroup {
             state.completeHistory.cut(after: state.completeThrough)
             emit(.report(.mustLearn("the log or its content ends at \(state.completeThrough)")))
         } else if fork.n < state.completeThrough.n {
+            mark(.shorterForkWhileLearning)
             state.completeHistory.cut(after: fork)
             state.completeThrough = state.completeHistory.end
         }
@@ -72,6 +73,7 @@ extension PlacementGroup {
         // before the log is forgotten.
         let shared = min(f.learner.fork.n, s.after.n)
         if shared > decided.n, !pg.isMetadata, let name = history.name(at: shared), theirs.contains(name) {
+            mark(.learnerAppliesWhatBothHave)
             announced = name
             noteDecided()
         }

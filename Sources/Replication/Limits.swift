@@ -19,6 +19,8 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var silence = TimeSpan.seconds(1)
     /// A member that leaves an entry unacknowledged this long is removed.
     public var acknowledgement = TimeSpan.seconds(5)
+    /// Below this many bytes of room on a member's disk, it tells the primary of each growth.
+    public var scarceRoom: UInt64 = 64 << 20
     /// Decided-through travels by itself after this, if no entry carries it.
     public var decidedDelay = TimeSpan.milliseconds(5)
     /// What is not answered (attach, status, lease questions, proposals of unknown outcome) is sent again after this.

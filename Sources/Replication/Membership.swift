@@ -55,12 +55,15 @@ extension PlacementGroup {
         case .won(let version): proposalWon(p, version)
         case .lost(let found, let version):
             if found == p.proposal.record {
+                mark(.unknownOutcomeHadWon, if: p.mayHaveBeenMade)
                 proposalWon(p, version)
             } else if version == p.proposal.expected, p.mayHaveBeenMade, !raiseIsStale(p) {
                 // The record is as before: an earlier sending may still be made.
+                mark(.unknownOutcomeStillOpen)
                 p.resendAt = now.now + limits.retry
                 proposal = p
             } else {
+                if p.mayHaveBeenMade { mark(.unknownOutcomeHadLost) }
                 proposalLost(p)
                 adopt(found, version)
             }
@@ -69,11 +72,13 @@ extension PlacementGroup {
                 proposalLost(p)
                 return
             }
+            if case .promotion = p.kind { mark(.promotionOfUnknownOutcome) }
             p.mayHaveBeenMade = true
             p.resendAt = now.now + limits.retry
             proposal = p
         case .refused:
             if p.mayHaveBeenMade {
+                mark(.refusedAfterUnknown)
                 p.resendAt = now.now + limits.retry
                 proposal = p
             } else {
@@ -133,7 +138,7 @@ extension PlacementGroup {
         considerServing()
     }
 
-    private func proposalLost(_ p: PendingProposal) {
+    func proposalLost(_ p: PendingProposal) {
         _ = end(p.proposal.token)
         proposal = nil
         switch p.kind {
@@ -159,6 +164,7 @@ extension PlacementGroup {
         if let p = proposal, new.epoch >= p.proposal.record.epoch {
             // Read back: the proposal was made, or can never be.
             if new == p.proposal.record {
+                if p.mayHaveBeenMade { mark(.unknownOutcomeHadWon) }
                 proposalWon(p, version)
                 return
             }
@@ -204,6 +210,7 @@ extension PlacementGroup {
             if !m.isNeeded, reign.members[i].isNeeded || !isLearner, m.phase == .streaming {
                 // Removed, though connected: it has to learn; anew, if it does already, for its pieces did not wait for entries
                 // that could not be decided without it.
+                mark(.removedThoughConnected)
                 m.phase = .detached
                 m.isComplete = false
                 reign.catchUps.removeAll { $0.node == m.node }
@@ -260,6 +267,7 @@ extension PlacementGroup {
             guard reign.members[i].isInSync, recorded?.disk == a.member.disk, end.n >= decided.n,
                 end.n >= reign.members[i].appended, history.contains(end)
             else {
+                mark(.acknowledgedLogGone, if: end.n < reign.members[i].appended)
                 beginCatchUp(i, fork: end)
                 break
             }
@@ -286,6 +294,7 @@ extension PlacementGroup {
 
     private func proposeNewBoot(_ member: Member) {
         guard proposal == nil, var new = record, let version = recordVersion else { return }
+        mark(.newBootOfCleanMember)
         let base = new
         new.epoch = new.epoch.next
         new.inSync = new.inSync.map { $0.node == member.node ? member : $0 }
@@ -304,7 +313,11 @@ extension PlacementGroup {
             let lost = m.reported && !m.isComplete && m.member?.boot != record.inSyncMember(on: m.node)?.boot
             if silent || slow || lost || isToBeLetGo(m.node) { gone.append(m.node) }
         }
+        mark(
+            .waitsAtLeastSize,
+            if: record.inSync.count <= least && reign.members.contains(where: { $0.isInSync && !isPresent($0.node) }))
         guard !gone.isEmpty else { return }
+        mark(.removalWhileActivating, if: !reign.serving)
         var new = record
         new.epoch = record.epoch.next
         new.inSync.removeAll { gone.contains($0.node) }
@@ -329,8 +342,10 @@ extension PlacementGroup {
         }
         // A member that is away is replaced, not waited for, if that leaves enough.
         if new.inSync.count + 1 > map.policy.minInSync, let away = awayMember(new.inSync) {
+            mark(.replacedAtLeastSize, if: new.inSync.count == map.policy.minInSync)
             new.inSync.removeAll { $0.node == away }
         }
+        mark(.promotionWhileActivating, if: !reign.serving)
         new.inSync.append(member)
         new.inSync.sort { $0.node < $1.node }
         propose(new, base: record, version: version, requiresEnded: nil, raises: nil, kind: .promotion(member.node))

@@ -93,8 +93,14 @@ public final class PlacementGroup {
         /// The rule left out, for tests of the tests; a release build of Stave has no such thing (Package.swift).
         public var mutation: Mutation?
         @inline(__always) func mutated(_ m: Mutation) -> Bool { mutation == m }
+        /// Those met so far.
+        public private(set) var situations = Situations()
+        func mark(_ s: Situation, if condition: @autoclosure () -> Bool = true) {
+            if condition() { situations.insert(s) }
+        }
     #else
         @inline(__always) func mutated(_ m: Mutation) -> Bool { false }
+        @inline(__always) func mark(_ s: Situation, if condition: @autoclosure () -> Bool = true) {}
     #endif
 
     struct Peer {

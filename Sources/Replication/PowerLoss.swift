@@ -12,9 +12,8 @@ import Wire
 extension PlacementGroup {
     func considerPowerLossClaim(_ record: PGRecord, _ map: MapFacts) {
         let own = record.inSync.first { $0.node == local.node && $0.disk == local.disk }
-        guard let own, own.boot != nil, rebooted || !isRecorded, !state.learning, !absent,
-            following?.phase != .streaming
-        else {
+        // Whoever was followed under this record is followed no more: its lease has ended.
+        guard let own, own.boot != nil, rebooted || !isRecorded, !state.learning, !absent else {
             claim.alone = nil
             return
         }
@@ -36,7 +35,9 @@ extension PlacementGroup {
                 continue
             }
             switch s.continuity {
-            case .kept: return
+            case .kept:
+                mark(.keptBootSparesTheLoss)
+                return
             case .rebooted, .learning: present.append(s)
             case .absent: waitUntil = max(waitUntil, alone + limits.powerLossPatience)
             }
@@ -51,7 +52,11 @@ extension PlacementGroup {
         guard best?.member.node == local.node else { return }
         // A member that is learning is taken in only where there are too few without it: writes wait for it then.
         var members = candidates.map(\.member)
-        for s in present where s.continuity == .learning && members.count < least { members.append(s.member) }
+        for s in present where s.continuity == .learning && members.count < least {
+            mark(.learnerTakenInAfterPowerLoss)
+            members.append(s.member)
+        }
+        if members.count < record.inSync.count { mark(.membersDroppedAfterPowerLoss) }
         sendClaim(record, members: members, kind: .powerLoss)
     }
 
@@ -97,6 +102,8 @@ extension PlacementGroup {
         guard let first = voids.map(\.entry.n).min(), !mutated(.voidIgnored) else { return }
         var objects: [ObjectID] = []
         for o in voids.map(\.object).sorted() where objects.last != o { objects.append(o) }
+        mark(.voidRestated)
+        mark(.voidElsewhereOnly, if: state.voids.isEmpty)
         reign.restated = objects
         let fork = history.name(at: min(first - 1, history.end.n)) ?? .zero
         for i in reign.members.indices where reign.members[i].isInSync {

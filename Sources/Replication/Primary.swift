@@ -28,6 +28,7 @@ extension PlacementGroup {
             return
         }
         if request.mapVersion > map.version {
+            mark(.newerMapAwaited)
             askMap(request.mapVersion)
             wait(token, request, checksums)
             return
@@ -131,6 +132,7 @@ extension PlacementGroup {
             if conflictsWithParked(range.file, range.object, range.blocks)
                 || holdsBack(range.file, range.object, range.blocks) || needsMerge(request)
             {
+                mark(.writeHeldBackForPiece, if: holdsBack(range.file, range.object, range.blocks))
                 park(token, request, checksums)
                 return
             }
@@ -178,7 +180,9 @@ extension PlacementGroup {
             return true
         case .known(let slot):
             drop(request.payload)
+            mark(.duplicateAfterFailover, if: slot.entry.epoch < reign.epoch)
             if slot.entry.n > decided.n {
+                mark(.duplicateJoined)
                 reign.joined.append((slot.entry.n, token))
             } else {
                 answerKept(token, session: request.session, number: request.number, slot)
@@ -211,6 +215,7 @@ extension PlacementGroup {
         }
         // A primary's own cut has no session; requests that come from outside without one are turned back at admission.
         if !mutated(.sessionCheckedAtAdmission), request.session != .none, !map.isLive(request.session) {
+            mark(.sessionEndedWhileWaiting)
             drop(payload == request.payload ? nil : payload)
             refuse(token, request, .sessionEnded(map.version))
             return
@@ -269,7 +274,10 @@ extension PlacementGroup {
     private func hasRoom(_ bytes: Int) -> Bool {
         let wanted = UInt64(bytes + reign.bytesInFlight)
         if room < wanted { return false }
-        for m in reign.members where m.isNeeded && m.room < wanted { return false }
+        for m in reign.members where m.isNeeded && m.room < wanted {
+            mark(.memberWithoutRoom)
+            return false
+        }
         return true
     }
 
@@ -479,6 +487,7 @@ extension PlacementGroup {
                 refuse(token, request, .unavailable)
                 return
             }
+            mark(reign.serving ? .readWaitsForFenced : .readWaitsForTail)
             reign.reads.append(WaitingRead(n: n, token: token, request: request))
             return
         }
@@ -554,6 +563,7 @@ extension PlacementGroup {
         }
         // Later flushes of the same entries wait for the same sync; of later ones, for one that is asked for now.
         if !reign.flushes.contains(where: { $0.n >= n }) { askSync(through: decided) }
+        mark(.flushWaits, if: stable.n >= n)
         reign.flushes.append((n, token))
     }
 

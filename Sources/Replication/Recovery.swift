@@ -6,6 +6,7 @@ extension PlacementGroup {
     func recover(_ r: RecoveredReplica, boot: BootID) throws(WireError) {
         state = try ReplicaState(decoding: r.state)
         history = state.history
+        mark(.restartedWhileLearning, if: state.learning)
         if let bytes = r.tables {
             let tables = try ReplicaTables(decoding: bytes)
             // The tables' history ends at their entry; the entries that follow tell the rest.
@@ -46,6 +47,7 @@ extension PlacementGroup {
         for void in r.voids where !state.voids.contains(void) { state.voids.append(void) }
         if state.boot != boot {
             if r.opening == .clean, !state.lostPower {
+                mark(.openedCleanUnderNewBoot)
                 state.formerBoots.append(state.boot)
                 if state.formerBoots.count > 8 { state.formerBoots.removeFirst() }
                 state.boot = boot

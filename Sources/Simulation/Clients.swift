@@ -97,6 +97,7 @@ extension Simulator {
         clients[c].attemptsOfWork += 1
         let s = clients[c].session
         let g = work.g
+        if scenario.readsAfterClaims, clock < claimedAt + 500 * millisecond { clients[c].known[g] = records[g] }
         guard let primary = clients[c].known[g].primary else {
             agenda.add(.clientTimeout(client: c, attempt: clients[c].attempt), at: clock + 50 * millisecond)
             return
@@ -117,6 +118,9 @@ extension Simulator {
 
     func requestArrived(_ c: Int, _ attempt: Int, _ n: Int, _ request: PGRequest, _ content: [UInt8]) {
         guard nodes[n].isOpen, let replica = replica(n, request.pg) else { return }
+        if sessions[clients[c].session].id != request.session, sessionsServed.contains(clients[c].session) {
+            situations.insert(.lateRequestOfFencedSession)
+        }
         var request = request
         var checksums: [UInt32] = []
         switch request.body {
@@ -176,6 +180,7 @@ extension Simulator {
         let bytes = response.payload.flatMap { nodes[n].payloads[$0.id]?.bytes } ?? []
         if let handle = response.payload { nodes[n].drop(handle) }
         if lease != .none, lease != nodes[n].lease || clock >= nodes[n].leaseUntil {
+            situations.insert(.answerStoppedByLease)
             response = PGResponse(pg: response.pg, epoch: response.epoch, body: .refused(.unavailable))
         }
         agenda.add(
@@ -234,7 +239,7 @@ extension Simulator {
         var known = true
         replica.event { group, _ in known = group.decidedReported(through, epoch: epoch) }
         guard known, replica.disk.store.appliedThrough(replica.pg) >= through else { return askPrimary() }
-        counts["local", default: 0] += 1
+        situations.insert(.readBesideThePrimary)
         replica.disk.read(replica.pg, range, .none) { [unowned self] found in
             guard clients[c].attempt == attempt, clients[c].work != nil else { return }
             guard let found else { return askPrimary() }
@@ -245,6 +250,7 @@ extension Simulator {
 
     private func finished(_ c: Int, _ work: Client.Work) {
         answered += 1
+        sessionsServed.insert(clients[c].session)
         mix(clock)
         sessions[clients[c].session].open[work.g].removeAll { $0 == work.number.rawValue }
         for pending in clients[c].pendingBefore where pending.g == work.g {
@@ -310,7 +316,13 @@ extension Simulator {
             clients[c].attempt += 1
             agenda.add(.clientStep(c), at: clock + below(30 * millisecond))
             return
-        case .belowWindow, .beyondWindow, .invalid, .unreadable, .noSpace:
+        case .noSpace:
+            // Tried again until there is space: its number stays open.
+            clients[c].attempt += 1
+            agenda.add(
+                .clientTimeout(client: c, attempt: clients[c].attempt), at: clock + 100 * millisecond + below(second))
+            return
+        case .belowWindow, .beyondWindow, .invalid, .unreadable:
             fail("client \(c) was refused: \(refusal)")
             return
         }
@@ -347,6 +359,7 @@ extension Simulator {
         map.sessions.append(Session(id: map.lastSession, node: NodeID(1), lease: .none))
         mapChanged()
         tell("\(old) is replaced by \(map.lastSession)")
+        sessionsServed.remove(s)
         sessions[s] = ClientSession(id: map.lastSession, groups: groups.count)
         for c in clients.indices where clients[c].session == s {
             clients[c].mapVersion = map.version

@@ -25,6 +25,7 @@ enum Happening {
     case rot
     case restart(node: Int)
     case kill(node: Int)
+    case cutPower(node: Int, life: Int, restartAfter: UInt64)
     case thaw(node: Int)
     case pause(node: Int)
     case cut(Int, Int)

@@ -31,7 +31,10 @@ extension Simulator {
             agenda.add(.coordinator(request), at: nodes[n].awayFromCoordinatorUntil + below(5 * millisecond))
             return
         }
-        agenda.add(.coordinator(request), at: clock + 500_000 + below(chance(5) ? 200 * millisecond : 8 * millisecond))
+        let slowness = clock < coordinatorSlowUntil ? below(3 * second) : 0
+        agenda.add(
+            .coordinator(request),
+            at: clock + 500_000 + below(chance(5) ? 200 * millisecond : 8 * millisecond) + slowness)
     }
 
     private func answerNode(_ n: Int, _ life: Int, _ answer: CoordinatorAnswer, after delay: UInt64? = nil) {
@@ -55,6 +58,7 @@ extension Simulator {
             recordVersions[g] += 1
             let before = records[g]
             let record = p.record
+            if !isLife(n, life) { markMadeAfterDeath(of: nodes[n].id, before, record) }
             records[g] = record
             mix(record.epoch.rawValue &* 7 &+ UInt64(record.inSync.count))
             tell(
@@ -64,6 +68,7 @@ extension Simulator {
             let least = min(map.policy.minInSync, before.inSync.count)
             if record.inSync.count < least { fail("the in-sync set fell below \(least): \(record.inSync)") }
             answerNode(n, life, .ended(pg, p.token, .won(version(g))))
+            if record.primaryLease != before.primaryLease { claimedAt = clock }
             if p.raisesLossNumber != nil {
                 map.lossNumber = map.lossNumber.next
                 mapChanged()
@@ -71,13 +76,23 @@ extension Simulator {
             for other in nodes.indices where nodes[other].isOpen {
                 answerNode(
                     other, nodes[other].life, .record(record, version(g)),
-                    after: 300_000 + below(chance(10) ? 2 * second : 20 * millisecond))
+                    after: 300_000 + below(chance(10) ? 2 * second : 20 * millisecond) + watchDelay)
             }
         case .readRecord(let n, let life):
             for g in groups.indices { answerNode(n, life, .record(records[g], version(g))) }
         case .readMap(let n, let life, let pg, let token): answerNode(n, life, .map(MapFacts(map), (pg, token)))
         case .askLease(let n, let life, let number):
             if hasEnded(number) { answerNode(n, life, .leaseEnded(number)) }
+        }
+    }
+
+    private func markMadeAfterDeath(of proposer: NodeID, _ before: PGRecord, _ after: PGRecord) {
+        if after.primaryLease != before.primaryLease {
+            situations.insert(.claimMadeAfterDeath)
+        } else if after.inSync.contains(where: { m in !before.inSync.contains { $0.node == m.node } }) {
+            situations.insert(.learnerPromotedWhilePrimaryDies)
+        } else if after.inSync.count < before.inSync.count {
+            situations.insert(.removalMadeAfterDeath)
         }
     }
 
@@ -89,12 +104,15 @@ extension Simulator {
         return leases[i].revoked
     }
 
+    private var watchDelay: UInt64 { clock < watchesLateUntil ? below(8 * second) : 0 }
+
     /// A change of the map travels to all, to each in its own time.
     func mapChanged() {
         map.version = map.version.next
         for n in nodes.indices where nodes[n].isOpen {
             answerNode(
-                n, nodes[n].life, .map(MapFacts(map), nil), after: below(chance(10) ? 3 * second : 50 * millisecond))
+                n, nodes[n].life, .map(MapFacts(map), nil),
+                after: below(chance(10) ? 3 * second : 50 * millisecond) + watchDelay)
         }
     }
 
@@ -128,16 +146,16 @@ extension Simulator {
                 everyReplica(n) { $0.leaseLapsed(old, at: $1) }
             } else if !away {
                 leases[i].until = clock + Simulator.leaseDuration
-                nodes[n].leaseUntil = clock + Simulator.leaseDuration - Simulator.leaseMargin
+                nodes[n].leaseUntil = clock + span(n, Simulator.leaseDuration - Simulator.leaseMargin)
             }
         }
         if nodes[n].lease == .none, !away, !(nodes[n].host?.isClosing ?? true) {
             leases.append(Lease(until: clock + Simulator.leaseDuration))
             let number = LeaseNumber(UInt32(leases.count))
             nodes[n].lease = number
-            nodes[n].leaseUntil = clock + Simulator.leaseDuration - Simulator.leaseMargin
+            nodes[n].leaseUntil = clock + span(n, Simulator.leaseDuration - Simulator.leaseMargin)
             everyReplica(n) { $0.leaseTaken(number, at: $1) }
         }
-        agenda.add(.renew(node: n, life: nodes[n].life), at: clock + 500 * millisecond)
+        agenda.add(.renew(node: n, life: nodes[n].life), at: clock + span(n, 500 * millisecond))
     }
 }

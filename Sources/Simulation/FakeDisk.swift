@@ -15,7 +15,9 @@ public final class FakeDisk {
     /// The index.
     public let rows = FakeRows()
     /// Bytes that the file system has in all.
-    public var capacityBytes: UInt64 = 1 << 30
+    public var capacityBytes = FakeDisk.capacity
+    /// Of a disk that is not full.
+    public static let capacity: UInt64 = 1 << 30
     /// What blocks and records are checked with.
     public let crc: CRC32C
 

@@ -29,7 +29,7 @@ extension Simulator {
             var recovered = found?.replica
             if found == nil, records[g].primary == nil, listed { recovered = .fresh(boot: node.bootID) }
             do {
-                let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, at: moment)
+                let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, at: moment(n))
                 #if DEBUG || STAVE_MUTANTS
                     group.mutation = scenario.mutation
                 #endif
@@ -136,10 +136,12 @@ extension Simulator {
         for replica in node.replicas { replica.settle() }
         guard node.isOpen else { return }
         host.fail()
+        node.collectSituations()
         node.isDoubtful = true
         node.lostItsDisk = true
         node.replicas = []
         node.dirty = []
+        node.completions = []
         node.disk.losePower(&random)
         node.namespace?.losePower(&random)
         for other in nodes.indices where other != n {
@@ -172,12 +174,24 @@ extension Simulator {
         tell("\(nodes[n].id) goes on")
     }
 
+    /// Each fault has its own numbers, so that one can be left out and the others stay what they are.
     func fault() {
         guard !healing else { return }
+        let saved = random
+        random = SplitMix64(seed: StableHash.combine(seed, UInt64(faultCount)))
+        defer { random = saved }
         let kind = scenario.faults[random.below(scenario.faults.count)]
         let n = random.below(nodes.count)
-        let back = chance(50) ? 50 * millisecond + below(300 * millisecond) : 300 * millisecond + below(6 * second)
+        agenda.add(.fault, at: clock + 50 * millisecond + below(chance(40) ? 400 * millisecond : 4 * second))
+        faultCount += 1
+        if scenario.withoutFaults.contains(faultCount) { return }
         counts["\(kind)", default: 0] += 1
+        tell("fault \(faultCount): \(kind)")
+        happen(kind, to: n)
+    }
+
+    private func happen(_ kind: Scenario.Fault, to n: Int) {
+        let back = chance(50) ? 50 * millisecond + below(300 * millisecond) : 300 * millisecond + below(6 * second)
         switch kind {
         case .kill:
             if chance(15) {
@@ -191,16 +205,23 @@ extension Simulator {
             }
         case .killAgain:
             // One node again and again, while the others go on.
-            let victim = random.below(nodes.count)
             var at: UInt64 = 0
             for _ in 0..<2 + random.below(4) {
-                agenda.add(.kill(node: victim), at: clock + at)
+                agenda.add(.kill(node: n), at: clock + at)
                 at += 150 * millisecond + below(1500 * millisecond)
             }
         case .powerLoss: losePower(n, restartAfter: back)
         case .powerLossOfAll:
-            if chance(50) {
-                for i in nodes.indices { losePower(i, restartAfter: 50 * millisecond + below(4 * second)) }
+            for i in nodes.indices { losePower(i, restartAfter: 50 * millisecond + below(4 * second)) }
+        case .powerCut:
+            // All at about the same time, each in the middle of what it does.
+            for i in nodes.indices where nodes[i].alive {
+                let back = 50 * millisecond + below(chance(20) ? 15 * second : 4 * second)
+                nodes[i].stepsToLive = random.below(40)
+                nodes[i].cutsPower = true
+                nodes[i].restartAfter = back
+                agenda.add(
+                    .cutPower(node: i, life: nodes[i].life, restartAfter: back), at: clock + below(20 * millisecond))
             }
         case .cleanRestart:
             if chance(30) {
@@ -211,20 +232,27 @@ extension Simulator {
                 stopCleanly(n, restartAfter: back)
             }
         case .pause: pause(n, 100 * millisecond + below(chance(50) ? 1 * second : 8 * second))
-        case .reset:
-            let other = random.below(nodes.count)
-            if n != other, nodes[n].alive, nodes[other].alive, links[n][other].isUp, nodes[n].isOpen,
-                nodes[other].isOpen
-            {
-                disconnect(n, other)
-                connect(n, other, after: 25 * millisecond + below(200 * millisecond))
+        case .pauseAcrossLease:
+            // Ends about when the lease does.
+            for i in nodes.indices where i == n || chance(25) {
+                pause(i, 2300 * millisecond + below(1500 * millisecond))
             }
+        case .reset: reset(n)
         case .partition:
             let length = 100 * millisecond + below(6 * second)
             for other in nodes.indices where other != n && (chance(60) || nodes.count == 2) {
                 partition(n, other, length)
             }
+        case .oneWayPartition: stall(n, 300 * millisecond + below(5 * second))
+        case .slowLink:
+            for other in nodes.indices where other != n && chance(60) {
+                links[n][other].slowUntil = clock + below(5 * second)
+                links[other][n].slowUntil = clock + below(5 * second)
+            }
         case .coordinatorAway: nodes[n].awayFromCoordinatorUntil = clock + below(6 * second)
+        case .coordinatorSlow: coordinatorSlowUntil = clock + below(5 * second)
+        case .watchesLate: watchesLateUntil = clock + below(6 * second)
+        case .clockStep: nodes[n].wallOffset = Int64(below(7200 * second)) - Int64(3600 * second)
         case .newSession: replaceSession(random.below(sessions.count))
         case .checkpoint:
             if nodes[n].isOpen, nodes[n].pausedUntil == nil {
@@ -234,8 +262,35 @@ extension Simulator {
         case .failedSync: failSync(n, restartAfter: back + below(8 * second))
         case .handover: handOver()
         case .suspend: suspend(n, map.nodes[n].duty == .full ? .suspended : .full)
+        case .slowDisk: nodes[n].slowUntil = clock + below(4 * second)
+        case .fullDisk:
+            nodes[n].fullUntil = clock + below(5 * second)
+            nodes[n].disk.capacityBytes = UInt64(nodes[n].disk.dataSlots * Geometry.slotSize)
         }
-        agenda.add(.fault, at: clock + 50 * millisecond + below(chance(40) ? 400 * millisecond : 4 * second))
+    }
+
+    func endFullness(_ n: Int) {
+        nodes[n].fullUntil = 0
+        nodes[n].disk.capacityBytes = FakeDisk.capacity
+    }
+
+    private func reset(_ n: Int) {
+        let other = random.below(nodes.count)
+        if n != other, nodes[n].alive, nodes[other].alive, links[n][other].isUp, nodes[n].isOpen, nodes[other].isOpen {
+            disconnect(n, other)
+            connect(n, other, after: 25 * millisecond + below(200 * millisecond))
+        }
+    }
+
+    /// What a node sends arrives late, or what is sent to it; the other direction goes on.
+    private func stall(_ n: Int, _ length: UInt64) {
+        let isSender = chance(50)
+        for other in nodes.indices where other != n && chance(70) {
+            let (from, to) = isSender ? (n, other) : (other, n)
+            links[from][to].stalledUntil = clock + length
+            agenda.add(.silence(to, of: from, until: clock + length), at: clock + second + below(200 * millisecond))
+            agenda.add(.spoke(to, of: from), at: clock + length + below(100 * millisecond))
+        }
     }
 
     func partition(_ a: Int, _ b: Int, _ length: UInt64) {
@@ -265,9 +320,15 @@ extension Simulator {
         for n in nodes.indices {
             nodes[n].awayFromCoordinatorUntil = 0
             nodes[n].stepsToLive = nil
+            nodes[n].cutsPower = false
+            nodes[n].slowUntil = 0
+            endFullness(n)
+            for other in nodes.indices { links[n][other].slowUntil = 0 }
             if !nodes[n].alive { start(n) }
             if map.nodes[n].duty == .suspended { suspend(n, .full) }
         }
+        coordinatorSlowUntil = 0
+        watchesLateUntil = 0
         mendLinks()
         disksReturnAt = clock + Simulator.outage
         agenda.add(.end, at: clock + 2 * second)

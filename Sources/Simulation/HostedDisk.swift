@@ -84,6 +84,7 @@ final class HostedDisk {
         lanes[lane, default: []].append(job)
         var delay = 10_000 + simulator.below(lane == .sync ? 1_500_000 : 300_000)
         if simulator.chance(2) { delay += simulator.below(lane == .sync ? 300 * millisecond : 40 * millisecond) }
+        if simulator.clock < node.slowUntil { delay *= 50 }
         let at = max(laneFree[lane] ?? 0, simulator.clock + delay)
         laneFree[lane] = at
         simulator.agenda.add(.work(node: n, life: life, lane), at: at)
@@ -121,7 +122,9 @@ final class HostedDisk {
 
     func tick() {
         giveTables()
-        store.tick(Instant(nanoseconds: simulator.clock))
+        store.spaceChanged(freeBytes: disk.freeBytes)
+        for replica in node.replicas { replica.group.roomChanged(store.space.admissible) }
+        store.tick(Instant(nanoseconds: simulator.local(n, simulator.clock)))
         if simulator.clock >= node.namespaceSyncedAt + 2 * second {
             node.namespaceSyncedAt = simulator.clock
             syncNamespaces {}

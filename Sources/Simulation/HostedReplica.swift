@@ -32,7 +32,7 @@ final class HostedReplica {
     /// Hands an event to the machine and sees to its effects.
     func event(_ body: (PlacementGroup, Moment) -> Void) {
         guard disk.isAlive else { return }
-        body(group, simulator.moment)
+        body(group, simulator.moment(n))
         simulator.touched(self)
     }
 

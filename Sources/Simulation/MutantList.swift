@@ -1,65 +1,97 @@
 #if DEBUG || STAVE_MUTANTS
     extension Mutant {
-        /// Those that a few hundred seeds find.
+        /// One for each mutation.
         public static let all: [Mutant] = [
             Mutant(
-                name: "answers before the last backup has the entry", rule: "replication.md 3",
-                mutation: .answerBeforeLastBackup, firstSeed: 11
-            ) {
-                $0.nodes = 3
-                $0.copies = 3
-                $0.faults = [.kill, .pause, .partition, .reset]
-            },
+                name: "answers before the last backup has the entry", rule: "replication.md 3; traps.md 4",
+                mutation: .answerBeforeLastBackup, firstSeed: 1),
             Mutant(
-                name: "counts a removal as won when it is sent", rule: "replication.md 6", mutation: .removalTakenAsWon,
-                firstSeed: 150
-            ) {
-                $0.faults = [.pause, .partition, .coordinatorAway, .kill]
-                $0.nodes = 3
-                $0.copies = 3
-            },
+                name: "counts a removal as won when it is sent", rule: "replication.md 6; traps.md 4",
+                mutation: .removalTakenAsWon, firstSeed: 1, theme: .leases),
             Mutant(
-                name: "shrinks the set below the least number", rule: "replication.md 6", mutation: .belowMinInSync,
-                firstSeed: 2),
+                name: "takes a promotion of unknown outcome for failed", rule: "replication.md 15; traps.md 18",
+                mutation: .unknownPromotionTakenAsFailed, firstSeed: 1, theme: .learning),
             Mutant(
-                name: "promotes with pieces missing", rule: "replication.md 15", mutation: .promoteWithPiecesMissing,
-                firstSeed: 18),
+                name: "keeps a tail that nobody else has", rule: "replication.md 7; traps.md 6",
+                mutation: .keepDivergentTail, firstSeed: 1),
+            Mutant(
+                name: "serves before all members hold the log", rule: "replication.md 7",
+                mutation: .serveBeforeAllHoldTheLog, firstSeed: 1),
+            Mutant(
+                name: "answers reads of its tail while it activates", rule: "replication.md 7; traps.md 3",
+                mutation: .answerReadsOfTheTail, firstSeed: 1, theme: .leases),
+            Mutant(
+                name: "claims before the other lease has ended", rule: "replication.md 7",
+                mutation: .claimWithoutLeaseEnd, firstSeed: 1, theme: .leases),
+            Mutant(
+                name: "shrinks the set below the least number", rule: "replication.md 6; traps.md 19",
+                mutation: .belowMinInSync, firstSeed: 1),
+            Mutant(
+                name: "promotes with pieces missing", rule: "replication.md 15; traps.md 8",
+                mutation: .promoteWithPiecesMissing, firstSeed: 1, theme: .learning),
+            Mutant(
+                name: "proposes a promotion before it needs the learner", rule: "replication.md 15; traps.md 8",
+                mutation: .promoteWithoutNeedingLearner, firstSeed: 1, theme: .learning),
+            Mutant(
+                name: "promotes what is not synced", rule: "replication.md 15; traps.md 8", mutation: .promoteNotSynced,
+                firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "compares nodes only, not boots", rule: "replication.md 9; traps.md 5",
+                mutation: .membershipByNode, firstSeed: 1, theme: .powerLosses),
             Mutant(
                 name: "answers stable writes after the append", rule: "replication.md 3",
-                mutation: .stableAfterAppendOnly, firstSeed: 1
-            ) {
-                $0.faults = [.powerLossOfAll]
-            },
+                mutation: .stableAfterAppendOnly, firstSeed: 1, theme: .powerLosses),
             Mutant(
-                name: "does not raise the loss number", rule: "replication.md 9", mutation: .lossNumberNotRaised,
-                firstSeed: 3
-            ) {
-                $0.faults = [.powerLossOfAll]
-            },
+                name: "does not raise the loss number", rule: "replication.md 9; traps.md 12",
+                mutation: .lossNumberNotRaised, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "keeps no request window", rule: "replication.md 18; traps.md 9", mutation: .noRequestWindow,
+                firstSeed: 1),
+            Mutant(
+                name: "acknowledges an epoch before the promise is durable", rule: "replication.md 4",
+                mutation: .promiseNotDurable, firstSeed: 1),
+            Mutant(
+                name: "lets complete-through follow the log", rule: "replication.md 11; traps.md 8",
+                mutation: .completeThroughFollowsLog, firstSeed: 1, theme: .learning),
+            Mutant(
+                name: "fetches only what the primary changed", rule: "replication.md 11; traps.md 57",
+                mutation: .oneSidedChanges, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "leaves the request windows behind", rule: "replication.md 14; traps.md 63",
+                mutation: .windowLeftBehind, firstSeed: 1, theme: .learning),
+            Mutant(
+                name: "reads the map before its claim has won", rule: "replication.md 7; traps.md 62",
+                mutation: .mapReadBeforeClaim, firstSeed: 1, theme: .leases),
+            Mutant(
+                name: "answers without looking at its lease", rule: "replication.md 5; traps.md 1",
+                mutation: .leaseNotChecked, firstSeed: 1, theme: .leases),
+            Mutant(
+                name: "checks sessions when requests are admitted only", rule: "replication.md 2",
+                mutation: .sessionCheckedAtAdmission, firstSeed: 1, theme: .leases),
+            Mutant(
+                name: "applies what is not decided", rule: "replication.md 4; traps.md 6", mutation: .applyUndecided,
+                firstSeed: 1),
+            Mutant(
+                name: "ignores void records", rule: "replication.md 9; store.md 2; traps.md 58", mutation: .voidIgnored,
+                firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "lets the shortest log claim after a loss of power", rule: "replication.md 9",
+                mutation: .shortestLogClaims, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "takes a stream while its claim is under way", rule: "replication.md 9",
+                mutation: .streamAcceptedWhileClaiming, firstSeed: 1),
+            Mutant(
+                name: "reads pieces over undecided entries", rule: "replication.md 12; traps.md 63",
+                mutation: .pieceOverUndecided, firstSeed: 1, theme: .learning),
             Mutant(
                 name: "waits for a replica whose disk is out of use", rule: "replication.md 6", mutation: .goneUnheard,
-                firstSeed: 33),
+                firstSeed: 1, theme: .failedSyncs),
             Mutant(
-                name: "answers after it sent the handover", rule: "replication.md 8", mutation: .answersAfterHandover,
-                firstSeed: 1
-            ) {
-                $0.nodes = 3
-                $0.copies = 3
-                $0.faults = [.handover]
-            },
-            Mutant(
-                name: "keeps no request window", rule: "replication.md 18", mutation: .noRequestWindow, firstSeed: 4),
+                name: "answers after it sent the handover", rule: "replication.md 8; traps.md 56",
+                mutation: .answersAfterHandover, firstSeed: 1, theme: .handovers),
             Mutant(
                 name: "repairs with the primary's copy whatever its checksum", rule: "store.md 5",
-                mutation: .giveWhateverThereIs, firstSeed: 1
-            ) {
-                $0.rot = .oneDisk
-                $0.nodes = 3
-                $0.copies = 3
-                $0.metadata = false
-                $0.dataGroups = 1
-                $0.faults = [.pause, .checkpoint]
-            },
+                mutation: .giveWhateverThereIs, firstSeed: 1, theme: .rot),
         ]
     }
 #endif

@@ -11,8 +11,9 @@
         public var rule: String
         var mutation: Mutation
         public var firstSeed: UInt64
-        public var seeds: UInt64 = 200
-        var tune: @Sendable (inout Scenario) -> Void = { _ in }
+        public var seeds: UInt64 = 400
+        /// What the seeds' scenarios are turned to; nil: to what each draws.
+        var theme: Scenario.Theme?
 
         /// The seed whose run failed, and what the checker said.
         public struct Finding: Sendable {
@@ -23,21 +24,28 @@
         /// What the mutant runs with that seed.
         public func scenario(_ seed: UInt64) -> Scenario {
             var scenario = Scenario.drawn(seed: seed)
-            tune(&scenario)
+            if let theme { scenario.turn(to: theme, seed: seed) }
             scenario.mutation = mutation
             return scenario
         }
 
+        /// The first seed that fails with the mutation, and not without it.
         public func find(seeds count: UInt64? = nil) -> Finding? {
             for seed in firstSeed..<firstSeed + (count ?? seeds) {
-                // A group that comes to a standstill shows nothing about a rule of safety.
-                if let failure = Simulator(seed: seed, scenario: scenario(seed)).run().failure,
-                    !failure.hasPrefix("does not settle")
-                {
-                    return Finding(seed: seed, failure: String(failure.prefix { $0 != "\n" }))
-                }
+                var scenario = scenario(seed)
+                guard let failure = Mutant.failure(seed, scenario) else { continue }
+                scenario.mutation = nil
+                if Mutant.failure(seed, scenario) != nil { continue }
+                return Finding(seed: seed, failure: String(failure.prefix { $0 != "\n" }))
             }
             return nil
+        }
+
+        /// A group that comes to a standstill shows nothing about a rule of safety.
+        private static func failure(_ seed: UInt64, _ scenario: Scenario) -> String? {
+            Simulator(seed: seed, scenario: scenario).run().failure.flatMap {
+                $0.hasPrefix("does not settle") ? nil : $0
+            }
         }
     }
 #endif

@@ -32,6 +32,11 @@ extension Simulator {
         var completions: [() -> Void] = []
         /// The process dies when it has executed so many effects more.
         var stepsToLive: Int?
+        /// It dies then by a loss of power.
+        var cutsPower = false
+        /// The disk is slow, or full, until then.
+        var slowUntil: UInt64 = 0
+        var fullUntil: UInt64 = 0
         var restartAfter: UInt64 = 0
         var tickAt: UInt64 = 0
         var namespaceSyncedAt: UInt64 = 0
@@ -41,6 +46,10 @@ extension Simulator {
         var lease: LeaseNumber = .none
         /// Until then the holder may use it.
         var leaseUntil: UInt64 = 0
+        /// Milliseconds that its clock counts in a second.
+        var rate: UInt64 = 1000
+        /// How far its wall clock is off.
+        var wallOffset: Int64 = 0
         var awayFromCoordinatorUntil: UInt64 = 0
 
         var balancer = PrimaryBalancer()
@@ -76,6 +85,7 @@ extension Simulator {
             cycleScheduled = false
             completions = []
             stepsToLive = nil
+            cutsPower = false
             tickAt = 0
             stableMarks = []
             lease = .none
@@ -88,11 +98,23 @@ extension Simulator {
         }
 
         func endLife() {
+            collectSituations()
             alive = false
             life += 1
             pausedUntil = nil
             isOpen = false
             stepsToLive = nil
+            cutsPower = false
+        }
+
+        /// What the machines of its processes have met, of those that have ended.
+        var situations = Situations()
+
+        func collectSituations() {
+            #if DEBUG || STAVE_MUTANTS
+                for replica in replicas { situations.formUnion(replica.group.situations) }
+                if let host { situations.formUnion(host.store.situations) }
+            #endif
         }
 
         // MARK: Payloads, with counts of those who use them

@@ -21,6 +21,17 @@ public struct Scenario: Sendable {
         rowCacheBytes: 14_000, overlayBytes: 6_000, pendingSlots: 40, growthSlots: 32, copyBatchBytes: 32_768,
         rowsPerTransaction: 3, backgroundSyncBytes: 200_000, backgroundSyncDelay: .milliseconds(100),
         idleCheckpointDelay: .seconds(1), checkpointInterval: .seconds(10))
+    /// Of a hundred writes: how many cover whole slots, and how many are stable.
+    public var largeWrites = 6
+    public var stableWrites = 30
+    /// Milliseconds in which clients work on one file, before they leave it alone for another; 0: on all of them.
+    public var burst: UInt64 = 0
+    /// Whether clients hear of a claim at once, and read what they can.
+    public var readsAfterClaims = false
+    /// How many in a thousand clocks may be off.
+    public var clockDrift = 0
+    /// Places in the schedule of faults that are left out, from 1 on.
+    public var withoutFaults: [Int] = []
     /// Sessions, each with `lanes` operations at a time.
     public var sessions = 2
     public var lanes = 2
@@ -43,11 +54,21 @@ public struct Scenario: Sendable {
         case killAgain
         case powerLoss
         case powerLossOfAll
+        /// All lose power, each in the middle of what it does.
+        case powerCut
         case cleanRestart
         case pause
+        /// Until about the end of the lease.
+        case pauseAcrossLease
         case reset
         case partition
+        case oneWayPartition
+        case slowLink
         case coordinatorAway
+        case coordinatorSlow
+        case watchesLate
+        /// Of the wall clock.
+        case clockStep
         case newSession
         case checkpoint
         /// A sync fails: the disk is out of use, and its node lives on.
@@ -55,6 +76,10 @@ public struct Scenario: Sendable {
         case handover
         /// A node is suspended, or resumed.
         case suspend
+        case slowDisk
+        case fullDisk
+
+        static let ofPower: [Fault] = [.powerLoss, .powerLossOfAll, .powerCut]
     }
 
     public enum Rot: Sendable {
@@ -77,22 +102,86 @@ public struct Scenario: Sendable {
         s.sessions = 1 + random.below(3)
         s.lanes = 1 + random.below(3)
         s.faultsFor = UInt64(5_000 + random.below(25_000))
-        if random.below(3) == 0 {
-            s.faults = [
-                .kill, .killAgain, .pause, .reset, .partition, .coordinatorAway, .newSession, .checkpoint,
-                .failedSync,
-            ]
-        } else {
-            s.faults = Fault.allCases.filter { $0 != .handover && $0 != .suspend && random.below(3) != 0 }
+        s.faults = Fault.allCases.filter { $0 != .suspend && random.below(3) != 0 }
+        // After a sync that failed and a loss of power a group may lack any whole replica.
+        let fails = random.below(3) == 0
+        s.faults.removeAll { fails ? Fault.ofPower.contains($0) : $0 == .failedSync }
+        s.readsAfterClaims = random.below(2) == 0
+        if random.below(3) == 0 { s.clockDrift = 110 }
+        if random.below(4) == 0 { s.burst = UInt64(500 + random.below(3000)) }
+        switch random.below(8) {
+        case 0: s.turn(to: .powerLosses, &random)
+        case 1: s.turn(to: .learning, &random)
+        case 2: s.turn(to: .leases, &random)
+        case 3: s.turn(to: .handovers, &random)
+        case 4: s.faults = [.kill, .killAgain, .pause, .reset, .partition, .newSession, .checkpoint]
+        default: break
         }
-        // Without a sync that failed and with power lost, a group may lack any whole replica.
-        if s.faults.contains(.failedSync) { s.faults.removeAll { $0 == .powerLoss || $0 == .powerLossOfAll } }
         if s.faults.isEmpty { s.faults = [.kill] }
-        // From numbers of its own: without it, a seed's run is what it was before there were handovers.
-        var handovers = SplitMix64(seed: seed ^ 0x4a4d_0e12)
-        for _ in 0..<[0, 0, 1, 2, 6][handovers.below(5)] { s.faults.append(.handover) }
-        if handovers.below(4) == 0 { s.faults.append(.suspend) }
+        if random.below(4) == 0 { s.faults.append(.suspend) }
         return s
+    }
+
+    /// What a run is after.
+    public enum Theme: String, CaseIterable, Sendable {
+        /// Large writes that are not flushed when all power goes.
+        case powerLosses
+        /// Much to learn, which is then not soon written again.
+        case learning
+        /// Roles that end and begin while clients look on.
+        case leases
+        /// Primaries that give groups up in order.
+        case handovers
+        /// Blocks that change on one node's disk.
+        case rot
+        /// Disks that are out of use under nodes that live.
+        case failedSyncs
+    }
+
+    mutating func turn(to theme: Theme, seed: UInt64) {
+        var random = SplitMix64(seed: seed)
+        turn(to: theme, &random)
+    }
+
+    mutating func turn(to theme: Theme, _ random: inout SplitMix64) {
+        switch theme {
+        case .powerLosses:
+            if dataGroups == 0 { dataGroups = 1 }
+            largeWrites = 20 + random.below(40)
+            stableWrites = random.below(20)
+            faults = [.powerCut, .powerCut, .powerLossOfAll, .powerLoss, .kill, .checkpoint, .cleanRestart, .slowDisk]
+        case .learning:
+            if dataGroups == 0 { dataGroups = 1 }
+            nodes = max(nodes, 3)
+            copies = 3
+            files = 4 + random.below(9)
+            burst = UInt64(300 + random.below(2000))
+            faults = [.killAgain, .killAgain, .kill, .pause, .partition, .reset, .slowLink, .oneWayPartition]
+        case .handovers:
+            nodes = max(nodes, 3)
+            copies = max(copies, 2 + random.below(2))
+            readsAfterClaims = random.below(2) == 0
+            faults = [.handover, .handover, .handover, .handover, .kill, .pause, .partition]
+        case .rot:
+            nodes = 3
+            copies = 3
+            metadata = false
+            dataGroups = 1
+            rot = .oneDisk
+            faults = [.pause, .checkpoint]
+        case .failedSyncs:
+            nodes = 3
+            copies = 3
+            faults = [.failedSync, .kill]
+        case .leases:
+            nodes = max(nodes, 3)
+            copies = max(copies, 2 + random.below(2))
+            readsAfterClaims = true
+            faults = [
+                .pauseAcrossLease, .pauseAcrossLease, .pause, .coordinatorAway, .coordinatorSlow, .watchesLate,
+                .oneWayPartition, .partition, .newSession, .kill,
+            ]
+        }
     }
 }
 
@@ -111,8 +200,13 @@ public struct Outcome: Sendable {
     public var state: UInt64
     public var answered: Int
     public var steps: Int
+    /// That came, or were left out.
+    public var faults: Int
     public var virtualMilliseconds: UInt64
     public var counts: [String: Int]
+    public var situations: Situations
+    /// How the scenario differs from what the seed draws.
+    public var differences: String
 
     /// Whether another run of the same seed ended the same.
     public func replays(as other: Outcome) -> Bool { fingerprint == other.fingerprint }
@@ -125,6 +219,6 @@ public struct Outcome: Sendable {
     public var report: String {
         guard let failure else { return "seed \(seed): all held" }
         return "seed \(seed): \(failure)\n" + story.map { "  " + $0 }.joined(separator: "\n")
-            + "\nrepeat: tools/simulate --seed \(seed)"
+            + "\nrepeat: tools/simulate --seed \(seed)" + (differences.isEmpty ? "" : " --with \(differences)")
     }
 }

@@ -13,7 +13,11 @@ extension Simulator {
             nodes[n].stepsToLive = left - 1
             return true
         }
-        kill(n, restartAfter: nodes[n].restartAfter)
+        if nodes[n].cutsPower {
+            losePower(n, restartAfter: nodes[n].restartAfter)
+        } else {
+            kill(n, restartAfter: nodes[n].restartAfter)
+        }
         return false
     }
 
@@ -66,7 +70,7 @@ extension Simulator {
         let node = nodes[n]
         guard node.isOpen else { return }
         var wanted = clock + 150 * millisecond
-        for replica in node.replicas { wanted = min(wanted, replica.group.nextTick.nanoseconds) }
+        for replica in node.replicas { wanted = min(wanted, global(n, replica.group.nextTick.nanoseconds)) }
         wanted = max(wanted, clock + millisecond)
         if node.tickAt <= clock || wanted < node.tickAt {
             node.tickAt = wanted
@@ -77,10 +81,11 @@ extension Simulator {
     func tick(_ n: Int) {
         let node = nodes[n]
         if clock >= node.tickAt { node.tickAt = 0 }
-        for replica in node.replicas where replica.group.nextTick.nanoseconds <= clock {
+        for replica in node.replicas where replica.group.nextTick.nanoseconds <= local(n, clock) {
             replica.event { $0.ticked(at: $1) }
         }
         balance(n)
+        if node.fullUntil != 0, clock >= node.fullUntil { endFullness(n) }
         node.host?.tick()
         if chance(20) { node.disk.writeBack(&random) }
         needsCycleEnd(n)
@@ -101,7 +106,11 @@ extension Simulator {
         guard to < nodes.count, to != n, links[n][to].isUp else { return }
         let bytes = message.payload.flatMap { nodes[n].payloads[$0.id]?.bytes }
         if message.payload != nil, bytes == nil { fail("\(nodes[n].id) sends a payload that it dropped") }
-        let at = max(clock + 30_000 + below(chance(2) ? 30 * millisecond : 300_000), links[n][to].lastDelivery + 1)
+        let link = links[n][to]
+        let slowness = clock < link.slowUntil ? below(400 * millisecond) : 0
+        let at = max(
+            max(clock, link.stalledUntil) + 30_000 + below(chance(2) ? 30 * millisecond : 300_000) + slowness,
+            link.lastDelivery + 1)
         links[n][to].lastDelivery = at
         agenda.add(.deliver(from: n, to: to, connection: links[n][to].connection, message, bytes), at: at)
     }

@@ -12,6 +12,9 @@ public final class Simulator {
         var connection = 0
         var isUp = false
         var downUntil: UInt64 = 0
+        /// Nothing arrives before this, or all of it late.
+        var stalledUntil: UInt64 = 0
+        var slowUntil: UInt64 = 0
         var lastDelivery: UInt64 = 0
     }
 
@@ -39,6 +42,8 @@ public final class Simulator {
     var clients: [Client] = []
     var sessions: [ClientSession] = []
     var history: [Observed] = []
+    /// Places of sessions whose present holder has been served.
+    var sessionsServed: Set<Int> = []
     var healing = false
     var disksReturnAt: UInt64 = 0
     var finishing = false
@@ -48,8 +53,15 @@ public final class Simulator {
     var answered = 0
     var nextValue: UInt32 = 0
     var counts: [String: Int] = [:]
+    var situations = Situations()
     var deadline: UInt64 = 0
     var quietSince: UInt64?
+    var coordinatorSlowUntil: UInt64 = 0
+    var watchesLateUntil: UInt64 = 0
+    /// When a claim was last made.
+    var claimedAt: UInt64 = 0
+    /// How many faults have come.
+    var faultCount = 0
     var partitions: [(a: Int, b: Int, until: UInt64)] = []
     /// The files that clients use, and those that were removed.
     var files: [WorkFile] = []
@@ -85,6 +97,10 @@ public final class Simulator {
                     id: NodeID(UInt16(i)), name: "n\(i)", address: "", roles: .storage, failureDomain: []))
         }
         for i in 0..<scenario.nodes { nodes.append(Node(index: i, hasNamespace: scenario.metadata)) }
+        var clocks = SplitMix64(seed: seed ^ 0xc10c_c10c)
+        for node in nodes where scenario.clockDrift > 0 {
+            node.rate = UInt64(1000 - scenario.clockDrift + clocks.below(2 * scenario.clockDrift + 1))
+        }
         links = Array(
             repeating: Array(repeating: Link(), count: scenario.nodes), count: scenario.nodes)
     }
@@ -121,10 +137,15 @@ public final class Simulator {
             if steps > 4_000_000 { fail("too many steps") }
         }
         if failure == nil { checkAtTheEnd() }
+        for node in nodes {
+            node.collectSituations()
+            situations.formUnion(node.situations)
+        }
         return Outcome(
             seed: seed, failure: failure, story: failure == nil ? [] : Array(story.suffix(60)), hash: hash,
-            finalRandom: random.next(), state: stateHash, answered: answered, steps: steps,
-            virtualMilliseconds: clock / millisecond, counts: counts)
+            finalRandom: random.next(), state: stateHash, answered: answered, steps: steps, faults: faultCount,
+            virtualMilliseconds: clock / millisecond, counts: counts,
+            situations: situations, differences: scenario.differences(fromSeed: seed))
     }
 
     /// Of records, logs, and what clients saw.
@@ -157,7 +178,19 @@ public final class Simulator {
 
     func mix(_ value: UInt64) { hash = (hash ^ value) &* 0x0000_0100_0000_01b3 &+ (hash >> 29) }
 
-    var moment: Moment { Moment(now: Instant(nanoseconds: clock), time: Timestamp(nanoseconds: Int64(clock))) }
+    /// By the node's own clocks.
+    func moment(_ n: Int) -> Moment {
+        Moment(
+            now: Instant(nanoseconds: local(n, clock)),
+            time: Timestamp(nanoseconds: Int64(clock) + nodes[n].wallOffset))
+    }
+
+    /// The node's boot-time clock when it is so late in truth.
+    func local(_ n: Int, _ time: UInt64) -> UInt64 { time / 1000 * nodes[n].rate }
+    /// When the node's boot-time clock has come so far.
+    func global(_ n: Int, _ time: UInt64) -> UInt64 { (time / nodes[n].rate + 1) * 1000 }
+    /// How long a span by the node's clock is in truth.
+    func span(_ n: Int, _ length: UInt64) -> UInt64 { length / nodes[n].rate * 1000 }
 
     /// The node that a happening is for, if it waits while that node is stopped.
     private func target(_ what: Happening) -> Int? {
@@ -167,9 +200,8 @@ public final class Simulator {
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
         case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _): n
         case .request(_, _, let n, _, _): n
-        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .thaw, .pause, .cut,
-            .mend,
-            .end:
+        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .cutPower, .thaw, .pause,
+            .cut, .mend, .end:
             nil
         }
     }
@@ -191,11 +223,14 @@ public final class Simulator {
         case .disconnected(let n, let from):
             if !links[from][n].isUp { everyReplica(n) { $0.peerDisconnected(self.nodes[from].id, at: $1) } }
         case .silence(let n, let of, let until):
-            if links[of][n].isUp, nodes[of].pausedUntil == until, until > clock {
+            let isStill = nodes[of].pausedUntil == until || links[of][n].stalledUntil == until
+            if links[of][n].isUp, isStill, until > clock {
                 everyReplica(n) { $0.peerFellSilent(self.nodes[of].id, at: $1) }
             }
         case .spoke(let n, let of):
-            if links[of][n].isUp { everyReplica(n) { $0.peerSpoke(self.nodes[of].id, at: $1) } }
+            if links[of][n].isUp, links[of][n].stalledUntil <= clock {
+                everyReplica(n) { $0.peerSpoke(self.nodes[of].id, at: $1) }
+            }
         case .cycle(let n, let life): if isLife(n, life) { endCycle(n) }
         case .work(let n, let life, let lane): if isLife(n, life) { nodes[n].host?.work(lane) }
         case .completions(let n, let life): if isLife(n, life) { completions(n) }
@@ -211,6 +246,8 @@ public final class Simulator {
         case .rot: rot()
         case .restart(let n): if !nodes[n].alive { start(n) }
         case .kill(let n): if !healing { kill(n, restartAfter: 50 * millisecond + below(200 * millisecond)) }
+        case .cutPower(let n, let life, let back):
+            if isLife(n, life), nodes[n].cutsPower { losePower(n, restartAfter: back) }
         case .thaw(let n): thaw(n)
         case .pause(let n): if !healing { pause(n, 100 * millisecond + below(5 * second)) }
         case .cut(let a, let b): if !healing { partition(a, b, 100 * millisecond + below(6 * second)) }
@@ -230,7 +267,7 @@ public final class Simulator {
         }
     }
 
-    private func isLife(_ n: Int, _ life: Int) -> Bool { nodes[n].alive && nodes[n].life == life }
+    func isLife(_ n: Int, _ life: Int) -> Bool { nodes[n].alive && nodes[n].life == life }
 
     func replica(_ n: Int, _ pg: PGID) -> HostedReplica? { nodes[n].replicas.first { $0.pg == pg } }
 

@@ -64,7 +64,7 @@ extension Simulator {
 
     func draw() -> Draft? {
         if scenario.metadata, scenario.dataGroups == 0 || chance(25) { return metadataWork() }
-        let roll = random.below(100)
+        let roll = scenario.readsAfterClaims && clock < claimedAt + 300 * millisecond ? 50 : random.below(100)
         if roll < 50 { return aWrite() }
         if roll < 80 { return aRead() }
         if roll < 90 || !scenario.cuts {
@@ -81,7 +81,7 @@ extension Simulator {
         let roll = random.below(100)
         if roll < 55 {
             nextValue += 1
-            let durability: Durability = chance(30) ? .stable : .unstable
+            let durability: Durability = chance(scenario.stableWrites) ? .stable : .unstable
             var observed = Observed(kind: .write, values: [(UInt64(key), nextValue)], start: clock, group: g)
             observed.durability = durability
             return Draft(
@@ -112,7 +112,8 @@ extension Simulator {
     }
 
     private func someObject() -> (file: Int, object: ObjectID) {
-        let f = random.below(files.count)
+        var f = random.below(files.count)
+        if scenario.burst > 0, chance(90) { f = Int(clock / millisecond / scenario.burst) % files.count }
         return (f, ObjectID(file: files[f].id, index: UInt64(random.below(Int(Simulator.objectsPerFile)))))
     }
 
@@ -123,10 +124,10 @@ extension Simulator {
 
     private func aWrite() -> Draft {
         nextValue += 1
-        let durability: Durability = chance(30) ? .stable : .unstable
+        let durability: Durability = chance(scenario.stableWrites) ? .stable : .unstable
         let (f, object) = someObject()
         let fields: Range<Int>
-        if chance(6) {
+        if chance(scenario.largeWrites) {
             let low = 14 * BlockContent.fieldsPerBlock + random.below(9)
             let high = 32 * BlockContent.fieldsPerBlock + random.below(5)
             fields = low..<high
@@ -147,7 +148,7 @@ extension Simulator {
         let region = Simulator.regions[random.below(4)]
         var blocks = BlockRange(first: region.lowerBound, count: 1 + random.below(region.count))
         if chance(20) { blocks = BlockRange(first: 14, count: 19) }
-        let durability: Durability = chance(30) ? .stable : .unstable
+        let durability: Durability = chance(scenario.stableWrites) ? .stable : .unstable
         let per = BlockContent.fieldsPerBlock
         var observed = Observed(
             kind: .write, values: seen(object, blocks.first * per..<blocks.end * per, 0), start: clock,

@@ -182,6 +182,7 @@ extension Store {
                 if record.missing > 0 { break }
                 if !place(record) {
                     if !group.waitsForSlots {
+                        mark(.recordsWaitForSlots)
                         group.waitsForSlots = true
                         groupsWaitingForSlots.append(group)
                     }

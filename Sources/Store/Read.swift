@@ -129,7 +129,10 @@ extension Store {
         let local = block - row.firstBlock
         guard source(row, local) == then, delta < piece.checksums.count,
             row.content.checksum(local) == piece.checksums[delta]
-        else { return .readAgain }
+        else {
+            mark(.readMeetsMovedBlock)
+            return .readAgain
+        }
         // The checkpoint may have begun to write the slot after the plan was made.
         if case .data = then, let frozen = row.frozen, frozen.logPosition(local) != nil,
             frozen.slot(local / Geometry.blocksPerSlot) == row.content.slot(local / Geometry.blocksPerSlot)

@@ -358,6 +358,7 @@ extension Store {
         for (position, isOpaque, previousEnd) in recovery.doubtful {
             if position >= recovery.knownStable {
                 // Torn: nothing from here on was known to be stable.
+                mark(.logTornAtItsEnd)
                 recovery.end = place(position).1 == 0 ? previousEnd : position
                 recovery.records.removeAll { $0.position >= position }
                 break

@@ -190,6 +190,7 @@ extension Store {
         let record = recovery.suspects[recovery.checked]
         recovery.checked += 1
         if !mismatches.isEmpty {
+            mark(.largeRecordVoid)
             record.isVoid = true
             if let entry = record.entry, let shape = record.content {
                 let void = VoidRecord(

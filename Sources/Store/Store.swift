@@ -106,6 +106,16 @@ public final class Store {
     var groupsWaitingForSlots: [Group] = []
     var isGrowing = false
     var growthFailed = false
+
+    #if DEBUG || STAVE_MUTANTS
+        /// Those met so far; a release build of Stave has no such thing (Package.swift).
+        public private(set) var situations = Situations()
+        func mark(_ s: Situation, if condition: @autoclosure () -> Bool = true) {
+            if condition() { situations.insert(s) }
+        }
+    #else
+        @inline(__always) func mark(_ s: Situation, if condition: @autoclosure () -> Bool = true) {}
+    #endif
     var freeBytes: UInt64 = 0
     var totalBytes: UInt64 = 0
 

@@ -1,3 +1,4 @@
+import Foundation
 import Simulation
 
 /// Leaves out one rule after the other, and shows which seed and which check found it.
@@ -32,6 +33,7 @@ struct MutantSearch {
                         )
                         missed.append(mutant.name)
                     }
+                    fflush(nil)
                 }
             }
             print("\(chosen.count - missed.count) of \(chosen.count) mutants found")

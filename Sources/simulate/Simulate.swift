@@ -16,6 +16,7 @@ struct Simulate: AsyncParsableCommand {
               tools/simulate --from 5000 --minutes 30     as many as fit, from 5000 on
               tools/simulate --seed 4711                  one seed, with its story
               tools/simulate --mutants                    each rule left out once: is it found?
+              tools/simulate --coverage                   is every rare situation met?
             """)
 
     @Option(help: ArgumentHelp("How many seeds (1000 unless --minutes is given).", valueName: "n"))
@@ -27,8 +28,14 @@ struct Simulate: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("Only this seed, with its story; it is run twice and must end the same.", valueName: "seed"))
     var seed: UInt64?
+    @Option(
+        help: ArgumentHelp(
+            "With --seed: what differs from what the seed draws, as a shrunk failure says it.", valueName: "words"))
+    var with: String?
     @Flag(help: "Leave out one rule after the other and look for the seed whose checks find it.")
     var mutants = false
+    @Flag(help: "Run seeds until every rare situation that the machines mark was met, at most --seeds (5000).")
+    var coverage = false
     @Option(help: ArgumentHelp("With --mutants: only those whose name has this in it.", valueName: "text"))
     var only: String?
     @Flag(help: "One node's disk rots all the while, whatever else the seed chooses.")
@@ -40,7 +47,9 @@ struct Simulate: AsyncParsableCommand {
         if let minutes, minutes <= 0 { throw ValidationError("--minutes takes a number above 0") }
         if let jobs, jobs < 1 { throw ValidationError("--jobs takes a number from 1 on") }
         if let seeds, seeds < 1 { throw ValidationError("--seeds takes a number from 1 on") }
+        if with != nil, seed == nil { throw ValidationError("--with goes with --seed") }
         if only != nil, !mutants { throw ValidationError("--only chooses among --mutants") }
+        if coverage, mutants || seed != nil { throw ValidationError("--coverage goes alone") }
         if mutants, seed != nil { throw ValidationError("--mutants chooses its own seeds") }
     }
 
@@ -52,6 +61,8 @@ struct Simulate: AsyncParsableCommand {
             held = tell(seed)
         } else if mutants {
             held = await MutantSearch(workers: workers, only: only, seeds: seeds).run()
+        } else if coverage {
+            held = await Coverage(first: from, limit: seeds ?? 5000, workers: workers).run()
         } else {
             let soak = Soak(
                 first: from, count: seeds ?? (minutes == nil ? 1000 : .max - from), minutes: minutes, workers: workers,
@@ -68,10 +79,17 @@ struct Simulate: AsyncParsableCommand {
 
     /// One seed with its story, twice.
     private func tell(_ seed: UInt64) -> Bool {
-        let simulator = Simulator(seed: seed, scenario: scenario(seed))
+        Traps.begin(seed)
+        defer { Traps.end(seed) }
+        var scenario = self.scenario(seed)
+        if let with, !scenario.with(with, seed: seed) {
+            say("--with \(with): not understood")
+            return false
+        }
+        let simulator = Simulator(seed: seed, scenario: scenario)
         simulator.tracing = true
         let outcome = simulator.run()
-        let again = Simulator(seed: seed, scenario: scenario(seed)).run()
+        let again = Simulator(seed: seed, scenario: scenario).run()
         print(outcome.report)
         guard outcome.replays(as: again) else {
             print("seed \(seed): two runs differ: \(outcome.fingerprint) and \(again.fingerprint)")

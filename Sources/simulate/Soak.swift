@@ -19,6 +19,8 @@ struct Soak {
         var milliseconds: UInt64 = 0
         var steps = 0
         var failed: [UInt64] = []
+        /// The failure with the fewest steps.
+        var toShrink: Outcome?
     }
 
     func run() async -> Bool {
@@ -46,6 +48,7 @@ struct Soak {
                 }
             }
         }
+        if let smallest = totals.toShrink { shrink(smallest) }
         print(line(totals, ContinuousClock.now - start))
         return totals.failed.isEmpty
     }
@@ -64,6 +67,14 @@ struct Soak {
         return outcome
     }
 
+    /// The first failure, made as small as it goes.
+    private func shrink(_ outcome: Outcome) {
+        say("making seed \(outcome.seed) smaller")
+        var shrinking = Shrinking(seed: outcome.seed, scenario: .drawn(seed: outcome.seed), outcome: outcome)
+        shrinking.run()
+        print("\nsmaller, after \(shrinking.runs) runs:\n\(shrinking.outcome.report)")
+    }
+
     private func take(_ outcome: Outcome, into totals: inout Totals) {
         totals.seeds += 1
         totals.answered += outcome.answered
@@ -71,7 +82,9 @@ struct Soak {
         totals.steps += outcome.steps
         guard let failure = outcome.failure else { return }
         totals.failed.append(outcome.seed)
+        if outcome.steps < totals.toShrink?.steps ?? .max { totals.toShrink = outcome }
         print(totals.failed.count <= Soak.shownFailures ? outcome.report : "seed \(outcome.seed): \(failure)")
+        fflush(nil)
     }
 
     private func line(_ totals: Totals, _ elapsed: Duration) -> String {

@@ -17,6 +17,7 @@ enum Traps {
         for number in [SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS] {
             signal(number) { caught in
                 signal(caught, SIG_DFL)
+                fflush(nil)
                 let seeds = Traps.underWay.withLockIfAvailable { $0 } ?? []
                 say(
                     "a machine trapped; one of the seeds \(seeds.map(String.init).joined(separator: ", ")): "

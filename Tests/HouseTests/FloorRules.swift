@@ -31,7 +31,7 @@ enum Floors {
         "stave": ["CSupport", "ClusterModel", "Wire", "Admin", "Node"],
         // Aside
         "Simulation": ["ClusterModel", "Wire", "Replication", "Store", "Namespace", "Gateway"],
-        "simulate": ["Simulation"],
+        "simulate": ["ClusterModel", "Simulation"],
     ]
 
     /// Floors 1 and 2: pure, so they import nothing that is not the project's.

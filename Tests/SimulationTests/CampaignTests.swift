@@ -68,10 +68,7 @@ struct CampaignTests {
         ]
             as [UInt64])
     func regression(_ seed: UInt64) {
-        // None of them had handovers then.
-        var scenario = Scenario.drawn(seed: seed)
-        scenario.faults.removeAll { $0 == .handover || $0 == .suspend }
-        let outcome = Simulator(seed: seed, scenario: scenario).run()
+        let outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
         #expect(outcome.failure == nil, "\(outcome.report)")
     }
 

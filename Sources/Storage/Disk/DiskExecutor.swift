@@ -232,6 +232,23 @@ final class DiskExecutor {
             }, completion: { .dataGrown(id, $0) })
     }
 
+    /// The file system's free bytes, of the `total` that the disk may use.
+    func askFreeBytes(of total: UInt64, found: @escaping (UInt64) -> Void) {
+        let folder = disk.folder
+        let data = disk.data
+        let log = UInt64(segments.count) * UInt64(DiskLimits.logSegmentBytes)
+        submit(
+            ioThread,
+            work: { () throws(DiskError) -> UInt64 in
+                let used = UInt64(try data.size()) + log
+                return min(try folder.space().free, total > used ? total - used : 0)
+            },
+            completion: {
+                found($0)
+                return nil
+            })
+    }
+
     private func copyBlocks(_ id: EffectID, _ copies: [BlockCopy]) {
         let data = disk.data
         let sources = copies.map { file($0.segment) }

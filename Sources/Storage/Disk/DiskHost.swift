@@ -43,6 +43,9 @@ final class DiskHost {
     /// coordination store knows that the disk's own log says so.
     private(set) var doubt: String?
     private let folder: DiskFolder
+    /// What the disk may use of its file system; and when its free bytes were last asked for.
+    private let totalBytes: UInt64
+    private var freeBytesAsked = Instant(nanoseconds: 0)
 
     /// What answers a call that has a token.
     enum Notice {
@@ -379,6 +382,7 @@ final class DiskHost {
         boot = plan.boot
         doubt = files.earlierFailure
         folder = files.disk.folder
+        totalBytes = files.facts.totalBytes
         self.payloads = payloads
         self.threads = threads
         self.health = health
@@ -443,6 +447,17 @@ final class DiskHost {
         giveTables()
         store.tick(now)
         namespaces.tick(now)
+        askFreeBytes(now)
+    }
+
+    /// Once a second: others use the file system too, and what was full may have room again.
+    private func askFreeBytes(_ now: Instant) {
+        guard now >= freeBytesAsked + .seconds(1) else { return }
+        freeBytesAsked = now
+        executor.askFreeBytes(of: totalBytes) { [weak self] free in
+            self?.store.spaceChanged(freeBytes: free)
+            self?.settle()
+        }
     }
 
     func endCycle() {

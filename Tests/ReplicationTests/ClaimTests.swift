@@ -1,0 +1,64 @@
+import ClusterModel
+import Testing
+import Wire
+
+@testable import Replication
+
+/// What seeds of the simulator found at claims and acknowledgements, step by step.
+struct ClaimTests {
+    typealias Trio = HandoverTests.Trio
+
+    @Test("A claimant takes no stream before its claim's outcome is known, and reigns when it has won")
+    func streamWhileClaiming() throws {
+        let trio = try Trio()
+        trio.begin()
+        #expect(trio.groups[0].isServing)
+        let reign = trio.record
+        trio.groups[1].peerDisconnected(NodeID(1), at: trio.moment)
+        trio.groups[1].leaseSeenEnded(trio.lease(0), at: trio.moment)
+        trio.pass(milliseconds: 3000, only: 1)
+        #expect(trio.proposals.first?.proposal.record.primary == NodeID(2))
+
+        let late = Attach(attempt: 99, record: reign, history: [EpochSpan(epoch: reign.epoch, last: 1)])
+        trio.groups[1].messageArrived(
+            from: NodeID(1), ReplicaMessage(pg: trio.pg, epoch: reign.epoch, body: .attach(late)), at: trio.moment)
+        trio.settle()
+        trio.land()
+        trio.pass(milliseconds: 50)
+        #expect(trio.record.primary == NodeID(2))
+        #expect(trio.groups[1].isPrimary, "the record names a primary that does not reign")
+    }
+
+    @Test("A member whose disk has room again says so, though nothing is written that it could acknowledge")
+    func roomAgain() throws {
+        let trio = try Trio()
+        trio.begin()
+        let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0)
+        func change(_ number: UInt64, _ body: PGRequestBody, _ payload: PayloadHandle? = nil) -> PGResponseBody? {
+            var request = PGRequest(
+                pg: trio.pg, session: SessionID(1), number: RequestNumber(number), ended: RequestNumber(number),
+                epoch: trio.record.epoch, mapVersion: MapVersion(1), body: body)
+            request.payload = payload
+            trio.groups[0].requestArrived(
+                RequestToken(number), request, checksums: payload == nil ? [] : [1], at: trio.moment)
+            trio.settle()
+            return trio.answers.last?.response.body
+        }
+        let write = PGRequestBody.write(
+            ObjectRange(object: object, offset: 0, length: Geometry.blockSize), .none, .unstable)
+        trio.groups[1].roomChanged(0)
+        // What needs no space is acknowledged, and tells the primary.
+        _ = change(1, .zero(object, BlockRange(first: 0, count: 1), .none, .unstable))
+        let payload = PayloadHandle(id: 1, length: Geometry.blockSize)
+        guard case .refused(.noSpace)? = change(2, write, payload) else {
+            Issue.record("a write without room at a member: \(String(describing: trio.answers.last))")
+            return
+        }
+        trio.groups[1].roomChanged(1 << 30)
+        trio.pass(milliseconds: 600)
+        guard case .written? = change(2, write, payload) else {
+            Issue.record("a write with room again: \(String(describing: trio.answers.last))")
+            return
+        }
+    }
+}
