@@ -43,3 +43,15 @@ struct LogTail {
         return item
     }
 }
+
+extension EntryBody {
+    func touches(_ object: ObjectID, _ blocks: BlockRange) -> Bool {
+        switch self {
+        case .write(let w): w.object == object && w.blocks.overlaps(blocks)
+        case .zero(let z): z.object == object && z.blocks.overlaps(blocks)
+        case .deleteRange(let d): d.file == object.file
+        case .restate(let r): r.object == object
+        case .empty, .namespace, .scrubMark: false
+        }
+    }
+}

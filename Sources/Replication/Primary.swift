@@ -588,15 +588,3 @@ extension PlacementGroup {
         if let last = reign.flushes.map(\.n).max(), let name = history.name(at: last) { askSync(through: name) }
     }
 }
-
-extension EntryBody {
-    func touches(_ object: ObjectID, _ blocks: BlockRange) -> Bool {
-        switch self {
-        case .write(let w): w.object == object && w.blocks.overlaps(blocks)
-        case .zero(let z): z.object == object && z.blocks.overlaps(blocks)
-        case .deleteRange(let d): d.file == object.file
-        case .restate(let r): r.object == object
-        case .empty, .namespace, .scrubMark: false
-        }
-    }
-}

@@ -87,7 +87,9 @@ extension Simulator {
             }
             if j < b.count, b[j].blocks == x.blocks {
                 if b[j].state != x.state || b[j].bytes != x.bytes {
-                    text.append("block \(x.blocks.first) is \(show(x)) and \(show(b[j]))")
+                    let at = zip(x.bytes, b[j].bytes).enumerated().first { $0.element.0 != $0.element.1 }
+                    let place = at.map { " from byte \($0.offset) on: \($0.element)" } ?? ""
+                    text.append("block \(x.blocks.first) is \(show(x)) and \(show(b[j]))\(place)")
                 }
                 j += 1
             } else {

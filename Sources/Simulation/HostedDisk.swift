@@ -218,7 +218,7 @@ final class HostedDisk {
             isReady = true
             simulator.opened(n)
         case .appended(let pg, let through): replica(pg)?.event { $0.logAppended(through: through, at: $1) }
-        case .stable(let pg, let through): replica(pg)?.event { $0.logStable(through: through, at: $1) }
+        case .stable(let pg, let through): replica(pg)?.logStable(through: through)
         case .applied(let pg, _): replica(pg)?.group.roomChanged(store.space.admissible)
         case .durable(let token): tokens.removeValue(forKey: token)?(.durable)
         case .readAgain(let token): tokens.removeValue(forKey: token)?(.readAgain)

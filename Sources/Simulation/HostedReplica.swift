@@ -12,6 +12,10 @@ final class HostedReplica {
     let disk: HostedDisk
     /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
     private var unapplied: [Entry] = []
+    private var decidedThrough = EntryName.zero
+    private var stableThrough = EntryName.zero
+    /// What waits until everything through its entry has been handed over, in order.
+    private var behind: [(through: EntryName, work: () -> Void)] = []
     private var namespaceWork: [(FakeNamespace) -> (() -> Void)] = []
     /// Of a metadata group: in the rows, as far as the loop knows.
     private(set) var applied: EntryName = .zero
@@ -58,12 +62,14 @@ final class HostedReplica {
         case .cutLog(let after, let token):
             simulator.tell("\(node.id) cuts its log of \(pg) after \(after)")
             dropUnapplied { $0.name > after }
+            stableThrough = min(stableThrough, after)
             disk.store.cut(
                 pg, after: after, token: disk.token { [unowned self] _ in event { $0.logCut(token, at: $1) } })
             simulator.needsCycleEnd(n)
         case .restartLog(let after):
             simulator.tell("\(node.id) begins its log of \(pg) anew after \(after)")
             dropUnapplied { _ in true }
+            stableThrough = .zero
             disk.store.restart(pg, after: after)
             for cut in group.cuts {
                 disk.store.install(
@@ -87,12 +93,12 @@ final class HostedReplica {
             }
         case .query(let ticket, let handle):
             let key = Words.words(node.payloads[handle.id]?.bytes ?? []).first ?? 0
-            ask { [unowned self] namespace in
+            askAfterDecided { [unowned self] namespace in
                 let value = namespace.now.rows[key] ?? 0
                 return { self.completed(ticket, value) }
             }
         case .fetchResult(let ticket, let session, let number, _):
-            ask { [unowned self] namespace in
+            askAfterDecided { [unowned self] namespace in
                 let kept = namespace.now.results[LostRequest(session: session, request: number)]
                 return {
                     if kept == nil { self.simulator.fail("\(self.node.id) has no result of \(session) \(number)") }
@@ -125,7 +131,7 @@ final class HostedReplica {
         case .removeObject(let object, let token):
             disk.remove(pg, object) { [unowned self] in event { $0.installed(token, at: $1) } }
         case .readSnapshot(let token):
-            ask { [unowned self] namespace in
+            askAfterDecided { [unowned self] namespace in
                 let bytes = namespace.export()
                 let asOf = namespace.now.applied
                 return {
@@ -186,13 +192,40 @@ final class HostedReplica {
         simulator.needsCycleEnd(n)
     }
 
+    /// The log is stable through this entry.
+    func logStable(through name: EntryName) {
+        stableThrough = max(stableThrough, name)
+        event { $0.logStable(through: name, at: $1) }
+        applyDecided()
+    }
+
     private func decided(_ through: EntryName) {
         disk.store.decide(pg, through: through)
+        decidedThrough = max(decidedThrough, through)
+        applyDecided()
+    }
+
+    /// As `Replica` does it: rows change only after the record that makes them right again is stable.
+    private func applyDecided() {
         guard pg.isMetadata else { return }
-        while let first = unapplied.first, first.name <= through {
+        defer { releaseBehind() }
+        while let first = unapplied.first, first.name <= decidedThrough {
+            guard first.name <= stableThrough else { return disk.store.requestStable(pg, through: decidedThrough) }
             unapplied.removeFirst()
             apply(first, first.payload.flatMap { node.payloads[$0.id]?.bytes })
             if let payload = first.payload { node.drop(payload) }
+        }
+    }
+
+    private func afterDecided(_ work: @escaping () -> Void) {
+        guard let first = unapplied.first, first.name <= decidedThrough else { return work() }
+        behind.append((decidedThrough, work))
+    }
+
+    private func releaseBehind() {
+        while let next = behind.first, unapplied.first.map({ $0.name > next.through }) ?? true {
+            behind.removeFirst()
+            next.work()
         }
     }
 
@@ -201,6 +234,7 @@ final class HostedReplica {
             unapplied.removeLast()
             if let payload = last.payload { node.drop(payload) }
         }
+        releaseBehind()
     }
 
     /// Decided entries that the disk had and the rows may lack, after a restart.
@@ -239,6 +273,10 @@ final class HostedReplica {
     private func completed(_ ticket: ReadTicket, _ word: UInt32) {
         let handle = node.keep(Words.bytes([word]))
         event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
+    }
+
+    private func askAfterDecided(_ work: @escaping (FakeNamespace) -> (() -> Void)) {
+        afterDecided { [self] in ask(work) }
     }
 
     private func ask(_ work: @escaping (FakeNamespace) -> (() -> Void)) {

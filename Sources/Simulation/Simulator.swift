@@ -200,7 +200,8 @@ public final class Simulator {
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
         case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _): n
         case .request(_, _, let n, _, _): n
-        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .cutPower, .thaw, .pause,
+        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .cutPower, .thaw,
+            .pause,
             .cut, .mend, .end:
             nil
         }

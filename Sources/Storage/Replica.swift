@@ -23,6 +23,11 @@ final class Replica {
 
     /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
     private var unapplied = Deque<Entry>()
+    private var decidedThrough = EntryName.zero
+    /// Of the log as it is now; what was cut off is not counted.
+    private var stableThrough = EntryName.zero
+    /// What waits until everything through its entry has been handed over, in order.
+    private var behind: Deque<(through: EntryName, work: () -> Void)> = []
     /// Set while this replica waits in the node's list of those with effects.
     var isDirty = false
     private var buffer: [ReplicaEffect] = []
@@ -79,9 +84,11 @@ final class Replica {
         case .sync(let through): disk.requestStable(pg, through: through)
         case .cutLog(let after, let token):
             dropUnapplied { $0.name > after }
+            stableThrough = min(stableThrough, after)
             disk.cut(pg, after: after) { [self] in event { $0.logCut(token, at: $1) } }
         case .restartLog(let after):
             dropUnapplied { _ in true }
+            stableThrough = .zero
             disk.restart(pg, after: after)
             for cut in group.cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: after) }
         case .writeState(let state, let tables, let token):
@@ -146,13 +153,42 @@ final class Replica {
         node.needsCycleEnd()
     }
 
+    /// The log is stable through this entry.
+    func logStable(through name: EntryName) {
+        stableThrough = max(stableThrough, name)
+        event { $0.logStable(through: name, at: $1) }
+        applyDecided()
+    }
+
     private func decided(_ through: EntryName) {
         disk.decide(pg, through: through)
+        decidedThrough = max(decidedThrough, through)
+        applyDecided()
+    }
+
+    /// Hands decided entries to the rows, each when its record is log-stable: rows that a loss of power leaves ahead of the log
+    /// would have what no other replica has (store.md, rule 1).
+    private func applyDecided() {
         guard let namespace else { return }
-        while let first = unapplied.first, first.name <= through {
+        defer { releaseBehind() }
+        while let first = unapplied.first, first.name <= decidedThrough {
+            guard first.name <= stableThrough else { return disk.requestStable(pg, through: decidedThrough) }
             let entry = unapplied.removeFirst()
             namespace.apply(entry, entry.payload.flatMap(payloads.bytes))
             if let payload = entry.payload { payloads.drop(payload) }
+        }
+    }
+
+    /// Does what is to see every entry decided so far, once they have been handed over.
+    private func afterDecided(_ work: @escaping () -> Void) {
+        guard let first = unapplied.first, first.name <= decidedThrough else { return work() }
+        behind.append((decidedThrough, work))
+    }
+
+    private func releaseBehind() {
+        while let next = behind.first, unapplied.first.map({ $0.name > next.through }) ?? true {
+            behind.removeFirst()
+            next.work()
         }
     }
 
@@ -161,6 +197,7 @@ final class Replica {
             unapplied.removeLast()
             if let payload = last.payload { payloads.drop(payload) }
         }
+        releaseBehind()
     }
 
     /// Decided entries that the disk had and the rows may lack, after a restart.
@@ -204,7 +241,9 @@ final class Replica {
     private func query(_ ticket: ReadTicket, _ payload: PayloadHandle) {
         guard let question = payloads.bytes(of: payload) else { return event { $0.readFailed(ticket, at: $1) } }
         guard let namespace else { return allocation(ticket, question) }
-        namespace.answer(question, now: node.moment().time) { [self] in completed(ticket, $0) }
+        afterDecided { [self] in
+            namespace.answer(question, now: node.moment().time) { [self] in completed(ticket, $0) }
+        }
     }
 
     /// The one question that data groups answer: what a file has here.
@@ -223,7 +262,7 @@ final class Replica {
 
     private func fetchResult(_ ticket: ReadTicket, _ session: SessionID, _ request: RequestNumber) {
         guard let namespace else { return event { $0.readFailed(ticket, at: $1) } }
-        namespace.keptResult(session, request) { [self] in completed(ticket, $0) }
+        afterDecided { [self] in namespace.keptResult(session, request) { [self] in completed(ticket, $0) } }
     }
 
     private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]?) {
@@ -286,10 +325,12 @@ final class Replica {
 
     private func readSnapshot(_ token: WorkToken) {
         guard let namespace else { return }
-        namespace.exportNext(token.rawValue) { [self] part in
-            guard let part else { return }
-            let handle = payloads.add(ByteBuffer(bytes: part.bytes))
-            event { $0.snapshotRead(token, handle, asOf: part.asOf, position: part.position, at: $1) }
+        afterDecided { [self] in
+            namespace.exportNext(token.rawValue) { [self] part in
+                guard let part else { return }
+                let handle = payloads.add(ByteBuffer(bytes: part.bytes))
+                event { $0.snapshotRead(token, handle, asOf: part.asOf, position: part.position, at: $1) }
+            }
         }
     }
 

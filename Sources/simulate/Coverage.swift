@@ -22,7 +22,7 @@ struct Coverage {
                 guard next - first < limit, met.count < Situation.allCases.count else { return }
                 let seed = next
                 next += 1
-                group.addTask { Soak.outcome(of: seed) }
+                group.addTask { Soak.outcome(of: seed, Scenario.drawn(seed: seed)) }
             }
             for _ in 0..<workers { add() }
             while let outcome = await group.next() {

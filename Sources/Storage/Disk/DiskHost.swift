@@ -534,7 +534,7 @@ final class DiskHost {
             opened?(.success(self))
             opened = nil
         case .appended(let pg, let through): replicas[pg]?.event { $0.logAppended(through: through, at: $1) }
-        case .stable(let pg, let through): replicas[pg]?.event { $0.logStable(through: through, at: $1) }
+        case .stable(let pg, let through): replicas[pg]?.logStable(through: through)
         case .applied(let pg, _): replicas[pg]?.group.roomChanged(store.space.admissible)
         case .durable(let token): tokens.removeValue(forKey: token)?(.durable)
         case .readAgain(let token): tokens.removeValue(forKey: token)?(.readAgain)
