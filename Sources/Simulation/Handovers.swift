@@ -59,7 +59,7 @@ extension Simulator {
         node.lastBalance = clock
         let candidates = node.replicas.compactMap(\.group.handoverCandidate)
         let underWay = node.replicas.filter(\.group.isHandingOver).count
-        for c in node.balancer.choose(candidates, underWay: underWay, at: moment.now) {
+        for c in node.balancer.choose(candidates, underWay: underWay, at: moment(n).now) {
             counts["\(c.cause)", default: 0] += 1
             tell("\(node.id) hands \(c.pg) over to \(c.to): \(c.cause)")
             replica(n, c.pg)?.event { $0.handoverWanted(to: c.to, at: $1) }

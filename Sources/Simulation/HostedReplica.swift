@@ -160,7 +160,7 @@ final class HostedReplica {
             event { $0.blocksTaken(token, good, at: $1) }
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report):
-            if case .handoverGivenUp = report { node.balancer.gaveUp(pg, at: simulator.moment.now) }
+            if case .handoverGivenUp = report { node.balancer.gaveUp(pg, at: simulator.moment(n).now) }
             simulator.tell("\(node.id) \(pg) \(report)")
             simulator.counts[String(String(describing: report).prefix(8)), default: 0] += 1
         }
