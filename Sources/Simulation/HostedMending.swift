@@ -96,18 +96,9 @@ final class HostedMending {
         for item in blocks where item.bytes == nil { fetched.lost[item.piece.blocks.first] = item.piece.checksums[0] }
         tell()
         guard !fetched.found.isEmpty else { return disk.mended(object, slotIndex) }
-        var repair = SlotRepair(object: object, slotIndex: slotIndex)
-        var whole: [UInt8] = []
-        for (piece, bytes) in blocks {
-            guard let bytes else {
-                repair.lost |= 1 << UInt16(piece.blocks.first - range.first)
-                repair.lostChecksums += piece.checksums
-                continue
-            }
-            repair.content |= 1 << UInt16(piece.blocks.first - range.first)
-            repair.checksums += piece.checksums
-            whole += bytes
-        }
+        let repair = SlotRepair(
+            object: object, slotIndex: slotIndex, blocks: blocks.lazy.map { ($0.piece, $0.bytes != nil) })
+        let whole = blocks.flatMap { $0.bytes ?? [] }
         disk.simulator.counts["mended", default: 0] += fetched.found.count
         disk.simulator.tell("\(disk.node.id) mends \(fetched.found.count) blocks of \(object) in \(pg)")
         disk.store.repair(

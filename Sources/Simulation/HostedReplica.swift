@@ -10,12 +10,10 @@ final class HostedReplica {
     let pg: PGID
     let group: PlacementGroup
     let disk: HostedDisk
-    /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
-    private var unapplied: [Entry] = []
-    private var decidedThrough = EntryName.zero
-    private var stableThrough = EntryName.zero
-    /// What waits until everything through its entry has been handed over, in order.
-    private var behind: [(through: EntryName, work: () -> Void)] = []
+    /// Of a metadata group.
+    private var queue = ApplyQueue()
+    /// What the queue lets wait, in its order.
+    private var waiting: [() -> Void] = []
     private var namespaceWork: [(FakeNamespace) -> (() -> Void)] = []
     /// Of a metadata group: in the rows, as far as the loop knows.
     private(set) var applied: EntryName = .zero
@@ -61,15 +59,13 @@ final class HostedReplica {
         case .sync(let through): disk.store.requestStable(pg, through: through)
         case .cutLog(let after, let token):
             simulator.tell("\(node.id) cuts its log of \(pg) after \(after)")
-            dropUnapplied { $0.name > after }
-            stableThrough = min(stableThrough, after)
+            drop(queue.cut(after: after))
             disk.store.cut(
                 pg, after: after, token: disk.token { [unowned self] _ in event { $0.logCut(token, at: $1) } })
             simulator.needsCycleEnd(n)
         case .restartLog(let after):
             simulator.tell("\(node.id) begins its log of \(pg) anew after \(after)")
-            dropUnapplied { _ in true }
-            stableThrough = .zero
+            drop(queue.clear())
             disk.store.restart(pg, after: after)
             for cut in group.cuts {
                 disk.store.install(
@@ -186,7 +182,7 @@ final class HostedReplica {
         simulator.mix(entry.name.n &* 31 &+ entry.name.epoch.rawValue)
         if pg.isMetadata {
             if let payload = entry.payload { node.retain(payload) }
-            unapplied.append(entry)
+            queue.append(entry)
         }
         disk.append(pg, entry, durability)
         simulator.needsCycleEnd(n)
@@ -194,47 +190,34 @@ final class HostedReplica {
 
     /// The log is stable through this entry.
     func logStable(through name: EntryName) {
-        stableThrough = max(stableThrough, name)
         event { $0.logStable(through: name, at: $1) }
-        applyDecided()
+        if pg.isMetadata { take(queue.stable(through: name)) }
     }
 
     private func decided(_ through: EntryName) {
         disk.store.decide(pg, through: through)
-        decidedThrough = max(decidedThrough, through)
-        applyDecided()
+        if pg.isMetadata { take(queue.decided(through: through)) }
     }
 
-    /// As `Replica` does it: rows change only after the record that makes them right again is stable.
-    private func applyDecided() {
-        guard pg.isMetadata else { return }
-        defer { releaseBehind() }
-        while let first = unapplied.first, first.name <= decidedThrough {
-            guard first.name <= stableThrough else { return disk.store.requestStable(pg, through: decidedThrough) }
-            unapplied.removeFirst()
-            apply(first, first.payload.flatMap { node.payloads[$0.id]?.bytes })
-            if let payload = first.payload { node.drop(payload) }
+    /// As `Replica` does it.
+    private func take(_ steps: ApplyQueue.Steps) {
+        for entry in steps.apply {
+            apply(entry, entry.payload.flatMap { node.payloads[$0.id]?.bytes })
+            if let payload = entry.payload { node.drop(payload) }
         }
+        if let through = steps.requestStable { disk.store.requestStable(pg, through: through) }
+        release(steps.released)
     }
 
     private func afterDecided(_ work: @escaping () -> Void) {
-        guard let first = unapplied.first, first.name <= decidedThrough else { return work() }
-        behind.append((decidedThrough, work))
+        if queue.mustWait() { waiting.append(work) } else { work() }
     }
 
-    private func releaseBehind() {
-        while let next = behind.first, unapplied.first.map({ $0.name > next.through }) ?? true {
-            behind.removeFirst()
-            next.work()
-        }
-    }
+    private func release(_ count: Int) { for _ in 0..<count { waiting.removeFirst()() } }
 
-    private func dropUnapplied(where condition: (Entry) -> Bool) {
-        while let last = unapplied.last, condition(last) {
-            unapplied.removeLast()
-            if let payload = last.payload { node.drop(payload) }
-        }
-        releaseBehind()
+    private func drop(_ outcome: (dropped: [Entry], released: Int)) {
+        for entry in outcome.dropped { if let payload = entry.payload { node.drop(payload) } }
+        release(outcome.released)
     }
 
     /// Decided entries that the disk had and the rows may lack, after a restart.
@@ -248,7 +231,7 @@ final class HostedReplica {
         guard pg.isMetadata else { return }
         for entry in entries {
             if let payload = entry.payload { node.retain(payload) }
-            unapplied.append(entry)
+            queue.append(entry)
         }
     }
 

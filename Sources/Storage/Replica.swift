@@ -21,13 +21,10 @@ final class Replica {
     unowned let node: StorageNode
     private let payloads: PayloadTable
 
-    /// Entries of a metadata group in its log that the namespace has not been given yet, ascending.
-    private var unapplied = Deque<Entry>()
-    private var decidedThrough = EntryName.zero
-    /// Of the log as it is now; what was cut off is not counted.
-    private var stableThrough = EntryName.zero
-    /// What waits until everything through its entry has been handed over, in order.
-    private var behind: Deque<(through: EntryName, work: () -> Void)> = []
+    /// Of a metadata group.
+    private var queue = ApplyQueue()
+    /// What the queue lets wait, in its order.
+    private var waiting: Deque<() -> Void> = []
     /// Set while this replica waits in the node's list of those with effects.
     var isDirty = false
     private var buffer: [ReplicaEffect] = []
@@ -56,7 +53,7 @@ final class Replica {
     /// The group has left the cluster: nothing is done for it any more.
     func retire() {
         isRetired = true
-        dropUnapplied { _ in true }
+        drop(queue.clear())
         namespace?.appliedThrough = nil
         namespace?.failed = nil
         namespace?.workArrived = nil
@@ -83,12 +80,10 @@ final class Replica {
         case .append(let entry, let durability): append(entry, durability)
         case .sync(let through): disk.requestStable(pg, through: through)
         case .cutLog(let after, let token):
-            dropUnapplied { $0.name > after }
-            stableThrough = min(stableThrough, after)
+            drop(queue.cut(after: after))
             disk.cut(pg, after: after) { [self] in event { $0.logCut(token, at: $1) } }
         case .restartLog(let after):
-            dropUnapplied { _ in true }
-            stableThrough = .zero
+            drop(queue.clear())
             disk.restart(pg, after: after)
             for cut in group.cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: after) }
         case .writeState(let state, let tables, let token):
@@ -147,7 +142,7 @@ final class Replica {
     private func append(_ entry: Entry, _ durability: Durability) {
         if namespace != nil {
             if let payload = entry.payload { payloads.keep(payload) }
-            unapplied.append(entry)
+            queue.append(entry)
         }
         disk.append(pg, entry, durability)
         node.needsCycleEnd()
@@ -155,49 +150,34 @@ final class Replica {
 
     /// The log is stable through this entry.
     func logStable(through name: EntryName) {
-        stableThrough = max(stableThrough, name)
         event { $0.logStable(through: name, at: $1) }
-        applyDecided()
+        if let namespace { take(queue.stable(through: name), namespace) }
     }
 
     private func decided(_ through: EntryName) {
         disk.decide(pg, through: through)
-        decidedThrough = max(decidedThrough, through)
-        applyDecided()
+        if let namespace { take(queue.decided(through: through), namespace) }
     }
 
-    /// Hands decided entries to the rows, each when its record is log-stable: rows that a loss of power leaves ahead of the log
-    /// would have what no other replica has (store.md, rule 1).
-    private func applyDecided() {
-        guard let namespace else { return }
-        defer { releaseBehind() }
-        while let first = unapplied.first, first.name <= decidedThrough {
-            guard first.name <= stableThrough else { return disk.requestStable(pg, through: decidedThrough) }
-            let entry = unapplied.removeFirst()
+    private func take(_ steps: ApplyQueue.Steps, _ namespace: NamespaceHost) {
+        for entry in steps.apply {
             namespace.apply(entry, entry.payload.flatMap(payloads.bytes))
             if let payload = entry.payload { payloads.drop(payload) }
         }
+        if let through = steps.requestStable { disk.requestStable(pg, through: through) }
+        release(steps.released)
     }
 
     /// Does what is to see every entry decided so far, once they have been handed over.
     private func afterDecided(_ work: @escaping () -> Void) {
-        guard let first = unapplied.first, first.name <= decidedThrough else { return work() }
-        behind.append((decidedThrough, work))
+        if queue.mustWait() { waiting.append(work) } else { work() }
     }
 
-    private func releaseBehind() {
-        while let next = behind.first, unapplied.first.map({ $0.name > next.through }) ?? true {
-            behind.removeFirst()
-            next.work()
-        }
-    }
+    private func release(_ count: Int) { for _ in 0..<count { waiting.popFirst()?() } }
 
-    private func dropUnapplied(where condition: (Entry) -> Bool) {
-        while let last = unapplied.last, condition(last) {
-            unapplied.removeLast()
-            if let payload = last.payload { payloads.drop(payload) }
-        }
-        releaseBehind()
+    private func drop(_ outcome: (dropped: [Entry], released: Int)) {
+        for entry in outcome.dropped { if let payload = entry.payload { payloads.drop(payload) } }
+        release(outcome.released)
     }
 
     /// Decided entries that the disk had and the rows may lack, after a restart.
@@ -211,7 +191,7 @@ final class Replica {
         guard namespace != nil else { return }
         for entry in entries {
             if let payload = entry.payload { payloads.keep(payload) }
-            unapplied.append(entry)
+            queue.append(entry)
         }
     }
 

@@ -25,6 +25,22 @@ public struct SlotRepair: Hashable, Sendable {
         self.lostChecksums = lostChecksums
     }
 
+    /// Of a slot's blocks with content, ascending, each with its checksum; those that nobody holds are not `isHeld`. The payload
+    /// is the bytes of the others, in this order.
+    public init(object: ObjectID, slotIndex: Int, blocks: some Sequence<(piece: ReadPiece, isHeld: Bool)>) {
+        self.init(object: object, slotIndex: slotIndex)
+        for (piece, isHeld) in blocks {
+            let bit: UInt16 = 1 << UInt16(piece.blocks.first - self.blocks.first)
+            if isHeld {
+                content |= bit
+                checksums += piece.checksums
+            } else {
+                lost |= bit
+                lostChecksums += piece.checksums
+            }
+        }
+    }
+
     public var blocks: BlockRange {
         BlockRange(first: slotIndex * Geometry.blocksPerSlot, count: Geometry.blocksPerSlot)
     }

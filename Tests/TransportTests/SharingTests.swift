@@ -42,6 +42,22 @@ import Wire
         host.transport.payloads.drop(handle)
     }
 
+    /// Three nodes, of which the second has passed on to the third what it got from the first; the third keeps it.
+    private static func passedFromOneToThree(_ network: Network) async throws -> [LoopBound<Host>] {
+        let hosts = try await SharingTests.connected(network, 3)
+        _ = try await network.on(hosts[1]) { $0.keepsPayloads = true }
+        _ = try await network.on(hosts[2]) { $0.keepsPayloads = true }
+        _ = try await network.on(hosts[0]) { SharingTests.send($0, 1, seed: 1, to: 2) }
+        try await network.wait(for: "the payload", hosts[1]) { $0.messages.count == 1 }
+        _ = try await network.on(hosts[1]) { host in
+            guard let handle = host.messages.first?.payload else { return }
+            host.transport.send(SharingTests.answer(2, handle), to: NodeID(3))
+            host.transport.payloads.drop(handle)
+        }
+        try await network.wait(for: "the payload", hosts[2]) { $0.messages.count == 1 }
+        return hosts
+    }
+
     private static func contents(_ host: Host) -> [[UInt8]] {
         host.heard.compactMap { if case .message(_, let payload?) = $0 { payload } else { nil } }
     }
@@ -96,17 +112,7 @@ import Wire
         "A payload that came in one node's memory is passed on in it, and goes back only when the last reader is done")
     func passedOn() async throws {
         try await withNetwork { network in
-            let hosts = try await SharingTests.connected(network, 3)
-            _ = try await network.on(hosts[1]) { $0.keepsPayloads = true }
-            _ = try await network.on(hosts[2]) { $0.keepsPayloads = true }
-            _ = try await network.on(hosts[0]) { SharingTests.send($0, 1, seed: 1, to: 2) }
-            try await network.wait(for: "the payload", hosts[1]) { $0.messages.count == 1 }
-            _ = try await network.on(hosts[1]) { host in
-                guard let handle = host.messages.first?.payload else { return }
-                host.transport.send(SharingTests.answer(2, handle), to: NodeID(3))
-                host.transport.payloads.drop(handle)
-            }
-            try await network.wait(for: "the payload", hosts[2]) { $0.messages.count == 1 }
+            let hosts = try await SharingTests.passedFromOneToThree(network)
             #expect(try await network.on(hosts[2]) { SharingTests.contents($0) } == [SharingTests.bytes(1)])
             #expect(try await network.on(hosts[1]) { $0.transport.sharing?.own.takenBytes } == 0)
             #expect(try await network.on(hosts[0]) { $0.transport.sharing?.own.takenBytes ?? 0 } > 0)
@@ -119,17 +125,7 @@ import Wire
     @Test("When a reader's connection is lost, the memory it may still read is never written again, nor by its owner")
     func lost() async throws {
         try await withNetwork { network in
-            let hosts = try await SharingTests.connected(network, 3)
-            _ = try await network.on(hosts[1]) { $0.keepsPayloads = true }
-            _ = try await network.on(hosts[2]) { $0.keepsPayloads = true }
-            _ = try await network.on(hosts[0]) { SharingTests.send($0, 1, seed: 1, to: 2) }
-            try await network.wait(for: "the payload", hosts[1]) { $0.messages.count == 1 }
-            _ = try await network.on(hosts[1]) { host in
-                guard let handle = host.messages.first?.payload else { return }
-                host.transport.send(SharingTests.answer(2, handle), to: NodeID(3))
-                host.transport.payloads.drop(handle)
-            }
-            try await network.wait(for: "the payload", hosts[2]) { $0.messages.count == 1 }
+            let hosts = try await SharingTests.passedFromOneToThree(network)
             let before = try await network.on(hosts[0]) { $0.transport.sharing?.own.mapping.id }
             _ = try await network.on(hosts[1]) { $0.transport.reset(NodeID(3)) }
             try await network.wait(for: "another arena", hosts[0]) { $0.transport.sharing?.own.mapping.id != before }

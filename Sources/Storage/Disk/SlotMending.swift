@@ -161,18 +161,10 @@ final class SlotMending {
     }
 
     private func write() {
-        var repair = SlotRepair(object: object, slotIndex: slotIndex)
+        let repair = SlotRepair(
+            object: object, slotIndex: slotIndex, blocks: blocks.lazy.map { ($0.piece, $0.bytes != nil) })
         var whole = ByteBufferAllocator().buffer(capacity: blocks.count * Geometry.blockSize)
-        for (piece, bytes) in blocks {
-            guard let bytes else {
-                repair.lost |= 1 << UInt16(piece.blocks.first - range.first)
-                repair.lostChecksums += piece.checksums
-                continue
-            }
-            repair.content |= 1 << UInt16(piece.blocks.first - range.first)
-            repair.checksums += piece.checksums
-            whole.writeImmutableBuffer(bytes)
-        }
+        for case (_, let bytes?) in blocks { whole.writeImmutableBuffer(bytes) }
         let mended = fetched.map(\.block)
         host.repair(pg, repair, whole) { [self] in
             host.node?.counters.mendedBlocks += UInt64(mended.count)
