@@ -52,7 +52,7 @@ extension PlacementGroup {
     }
 
     /// Whether the disk knows of the group; sees to it, if not.
-    private func leavesTrace() -> Bool {
+    func leavesTrace() -> Bool {
         switch trace {
         case .durable: return true
         case .underWay: return false
@@ -64,7 +64,7 @@ extension PlacementGroup {
     }
 
     /// A group that was never claimed has nothing to lose: whoever should hold it may begin.
-    private var isFreshMember: Bool {
+    var isFreshMember: Bool {
         history.end == .zero && record?.inSync.contains { $0.node == local.node && $0.disk == local.disk } == true
     }
 
@@ -77,8 +77,11 @@ extension PlacementGroup {
         claim.since = since
         let others = record.inSync.filter { $0.node != local.node }
         let live = others.filter { m in
-            isPresent(m.node)
-                && (fresh || m.boot != nil && m.boot == peer(m.node)?.boot || peer(m.node)?.status?.continuity == .kept)
+            guard isPresent(m.node), let p = peer(m.node) else { return false }
+            // Of a group that was never claimed only those whose disks know of it (`statusAsked`): one that lost power before
+            // that would come back as absent, and a group with too few members could never be claimed again.
+            if fresh { return p.status.map { $0.member.boot == p.boot && $0.continuity != .absent } ?? false }
+            return m.boot != nil && m.boot == p.boot || p.status?.continuity == .kept
         }
         // Members whose boot is not the recorded one may have been closed in order: they are asked.
         askStatus(of: others.filter { m in !live.contains { $0.node == m.node } && isReachable(m.node) })

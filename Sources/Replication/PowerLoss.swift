@@ -72,6 +72,8 @@ extension PlacementGroup {
             emit(.readRecord)
             return
         }
+        // The asker may be about to name this member: it is asked again soon.
+        if record.primary == nil, isFreshMember, !leavesTrace() { return }
         let continuity: ReplicaStatus.Continuity
         if absent {
             continuity = .absent

@@ -29,6 +29,15 @@ struct ClaimTests {
         #expect(trio.groups[1].isPrimary, "the record names a primary that does not reign")
     }
 
+    @Test("A first claim names only members whose disks know of the group already")
+    func traceBeforeFirstClaim() throws {
+        let trio = try Trio()
+        trio.stuckDisk = 1
+        trio.pass(milliseconds: 3000, only: 0)
+        let claim = try #require(trio.proposals.first?.proposal.record)
+        #expect(claim.inSync.map(\.node) == [NodeID(1), NodeID(3)])
+    }
+
     @Test("A member whose disk has room again says so, though nothing is written that it could acknowledge")
     func roomAgain() throws {
         let trio = try Trio()

@@ -17,6 +17,8 @@ struct HandoverTests {
         var proposals: [(from: Int, proposal: Proposal)] = []
         var answers: [(from: Int, response: PGResponse)] = []
         var storeAnswers = true
+        /// Whose disk writes no state.
+        var stuckDisk: Int?
         private var messages: [(from: Int, to: NodeID, message: ReplicaMessage)] = []
 
         var moment: Moment { Moment(now: Instant(nanoseconds: now), time: Timestamp(nanoseconds: Int64(now))) }
@@ -81,7 +83,7 @@ struct HandoverTests {
                 group.logStable(through: entry.name, at: moment)
             case .sync(let through): group.logStable(through: through, at: moment)
             case .cutLog(_, let token): group.logCut(token, at: moment)
-            case .writeState(_, _, let token): group.stateWritten(token, at: moment)
+            case .writeState(_, _, let token): if stuckDisk != i { group.stateWritten(token, at: moment) }
             case .send(let message, let to): messages.append((i, to, message))
             case .answer(_, let response, _): answers.append((i, response))
             case .propose(let proposal): proposals.append((i, proposal))
