@@ -30,9 +30,9 @@ public enum AdminCommand: String, Codable, Hashable, Sendable, CaseIterable {
     case remove = "fs-remove"
     case locate = "object-locate"
     case releasePortmap = "portmap-release"
-    case scrubList = "scrub-list"
+    case scrubBegin = "scrub-begin"
+    case scrubStop = "scrub-stop"
     case scrubObjects = "scrub-objects"
-    case scrubRows = "scrub-rows"
 }
 
 /// Why a question has no answer.

@@ -48,32 +48,6 @@ extension AdminService {
                 + (record?.learners ?? []).map { member($0, "learner") })
     }
 
-    func scrubList(_ arguments: AdminArguments, _ done: @escaping Answer<ScrubPage>) throws(AdminFailure) {
-        let group = try arguments.group("group")
-        var cursor = ObjectPageCursor.beginning
-        if let text = arguments.optional("cursor") {
-            guard let from = try? AdminCoding.decode(ScrubCursor.self, Array(text.utf8)) else {
-                throw AdminFailure(.invalid, "the cursor cannot be read")
-            }
-            cursor = ObjectPageCursor(
-                version: EntryName(epoch: Epoch(from.epoch), n: from.n), object: from.object.map(ObjectID.init))
-        }
-        node.objects(of: group, after: cursor) { page in
-            guard let page else {
-                return done(.failure(AdminFailure(.unavailable, "there is no usable replica of \(group) here")))
-            }
-            done(
-                .success(
-                    ScrubPage(
-                        objects: page.objects.map(ScrubObject.init),
-                        next: page.next.map {
-                            ScrubCursor(
-                                epoch: $0.version.epoch.rawValue, n: $0.version.n,
-                                object: $0.object.map(ScrubObject.init))
-                        })))
-        }
-    }
-
     func scrubObjects(_ arguments: AdminArguments, _ done: @escaping Answer<ScrubReport>) throws(AdminFailure) {
         let group = try arguments.group("group")
         guard let wanted = try? AdminCoding.decode([ScrubObject].self, Array(try arguments.text("objects").utf8)),
@@ -96,23 +70,6 @@ extension AdminService {
                                 digest: $0.digest == 0 && $0.blocks == 0 ? "" : String($0.digest, radix: 16),
                                 blocks: $0.blocks, mended: $0.mended, fault: $0.fault)
                         })))
-        }
-    }
-
-    func scrubRows(_ arguments: AdminArguments, _ done: @escaping Answer<RowsReport>) throws(AdminFailure) {
-        let group = try arguments.group("group")
-        guard let place = node.replicaPlace(group) else {
-            throw AdminFailure(.unavailable, "there is no replica of \(group) here")
-        }
-        node.scrubRows(group) { found in
-            guard let found else {
-                return done(.failure(AdminFailure(.unavailable, "the rows of \(group) cannot be read here")))
-            }
-            done(
-                .success(
-                    RowsReport(
-                        asOf: found.asOf.plain, disk: "\(place.disk)", digest: String(found.digest, radix: 16),
-                        rows: found.rows)))
         }
     }
 }

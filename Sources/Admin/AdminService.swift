@@ -74,9 +74,9 @@ public final class AdminService {
             let seconds: Int64 = try arguments.number("seconds")
             guard (1...3600).contains(seconds) else { throw AdminFailure(.invalid, "seconds is 1 … 3600") }
             Self.reply(.success(portmapRelease?(seconds) ?? .notHeld), done)
-        case .scrubList: try scrubList(arguments) { Self.reply($0, done) }
+        case .scrubBegin: Self.reply(.success(try scrubBegin(arguments)), done)
+        case .scrubStop: Self.reply(.success(try scrubStop(arguments)), done)
         case .scrubObjects: try scrubObjects(arguments) { Self.reply($0, done) }
-        case .scrubRows: try scrubRows(arguments) { Self.reply($0, done) }
         }
     }
 
@@ -168,7 +168,8 @@ public final class AdminService {
                 receivedMessages: load.receivedMessages, waiting: load.waitingExchanges),
             groups: GroupMetrics(
                 requests: storage.requests, overloaded: storage.overloaded, badBlocks: storage.badBlocks,
-                mendedBlocks: storage.mendedBlocks, lostBlocks: storage.lostBlocks,
+                mendedBlocks: storage.mendedBlocks, lostBlocks: storage.lostBlocks, scrubs: storage.scrubs,
+                scrubFindings: storage.scrubFindings,
                 waiting: load.waitingRequests, payloadBytes: load.payloadBytes, namespaceWork: load.namespaceWork,
                 rowCacheHits: load.rowCache.hits, rowCacheMisses: load.rowCache.misses,
                 rowCacheBehind: load.rowCache.behind, rowCacheBytes: load.rowCacheBytes),
@@ -248,7 +249,7 @@ public final class AdminService {
                         disk: "\(standing.disk)", role: "\(standing.role)", isServing: standing.isServing,
                         isLearning: standing.isLearning, decidedEpoch: standing.decided.epoch.rawValue,
                         decidedNumber: standing.decided.n, waiting: standing.waiting?.plainWords)
-                })
+                }, scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg))
         }
     }
 

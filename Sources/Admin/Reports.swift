@@ -175,6 +175,9 @@ public struct GroupMetrics: Codable, Sendable {
     public var badBlocks: UInt64
     public var mendedBlocks: UInt64
     public var lostBlocks: UInt64
+    /// Scrubs of groups that came to their end under this node's lead, and objects and rows that they found lost or differing.
+    public var scrubs: UInt64
+    public var scrubFindings: UInt64
     /// Requests without an answer.
     public var waiting: Int
     public var payloadBytes: Int
@@ -198,6 +201,10 @@ public struct GroupReport: Codable, Sendable {
     public var lossNumber: UInt64
     /// Of the answering node's replica; nil if it has none.
     public var replica: ReplicaStatus?
+    /// What the last scrub found that came to its end, whoever led it; nil if there was none.
+    public var scrub: ScrubSummary?
+    /// Of the answering node; nil if it leads no scrub of the group and knows of none that was interrupted.
+    public var scrubbing: ScrubStatus?
 }
 
 public struct PlaceReport: Codable, Sendable, Hashable {
@@ -359,13 +366,6 @@ public struct MemberReport: Codable, Sendable, Hashable {
 
 // MARK: - Scrub
 
-/// Names of objects that a replica knows, a page of them.
-public struct ScrubPage: Codable, Sendable {
-    public var objects: [ScrubObject]
-    /// Where the next page begins; nil at the end.
-    public var next: ScrubCursor?
-}
-
 /// An object as commands name it.
 public struct ScrubObject: Codable, Sendable, Hashable, Comparable {
     public var fileset: UInt32
@@ -380,12 +380,6 @@ public struct ScrubObject: Codable, Sendable, Hashable, Comparable {
         (a.fileset, a.inode, a.index) < (b.fileset, b.inode, b.index)
     }
     public var description: String { "fs\(fileset)/i\(inode)/\(index)" }
-}
-
-public struct ScrubCursor: Codable, Sendable, Hashable {
-    public var epoch: UInt64
-    public var n: UInt64
-    public var object: ScrubObject?
 }
 
 public struct ScrubReport: Codable, Sendable {
@@ -407,12 +401,4 @@ public struct ScrubDigest: Codable, Sendable, Hashable {
     public var mended: Int
     /// What is wrong; nil for nothing.
     public var fault: String?
-}
-
-public struct RowsReport: Codable, Sendable, Hashable {
-    /// The entry as of which the rows were read, "epoch.n".
-    public var asOf: String
-    public var disk: String
-    public var digest: String
-    public var rows: UInt64
 }

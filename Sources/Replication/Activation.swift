@@ -176,8 +176,9 @@ extension PlacementGroup {
         reign.stamp = presentStamp
         reign.told = decided
         reign.lastNamed = now.now
+        // A fresh member that was killed before its first claim landed is whole, too.
+        rebooted = false
         if kind == .powerLoss {
-            rebooted = false
             emit(.report(.lossNumberRaised(record.lossNumber)))
         }
         state.promised = record.epoch
@@ -251,6 +252,7 @@ extension PlacementGroup {
         guard role == .primary else { return }
         role = .follower
         mark(.reignOverWithOpenRequests, if: (0..<tail.count).contains(where: { tail[$0].token != .none }))
+        interruptScrub("the primary reigns no more")
         let over = reign
         reign = Reign()
         reign.number = over.number

@@ -39,6 +39,9 @@ extension PlacementGroup {
             if record.pg == pg { recordRead(record, RecordVersion(version), at: now) }
         case .askBlocks(let ask): askBlocksArrived(from: node, epoch: epoch, ask)
         case .blocks(let given): blocksArrived(from: node, given)
+        case .askScrub(let ask): askScrubArrived(from: node, epoch: epoch, ask)
+        case .scrubbed(let answer): scrubbedArrived(from: node, epoch: epoch, answer)
+        case .mustLearn: mustLearnArrived(from: node, epoch: epoch)
         }
         continueHandover()
     }

@@ -91,6 +91,14 @@ public enum ReplicaEffect: Sendable {
     /// Nobody holds what is still missing.
     case searchEnded(WorkToken)
 
+    // MARK: Scrub
+
+    /// Look at what the own replica holds as soon as the mark is applied, before anything behind it; then `scrubRead`. A later
+    /// question replaces one whose mark has not come.
+    case scrub(ScrubAsk, to: NodeID, epoch: Epoch)
+    /// The scrub that `beginScrub` began is over.
+    case scrubEnded(ScrubOutcome)
+
     /// The shell should tell an operator.
     case report(ReplicaReport)
 }

@@ -58,5 +58,24 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var searchStep = TimeSpan.seconds(1)
     /// How long lost blocks are sought while a member that may hold them cannot answer; a client waits for it.
     public var searchPatience = TimeSpan.seconds(5)
+    /// Objects of one question of a scrub: what all members read before the pace is looked at.
+    public var objectsPerScrub = 4
+    /// Objects that wait to be looked at again; beyond it they are before others are.
+    public var scrubAgain = 256
+    /// How often an object is looked at again that changes meanwhile, and a question asked that is not answered; then it is
+    /// unsettled, or the scrub ends.
+    public var scrubAttempts = 20
+    /// How often a difference must be seen to be one.
+    public var scrubRepeats = 3
+    /// A question of a scrub that is not answered this long is asked again.
+    public var scrubPatience = TimeSpan.seconds(60)
+    /// Objects changed since a scrub's beginning that are kept in mind; what changes beyond it is left to the next scrub.
+    public var scrubLate = 1 << 16
+    /// Objects and rows that a scrub's result names, of each kind; the others are counted.
+    public var scrubbedNames = 64
+    /// Bytes a second that a scrub may read at least, so that it ends (replication.md, 16).
+    public var scrubPaceFloor: UInt64 = 8 << 20
+    /// What a scrub waits for each row that all members have read: they lie in the page cache, mostly.
+    public var scrubRowNanoseconds: UInt64 = 10_000
     public init() {}
 }

@@ -30,6 +30,8 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case pieceOverUndecided
     case goneUnheard
     case answersAfterHandover
+    case scrubWithoutMark
+    case scrubAsksLearners
     /// Of the shell: lost blocks are taken from whoever is asked first, the primary, whatever their checksums.
     case giveWhateverThereIs
 }

@@ -86,6 +86,8 @@ public final class PlacementGroup {
     var lastWork: UInt64 = 0
     /// Searches for blocks that the own disk has lost, oldest first.
     var searches: [BlockSearch] = []
+    var scrub: ScrubRun?
+    var scrubPace: UInt64 = 0
 
     var effects: [ReplicaEffect] = []
 
@@ -135,6 +137,7 @@ public final class PlacementGroup {
         lastTick = now.now
         state = ReplicaState(boot: boot)
         absent = recovered == nil
+        scrubPace = limits.scrubPaceFloor
         rebooted = false
         reign = Reign()
         if let recovered { try recover(recovered, boot: boot) }
@@ -271,6 +274,7 @@ public final class PlacementGroup {
         case .claiming: break
         }
         if !searches.isEmpty { searchesTicked() }
+        if scrub != nil { scrubMoved() }
         resendProposal()
         if let h = held, now.now >= h.until { releaseHeld() }
     }
@@ -280,6 +284,7 @@ public final class PlacementGroup {
         if role == .primary {
             if let due = reign.decidedDue { return due }
             if reign.handover != nil { return lastTick + .milliseconds(5) }
+            if scrub != nil { return lastTick + .milliseconds(25) }
             return lastTick + (reign.serving && !reign.isUnsettled ? limits.retry : .milliseconds(50))
         }
         return lastTick + (claim.since == nil && proposal == nil ? limits.retry : .milliseconds(25))

@@ -295,6 +295,7 @@ extension PlacementGroup {
         tail.append(entry, token: token)
         windows.record(session, number, entry: name, stamp: entry.lossNumber)
         marks.sequence(entry)
+        if scrub != nil { scrubOvertaken(by: body, name.n) }
         reign.bytesInFlight += payload?.length ?? 0
         emit(.append(entry, durability))
         for i in reign.members.indices where reign.members[i].phase == .streaming {

@@ -23,6 +23,7 @@ enum Happening {
     case clientTimeout(client: Int, attempt: Int)
     case fault
     case rot
+    case scrub
     case restart(node: Int)
     case kill(node: Int)
     case cutPower(node: Int, life: Int, restartAfter: UInt64)

@@ -26,6 +26,17 @@ final class FakeNamespace {
         return before
     }
 
+    /// Of at most so many rows, keys in order from this one on.
+    func digest(from: [UInt8], limit: Int) -> RowsFinding {
+        func bytes(_ key: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: key >> (24 - 8 * $0)) } }
+        let keys = now.rows.keys.sorted().filter { !bytes($0).lexicographicallyPrecedes(from) }.prefix(limit)
+        var digest: UInt64 = 0
+        for key in keys { digest = StableHash.combine(digest, UInt64(key) << 32 | UInt64(now.rows[key] ?? 0)) }
+        return RowsFinding(
+            asOf: now.applied, digest: digest, count: UInt32(keys.count),
+            end: keys.count == limit ? keys.last.map(bytes) : nil)
+    }
+
     /// The end of a transaction.
     func commit() { unsynced.append(now) }
 

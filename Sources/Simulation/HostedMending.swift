@@ -181,16 +181,6 @@ extension HostedDisk {
             }
         }
     }
-
-    /// Reads all that the index has of an object, and mends what is bad.
-    func scrub(_ pg: PGID, _ object: ObjectID, from first: Int = 0, done: @escaping () -> Void) {
-        guard first < Geometry.blocksPerObject else { return done() }
-        let range = ObjectRange(object: object, offset: first * Geometry.blockSize, length: Geometry.rowSize)
-        // What cannot be read must be so everywhere: the comparison at the end tells.
-        read(pg, range, .none) { [unowned self] _ in
-            scrub(pg, object, from: first + Geometry.blocksPerRow, done: done)
-        }
-    }
 }
 
 extension ReadPlan {

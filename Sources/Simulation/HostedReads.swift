@@ -23,7 +23,7 @@ extension HostedDisk {
         return plan
     }
 
-    private func version(
+    func version(
         _ pg: PGID, _ object: ObjectID, again: @escaping () -> Void
     ) -> (version: EntryName, truncation: TruncationNumber)? {
         let token = token { _ in again() }

@@ -154,6 +154,8 @@ final class HostedReplica {
             let bytes = node.payloads[payload.id]?.bytes ?? []
             let good = searches[token]?.found(given, bytes, isChecked: isChecked) ?? 0
             event { $0.blocksTaken(token, good, at: $1) }
+        case .scrub(let ask, let to, let epoch): answer(ask, to: to, epoch: epoch)
+        case .scrubEnded(let outcome): simulator.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report):
             if case .handoverGivenUp = report { node.balancer.gaveUp(pg, at: simulator.moment(n).now) }
@@ -163,6 +165,7 @@ final class HostedReplica {
     }
 
     private var searches: [WorkToken: HostedMending] = [:]
+    var askedScrub: AskedScrub?
 
     /// Seeks blocks that the disk has lost; `mending` gets what is found, and the end.
     func seek(_ wanted: WantedBlocks, for mending: HostedMending) {
@@ -195,6 +198,10 @@ final class HostedReplica {
     }
 
     private func decided(_ through: EntryName) {
+        if !pg.isMetadata, let asked = askedScrub, asked.ask.mark <= through {
+            disk.store.decide(pg, through: asked.ask.mark)
+            lookForScrub()
+        }
         disk.store.decide(pg, through: through)
         if pg.isMetadata { take(queue.decided(through: through)) }
     }
@@ -203,6 +210,7 @@ final class HostedReplica {
     private func take(_ steps: ApplyQueue.Steps) {
         for entry in steps.apply {
             apply(entry, entry.payload.flatMap { node.payloads[$0.id]?.bytes })
+            if entry.name == askedScrub?.ask.mark { lookForScrub() }
             if let payload = entry.payload { node.drop(payload) }
         }
         if let through = steps.requestStable { disk.store.requestStable(pg, through: through) }
@@ -262,7 +270,7 @@ final class HostedReplica {
         afterDecided { [self] in ask(work) }
     }
 
-    private func ask(_ work: @escaping (FakeNamespace) -> (() -> Void)) {
+    func ask(_ work: @escaping (FakeNamespace) -> (() -> Void)) {
         namespaceWork.append(work)
         simulator.needsCycleEnd(n)
     }

@@ -92,6 +92,12 @@
             Mutant(
                 name: "repairs with the primary's copy whatever its checksum", rule: "store.md 5",
                 mutation: .giveWhateverThereIs, firstSeed: 1, theme: .rot),
+            Mutant(
+                name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
+                firstSeed: 1),
+            Mutant(
+                name: "compares with learners", rule: "replication.md 17", mutation: .scrubAsksLearners, firstSeed: 1,
+                theme: .learning),
         ]
     }
 #endif

@@ -63,22 +63,4 @@ extension Simulator {
             file.rot(at: offset, file.read(at: other, count: Geometry.blockSize))
         }
     }
-
-    /// All replicas read all that they have, when all is quiet but for what has rotted.
-    func scrubAll() {
-        guard scrubsUnderWay == nil else { return }
-        scrubsUnderWay = 0
-        for node in nodes {
-            guard let host = node.host else { continue }
-            for object in everyObject {
-                let g = group(of: object)
-                guard replica(node.index, groups[g]) != nil else { continue }
-                scrubsUnderWay = (scrubsUnderWay ?? 0) + 1
-                host.scrub(groups[g], object) { [unowned self] in
-                    scrubsUnderWay = (scrubsUnderWay ?? 1) - 1
-                }
-            }
-            needsCycleEnd(node.index)
-        }
-    }
 }

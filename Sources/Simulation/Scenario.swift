@@ -42,6 +42,8 @@ public struct Scenario: Sendable {
     public var unknownOutcomes = 15
     public var payloadVoids = true
     public var rot = Rot.none
+    /// Whether groups are scrubbed while all else happens; at the end all are.
+    public var scrubs = true
     /// Whether primaries go where placement wants them, and nodes that stop in order give theirs away first.
     var balances: Bool { faults.contains(.handover) || faults.contains(.suspend) }
     #if DEBUG || STAVE_MUTANTS

@@ -68,8 +68,9 @@ public final class Simulator {
     var removedFiles: [FileID] = []
     var lastInode: UInt64 = 6
     public var tracing = false
-    /// Reads of the scrub at the end; nil before it.
-    var scrubsUnderWay: Int?
+    /// Groups that were scrubbed at the end, and whether that has begun.
+    var scrubbed: Set<PGID> = []
+    var quietBegins = false
 
     public init(seed: UInt64, scenario: Scenario) {
         self.seed = seed
@@ -122,6 +123,7 @@ public final class Simulator {
         for i in nodes.indices { start(i) }
         if scenario.faultsFor > 0 { agenda.add(.fault, at: clock + 500 * millisecond) }
         if scenario.rot != .none { agenda.add(.rot, at: clock + second) }
+        if scenario.scrubs { agenda.add(.scrub, at: clock + second) }
         agenda.add(.mend, at: clock + scenario.faultsFor * millisecond)
         deadline = clock + scenario.faultsFor * millisecond + 400 * second
         var steps = 0
@@ -200,7 +202,8 @@ public final class Simulator {
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
         case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _): n
         case .request(_, _, let n, _, _): n
-        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .restart, .kill, .cutPower, .thaw,
+        case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .scrub, .restart, .kill, .cutPower,
+            .thaw,
             .pause,
             .cut, .mend, .end:
             nil
@@ -245,6 +248,11 @@ public final class Simulator {
         case .clientTimeout(let c, let attempt): clientTimedOut(c, attempt)
         case .fault: fault()
         case .rot: rot()
+        case .scrub:
+            if !healing {
+                scrubSomething()
+                agenda.add(.scrub, at: clock + 100 * millisecond + below(3 * second))
+            }
         case .restart(let n): if !nodes[n].alive { start(n) }
         case .kill(let n): if !healing { kill(n, restartAfter: 50 * millisecond + below(200 * millisecond)) }
         case .cutPower(let n, let life, let back):
@@ -297,10 +305,9 @@ public final class Simulator {
     /// All clients have ended, all replicas are in-sync and hold the same: then quiet begins.
     func considerQuiet() {
         guard finishing, quietSince == nil, clients.allSatisfy({ $0.ended }), isWhole, isBalanced else { return }
-        if scenario.rot != .none {
-            scrubAll()
-            guard scrubsUnderWay == 0 else { return }
-        }
+        quietBegins = true
+        scrubAll()
+        guard scrubbed.count == groups.count else { return }
         quietSince = clock
     }
 

@@ -27,6 +27,9 @@ public final class ClusterDirectory {
     private(set) var diskNotes: [DiskID: DiskNote] = [:]
     /// The last change of each note, its removal included.
     private var noteRevisions: [DiskID: Revision] = [:]
+    /// What each group's last scrub found, with its last change.
+    private(set) var scrubNotes: [PGID: ScrubNote] = [:]
+    private var scrubRevisions: [PGID: Revision] = [:]
     private var proposals: [Proposed] = []
     /// Authenticates file handles.
     public let handleKey: [UInt8]
@@ -112,6 +115,12 @@ public final class ClusterDirectory {
                 if let known = noteRevisions[disk], known >= revision { return false }
                 diskNotes[disk] = try value.map { bytes throws(WireError) in try DiskNote(decoding: bytes) }
                 noteRevisions[disk] = revision
+                return true
+            }
+            if let group = ClusterKeys.scrubbedGroup(of: key) {
+                if let known = scrubRevisions[group], known >= revision { return false }
+                scrubNotes[group] = try value.map { bytes throws(WireError) in try ScrubNote(decoding: bytes) }
+                scrubRevisions[group] = revision
                 return true
             }
             guard let value else { return false }
@@ -330,7 +339,7 @@ public final class ClusterDirectory {
         map.version = view.map.version.next
         let changes =
             [Change.put(ClusterKeys.map, map.encoded())] + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) }
-            + removed.map { .delete(ClusterKeys.record($0)) }
+            + removed.flatMap { [.delete(ClusterKeys.record($0)), .delete(ClusterKeys.scrubNote($0))] }
         let comparisons =
             [Comparison.version(ClusterKeys.map, mapRevision)] + leasesEnded.map { .leaseEnded($0) }
             + records.map { .version(ClusterKeys.record($0.pg), .absent) }
@@ -380,6 +389,18 @@ public final class ClusterDirectory {
                 done(false)
             case .refused, .unknown: done(false)
             }
+        }
+    }
+
+    // MARK: - Scrubs
+
+    /// Keeps what a group's scrub has found. One that is lost is found again by the next.
+    func noteScrub(of pg: PGID, _ note: ScrubNote) {
+        let key = ClusterKeys.scrubNote(pg)
+        // A group that is leaving the cluster leaves nothing behind.
+        let comparisons = recordRevisions[pg].map { [Comparison.version(ClusterKeys.record(pg), $0)] } ?? []
+        commit(Transaction(comparisons: comparisons, changes: [.put(key, note.encoded())])) { outcome in
+            if case .won(let revision) = outcome { self.take([(key, note.encoded(), revision)]) }
         }
     }
 

@@ -2,7 +2,7 @@ import ClusterModel
 import Coordination
 
 /// Where things stand in the coordination store: "map", "pg/d…" or "pg/m…" for each placement group, and
-/// "disk/…" for each disk that failed and has not learned everything anew.
+/// "disk/…" for each disk that failed and has not learned everything anew, "scrub/…" for each group's last scrub.
 public enum ClusterKeys {
     public static let map = Key("map")
     public static let records = Key("pg/")
@@ -21,9 +21,17 @@ public enum ClusterKeys {
         return DiskID(hex: String(decoding: key.bytes.dropFirst(diskNotes.bytes.count), as: UTF8.self))
     }
 
+    /// What each group's last scrub found.
+    static let scrubNotes = Key("scrub/")
+    public static func scrubNote(_ pg: PGID) -> Key { Key("scrub/\(pg)") }
+
     /// The group that a key of `records` names.
-    static func group(of key: Key) -> PGID? {
-        guard key.hasPrefix(records) else { return nil }
-        return PGID(String(decoding: key.bytes.dropFirst(records.bytes.count), as: UTF8.self))
+    static func group(of key: Key) -> PGID? { group(of: key, below: records) }
+    /// The group that a key of `scrubNotes` names.
+    static func scrubbedGroup(of key: Key) -> PGID? { group(of: key, below: scrubNotes) }
+
+    private static func group(of key: Key, below prefix: Key) -> PGID? {
+        guard key.hasPrefix(prefix) else { return nil }
+        return PGID(String(decoding: key.bytes.dropFirst(prefix.bytes.count), as: UTF8.self))
     }
 }

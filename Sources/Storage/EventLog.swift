@@ -42,5 +42,8 @@ public struct StorageCounters: Sendable, Hashable {
     /// Reads that the own replica was asked for by the own gateway, and those of them that it could not serve.
     public var localReads: UInt64 = 0
     public var localReadsMissed: UInt64 = 0
+    /// Scrubs that came to their end under this node's lead, and objects and rows that they found lost or differing.
+    public var scrubs: UInt64 = 0
+    public var scrubFindings: UInt64 = 0
     public init() {}
 }

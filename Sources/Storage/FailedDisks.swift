@@ -58,7 +58,7 @@ extension StorageNode {
         case .attached, .append, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
             .changedKeys,
             .piece, .removeObject, .installed, .snapshot, .finish, .finished, .status, .gone, .takeOver, .willing,
-            .handedOver, .askBlocks, .blocks:
+            .handedOver, .askBlocks, .blocks, .askScrub, .scrubbed, .mustLearn:
             return
         }
         guard disks.contains(where: { $0.failure != nil && $0.holds(message.pg) }) else { return }

@@ -122,6 +122,8 @@ final class Replica {
         case .blocksFound(let token, let given, let payload):
             let good = payloads.bytes(of: payload).flatMap { searches[token]?.found(given, $0) } ?? 0
             event { $0.blocksTaken(token, good, at: $1) }
+        case .scrub(let ask, let to, let epoch): scrubbing.ask(ask, to: to, epoch: epoch, of: self)
+        case .scrubEnded(let outcome): node.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report): reported(report)
         }
@@ -155,6 +157,11 @@ final class Replica {
     }
 
     private func decided(_ through: EntryName) {
+        // What a scrub asks for is as of its mark.
+        if namespace == nil, let mark = scrubbing.mark, mark <= through {
+            disk.decide(pg, through: mark)
+            scrubbing.look(self)
+        }
         disk.decide(pg, through: through)
         if let namespace { take(queue.decided(through: through), namespace) }
     }
@@ -162,6 +169,7 @@ final class Replica {
     private func take(_ steps: ApplyQueue.Steps, _ namespace: NamespaceHost) {
         for entry in steps.apply {
             namespace.apply(entry, entry.payload.flatMap(payloads.bytes))
+            if entry.name == scrubbing.mark { scrubbing.look(self) }
             if let payload = entry.payload { payloads.drop(payload) }
         }
         if let through = steps.requestStable { disk.requestStable(pg, through: through) }
@@ -284,6 +292,8 @@ final class Replica {
             event { $0.edgesCompleted(token, handle, checksums: completed.checksums, at: $1) }
         }
     }
+
+    private let scrubbing = ScrubAnswering()
 
     // MARK: - Mending
 

@@ -1,8 +1,6 @@
 import CSupport
 import ClusterModel
-import NIOCore
 import Store
-import Wire
 
 /// What a replica has of one object, for the comparison of replicas.
 public struct ObjectDigest: Sendable, Hashable {
@@ -18,72 +16,16 @@ public struct ObjectDigest: Sendable, Hashable {
     public var fault: String?
 }
 
-/// A page of names of objects that a replica knows.
-public struct ObjectPage: Sendable {
-    public var objects: [ObjectID]
-    /// Where the next page begins; nil at the end.
-    public var next: ObjectPageCursor?
-}
-
-/// Where a page of names ended.
-public struct ObjectPageCursor: Sendable, Hashable {
-    public var version: EntryName
-    /// Nil before the first.
-    public var object: ObjectID?
-    public init(version: EntryName, object: ObjectID?) {
-        self.version = version
-        self.object = object
-    }
-    public static let beginning = ObjectPageCursor(version: .zero, object: nil)
-}
-
 extension StorageNode {
     /// Where the own replica of a group lies, and how far it knows entries as decided; nil if there is none here.
     public func replicaPlace(_ pg: PGID) -> (disk: DiskID, decided: EntryName)? {
         host(pg).map { ($0.disk.id, $0.group.decided) }
     }
 
-    /// Names of objects of the group that the own replica knows. What changes while pages are taken may be named twice and
-    /// is never left out; nil without a replica.
-    public func objects(of pg: PGID, after cursor: ObjectPageCursor, done: @escaping (ObjectPage?) -> Void) {
-        guard let replica = host(pg), replica.disk.failure == nil else { return done(nil) }
-        let start =
-            cursor.object.map { ChangeCursor(version: cursor.version, object: $0) }
-            ?? ChangeCursor(after: cursor.version)
-        replica.disk.changes(pg, after: start) { page in
-            let objects = page.changes.compactMap { change -> ObjectID? in
-                switch change {
-                case .object(let object, _, _): object
-                // A cut's objects carry its version themselves where it cut anything.
-                case .cut: nil
-                }
-            }
-            done(
-                ObjectPage(
-                    objects: objects, next: page.next.map { ObjectPageCursor(version: $0.version, object: $0.object) }))
-        }
-        needsCycleEnd()
-    }
-
     /// Reads objects of the own replica whole, verifies every block, and gives a digest of each, in order.
     public func scrub(_ objects: [ObjectID], of pg: PGID, done: @escaping ([ObjectDigest]?) -> Void) {
         guard let replica = host(pg), replica.disk.failure == nil else { return done(nil) }
         ScrubRun(disk: replica.disk, pg: pg, objects: objects, done: done).next()
-        needsCycleEnd()
-    }
-
-    /// The digest of a metadata replica's rows as of the last entry that it applied; nil without a replica.
-    public func scrubRows(
-        _ pg: PGID, done: @escaping ((asOf: EntryName, digest: UInt64, rows: UInt64)?) -> Void
-    ) {
-        guard let namespace = host(pg)?.namespace else { return done(nil) }
-        namespace.digest { bytes in
-            guard let bytes else { return done(nil) }
-            let decoded = try? ByteBuffer(bytes: bytes).decoded { r throws(WireError) in
-                (asOf: EntryName(epoch: Epoch(try r.u64()), n: try r.u64()), digest: try r.u64(), rows: try r.u64())
-            }
-            done(decoded)
-        }
         needsCycleEnd()
     }
 }

@@ -54,6 +54,7 @@ public final class StorageNode {
     var isOpening: Bool { !hasBegun || !opening.isEmpty }
     private var hasBegun = false
     private var leasesAsked: Set<LeaseNumber> = []
+    var scrubs = ScrubSchedule()
     var ticking: RepeatedTask?
     private(set) var events = EventLog()
     public var viewChanged: (() -> Void)?
@@ -256,6 +257,7 @@ public final class StorageNode {
         watchExchanges(now.now)
         settleNotes()
         balancePrimaries(now.now)
+        watchScrubs(now)
         settle()
         watchDeparture(now.now)
         for replica in orderedReplicas { replica.namespace?.flush() }

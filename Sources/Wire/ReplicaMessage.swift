@@ -24,7 +24,7 @@ public struct ReplicaMessage: Hashable, Sendable {
             case .blocks(let given): given.payload
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
                 .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .takeOver, .willing,
-                .handedOver, .gone, .askBlocks:
+                .handedOver, .gone, .askBlocks, .askScrub, .scrubbed, .mustLearn:
                 nil
             }
         }
@@ -44,14 +44,14 @@ public struct ReplicaMessage: Hashable, Sendable {
                 body = .blocks(given)
             case .attach, .attached, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
                 .changedKeys, .removeObject, .installed, .finish, .finished, .askStatus, .status, .takeOver, .willing,
-                .handedOver, .gone, .askBlocks:
+                .handedOver, .gone, .askBlocks, .askScrub, .scrubbed, .mustLearn:
                 break
             }
         }
     }
 }
 
-/// What replicas tell each other. Codes 1 … 21 and 32 … 34, 40 and 41 are in use; 22 … 31 are free, 35 … 63
+/// What replicas tell each other. Codes 1 … 21 and 32 … 34, 40 … 44 are in use; 22 … 31 are free, 35 … 63
 /// kept for scrub and repair.
 public enum ReplicaMessageBody: Hashable, Sendable {
     /// Primary → member or learner: take part in my epoch.
@@ -107,6 +107,11 @@ public enum ReplicaMessageBody: Hashable, Sendable {
     case askBlocks(BlocksAsk)
     /// The answer: what it holds, nothing from one that is not in-sync.
     case blocks(BlocksGiven)
+    /// Primary → in-sync members: what do you hold, as of the mark that follows?
+    case askScrub(ScrubAsk)
+    case scrubbed(ScrubAnswer)
+    /// Primary → in-sync member: your copy is proven bad, and others hold what it should be. Learn everything anew.
+    case mustLearn
 }
 
 /// The last entry of an epoch in a log: a log's list of entries is told by the list of these, as within one epoch one

@@ -149,6 +149,13 @@ extension WireWriter {
             u8(given.standing.rawValue)
             u64(given.content)
             u32(UInt32(given.payload?.length ?? 0))
+        case .askScrub(let ask):
+            u8(42)
+            scrubAsk(ask)
+        case .scrubbed(let answer):
+            u8(43)
+            scrubAnswer(answer)
+        case .mustLearn: u8(44)
         }
     }
 
@@ -240,6 +247,9 @@ extension WireReader {
                 throw WireError("\(given.content.nonzeroBitCount) blocks in \(given.payload?.length ?? 0) bytes")
             }
             body = .blocks(given)
+        case 42: body = .askScrub(try scrubAsk())
+        case 43: body = .scrubbed(try scrubAnswer())
+        case 44: body = .mustLearn
         case let other: throw WireError("a replica message of unknown kind \(other)")
         }
         return ReplicaMessage(pg: pg, epoch: epoch, body: body)

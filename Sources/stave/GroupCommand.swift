@@ -16,6 +16,10 @@ struct GroupView: Encodable {
     var placement: [PlaceReport]
     var lossNumber: UInt64
     var replicas: [Replica]
+    /// What its last scrub found.
+    var scrub: ScrubSummary?
+    /// What nodes say of scrubs that they lead, or that were interrupted.
+    var scrubbing: [ScrubStatus] = []
 
     struct Replica: Encodable {
         var node: Int
@@ -48,6 +52,8 @@ struct GroupView: Encodable {
                     view.placement = report.placement
                     view.lossNumber = report.lossNumber
                 }
+                if let scrub = report.scrub, scrub.started > view.scrub?.started ?? .min { view.scrub = scrub }
+                if let status = report.scrubbing { view.scrubbing.append(status) }
                 if let replica = report.replica {
                     view.replicas.append(Replica(node: Int(id.rawValue), status: replica))
                 }
@@ -126,6 +132,11 @@ struct GroupCommand: ParsableCommand {
                     "epoch \(status.decidedEpoch), entry \(status.decidedNumber)", status.waiting ?? "-")
             }
             print(table.text)
+            if let scrub = view.scrub {
+                print("  \(scrub.line)")
+                for finding in scrub.findings { print("    \(finding)") }
+            }
+            for status in view.scrubbing { print("  \(status.line)") }
             for place in view.placement where !view.replicas.contains(where: { $0.node == place.node }) {
                 print("  node \(place.node): should hold it on disk \(place.disk), and does not answer")
             }

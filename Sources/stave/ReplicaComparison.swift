@@ -42,28 +42,11 @@ struct ReplicaComparison {
     let members: [NodeID]
     /// Seconds that objects which keep changing are asked again.
     static let patience = 30.0
-    static let objectsAtOnce = 16
 
     init(_ cluster: Cluster, group: String, members: [NodeID]) {
         self.cluster = cluster
         self.group = group
         self.members = members
-    }
-
-    /// Names of all objects that any member knows, ascending.
-    func names() throws -> [ScrubObject] {
-        var names: Set<ScrubObject> = []
-        for member in members {
-            var cursor: ScrubCursor?
-            repeat {
-                var arguments = ["group": group]
-                if let cursor { arguments["cursor"] = String(decoding: try AdminCoding.encode(cursor), as: UTF8.self) }
-                let page: ScrubPage = try cluster.ask(member, AdminQuestion(.scrubList, arguments))
-                names.formUnion(page.objects)
-                cursor = page.next
-            } while cursor != nil
-        }
-        return names.sorted()
     }
 
     /// One comparison for each object, in order.
@@ -121,32 +104,6 @@ struct ReplicaComparison {
                 copies.allSatisfy { $0.fault == nil }
                 && (isEmpty || (Set(copies.map(\.digest)).count == 1 && Set(copies.map(\.version)).count == 1))
             return ObjectComparison(object: object, agrees: agrees, copies: copies)
-        }
-    }
-
-    struct Rows: Encodable {
-        var agrees: Bool
-        var copies: [Copy]
-        struct Copy: Encodable {
-            var node: Int
-            var rows: RowsReport
-        }
-    }
-
-    /// Digests of a metadata group's rows as of one entry.
-    func rows() throws -> Rows {
-        let deadline = Date().addingTimeInterval(Self.patience)
-        while true {
-            let copies = try members.map { member in
-                Rows.Copy(
-                    node: Int(member.rawValue),
-                    rows: try cluster.ask(member, AdminQuestion(.scrubRows, ["group": group]), RowsReport.self))
-            }
-            let isSameEntry = Set(copies.map(\.rows.asOf)).count == 1
-            let agrees =
-                isSameEntry && Set(copies.map(\.rows.digest)).count == 1 && Set(copies.map(\.rows.rows)).count == 1
-            if agrees || isSameEntry || Date() > deadline { return Rows(agrees: agrees, copies: copies) }
-            usleep(200_000)
         }
     }
 }

@@ -9,29 +9,40 @@ struct ScrubCommand: ParsableCommand {
         commandName: "scrub",
         abstract: "Read all replicas, check every block against its checksum, mend what is bad, and compare them.",
         discussion: """
-            Clients go on meanwhile: copies are compared as of the same entry of their group's log, and asked again while they
-            change. A block that does not match its checksum is written anew with what another replica holds under that checksum;
-            nothing else is ever changed. Copies that differ although every block of them matches are reported, and left alone.
+            Clients go on meanwhile: the primary of each group puts marks into the group's log, and all members tell what they
+            hold as of a mark. A block that does not match its checksum is written anew with what another replica holds under
+            that checksum. Copies that differ although every block of them matches are reported, and left alone.
             The exit code is 0 only if in the end every group has all its copies, every block matches its checksum, and all
             copies agree.
+
+            The cluster does the same by itself (scrub.days in its configuration); `stave pg show` tells what the last scrub of
+            a group has found, and how far the one under way is.
 
             Examples:
               stave scrub
               stave scrub --pg d3 --pg m1
+              stave scrub --background     only asks for it
+              stave scrub --stop           ends what is under way or was asked for
               stave scrub --json | jq '.groups[] | select(.agrees | not)'
             """)
     @Option(name: .long, help: ArgumentHelp("Only this group; may be given several times.", valueName: "group")) var pg:
         [String] = []
+    @Flag(help: "Only ask for it, and do not wait.") var background = false
+    @Flag(help: "End scrubs that are under way or were asked for.") var stop = false
     @OptionGroup var cluster: ClusterOptions
     @OptionGroup var output: OutputOptions
+
+    /// Seconds that a group may be without a node that takes its scrub on.
+    static let patience = 30.0
 
     struct Answer: Encodable {
         var agrees: Bool
         var groups: [Group]
-        var objects: Int
-        var blocks: Int
+        var objects: UInt64
+        var blocks: UInt64
+        var rows: UInt64
         /// Bad blocks, on all copies together, that were written anew.
-        var mended: Int
+        var mended: UInt64
     }
 
     struct Group: Encodable {
@@ -40,14 +51,17 @@ struct ScrubCommand: ParsableCommand {
         var members: [Int]
         /// Copies that the group should have.
         var wanted: Int
-        var objects: Int
-        var blocks: Int
+        var objects: UInt64
+        var blocks: UInt64
+        var rows: UInt64
         /// By node: bad blocks that were written anew.
-        var mended: [Int: Int]
+        var mended: [Int: UInt64]
         /// What is wrong, in words.
         var faults: [String]
-        var differing: [ObjectComparison]
-        var rows: ReplicaComparison.Rows?
+    }
+
+    func validate() throws {
+        if background, stop { throw ValidationError("--background and --stop exclude each other.") }
     }
 
     func run() throws {
@@ -55,36 +69,20 @@ struct ScrubCommand: ParsableCommand {
         for name in pg where PGID(name) == nil {
             throw OperatorError(.usage, "\"\(name)\" is no group; they are called d0, d1 … and m1 …")
         }
-        var views = try GroupView.all(cluster)
-        if !pg.isEmpty {
-            for name in pg where !views.contains(where: { $0.group == name }) {
-                throw OperatorError(.notFound, "there is no group \(name)")
-            }
-            views = views.filter { pg.contains($0.group) }
+        let views = try GroupView.all(cluster)
+        for name in pg where !views.contains(where: { $0.group == name }) {
+            throw OperatorError(.notFound, "there is no group \(name)")
         }
-        let begin = Date()
-        var last = begin
-        var answer = Answer(agrees: true, groups: [], objects: 0, blocks: 0, mended: 0)
-        for (i, view) in views.enumerated() {
-            let group = try scrub(view, cluster)
-            answer.groups.append(group)
-            answer.objects += group.objects
-            answer.blocks += group.blocks
-            answer.mended += group.mended.values.reduce(0, +)
-            if !group.agrees { answer.agrees = false }
-            if !output.json, !group.agrees || !group.mended.isEmpty { print(text(group)) }
-            if Date().timeIntervalSince(last) > 1 {
-                last = Date()
-                say(
-                    "    \(i + 1) of \(views.count) groups, \(answer.objects) objects, \(size(UInt64(answer.blocks * Geometry.blockSize))) per copy"
-                )
-            }
-        }
+        let names = views.map(\.group).filter { pg.isEmpty || pg.contains($0) }
+        if stop { return try end(names, cluster) }
+        if background { return try begin(names, cluster) }
+        let began = Date()
+        let answer = try wait(names, cluster)
         if output.json {
             try printJSON(answer)
         } else {
             let what =
-                "\(views.count) groups, \(answer.objects) objects, \(size(UInt64(answer.blocks * Geometry.blockSize))) per copy, \(String(format: "%.1f", Date().timeIntervalSince(begin))) s"
+                "\(names.count) groups, \(answer.objects) objects, \(size(answer.blocks * UInt64(Geometry.blockSize))) per copy, \(answer.rows) rows, \(String(format: "%.1f", Date().timeIntervalSince(began))) s"
             if answer.mended > 0 {
                 print("\(answer.mended) bad blocks were written anew with what other replicas hold.")
             }
@@ -94,60 +92,149 @@ struct ScrubCommand: ParsableCommand {
             let bad = answer.groups.filter { !$0.agrees }
             throw OperatorError(
                 .scrubDiffers,
-                "\(bad.count) of \(views.count) groups: \(bad.prefix(8).map(\.group).joined(separator: ", "))")
+                "\(bad.count) of \(names.count) groups: \(bad.prefix(8).map(\.group).joined(separator: ", "))")
         }
     }
 
-    private func scrub(_ view: GroupView, _ cluster: Cluster) throws -> Group {
-        var group = Group(
-            group: view.group, agrees: true, members: view.inSync, wanted: view.placement.count, objects: 0, blocks: 0,
-            mended: [:], faults: [],
-            differing: [])
-        if view.inSync.count < view.placement.count {
-            group.faults.append("\(view.inSync.count) of \(view.placement.count) copies are in sync")
-        }
-        let comparison = ReplicaComparison(cluster, group: view.group, members: view.inSync.map { NodeID(UInt16($0)) })
-        do throws(any Error) {
-            if PGID(view.group)?.isMetadata == true {
-                let rows = try comparison.rows()
-                group.rows = rows
-                if !rows.agrees { group.faults.append("the rows differ") }
-            } else {
-                var names = try comparison.names()[...]
-                while !names.isEmpty {
-                    for result in try comparison.compare(Array(names.prefix(ReplicaComparison.objectsAtOnce))) {
-                        group.objects += 1
-                        group.blocks += result.copies.first?.blocks ?? 0
-                        if !result.agrees { group.differing.append(result) }
-                        for copy in result.copies where copy.mended > 0 {
-                            group.mended[copy.node, default: 0] += copy.mended
-                        }
-                    }
-                    names = names.dropFirst(ReplicaComparison.objectsAtOnce)
+    // MARK: Asking
+
+    private func ask(_ command: AdminCommand, _ names: [String], _ cluster: Cluster) -> [ScrubBegun] {
+        cluster.askAll(AdminQuestion(command, ["groups": names.joined(separator: " ")]), ScrubBegun.self)
+            .answers.map(\.answer)
+    }
+
+    private func begin(_ names: [String], _ cluster: Cluster) throws {
+        let begun = ask(.scrubBegin, names, cluster).flatMap(\.groups)
+        if begun.isEmpty { throw OperatorError(.refused, "no node leads these groups now") }
+        if output.json { return try printJSON(begun) }
+        print("\(begun.count) of \(names.count) groups will be scrubbed; `stave pg show` tells the results.")
+    }
+
+    private func end(_ names: [String], _ cluster: Cluster) throws {
+        let ended = ask(.scrubStop, names, cluster).flatMap(\.groups)
+        if output.json { return try printJSON(ended) }
+        print("\(ended.count) scrubs were ended.")
+    }
+
+    /// Asks for all, and again for those that lost their primary meanwhile, until each has come to its end.
+    private func wait(_ names: [String], _ cluster: Cluster) throws -> Answer {
+        var answer = Answer(agrees: true, groups: [], objects: 0, blocks: 0, rows: 0, mended: 0)
+        // By group: when its scrub was taken on; and since when nobody has.
+        var taken: [String: Int64] = [:]
+        var idle: [String: Date] = [:]
+        var open = names
+        var told = Date()
+        while !open.isEmpty {
+            let missing = open.filter { taken[$0] == nil }
+            if !missing.isEmpty {
+                for begun in ask(.scrubBegin, missing, cluster) {
+                    for group in begun.groups { taken[group] = begun.time }
                 }
             }
-        } catch let error as OperatorError {
-            group.faults.append(error.message)
+            usleep(100_000)
+            let views = try GroupView.all(cluster)
+            for view in views where open.contains(view.group) {
+                let result: Group
+                if let time = taken[view.group], let scrub = view.scrub, scrub.started >= time {
+                    result = group(view, scrub)
+                } else if view.scrubbing.contains(where: { $0.state != "interrupted" }) {
+                    idle[view.group] = nil
+                    continue
+                } else {
+                    let since = idle[view.group] ?? Date()
+                    idle[view.group] = since
+                    guard Date().timeIntervalSince(since) > Self.patience else {
+                        // Its primary may have gone, or another may have stopped it.
+                        if Date().timeIntervalSince(since) > 1 { taken[view.group] = nil }
+                        continue
+                    }
+                    result = lost(view)
+                }
+                open.removeAll { $0 == view.group }
+                answer.groups.append(result)
+                answer.objects += result.objects
+                answer.blocks += result.blocks
+                answer.rows += result.rows
+                answer.mended += result.mended.values.reduce(0, +)
+                if !result.agrees { answer.agrees = false }
+                if !output.json, !result.agrees || !result.mended.isEmpty { print(text(result)) }
+            }
+            open.removeAll { name in !views.contains { $0.group == name } }
+            if Date().timeIntervalSince(told) > 1, !output.json {
+                told = Date()
+                let bytes = views.filter { open.contains($0.group) }.flatMap(\.scrubbing).reduce(0) { $0 + $1.bytes }
+                say(
+                    "    \(names.count - open.count) of \(names.count) groups, \(answer.objects) objects, \(size(answer.blocks * UInt64(Geometry.blockSize) + bytes)) per copy"
+                )
+            }
         }
-        group.agrees = group.faults.isEmpty && group.differing.isEmpty
+        answer.groups.sort { names.firstIndex(of: $0.group) ?? 0 < names.firstIndex(of: $1.group) ?? 0 }
+        return answer
+    }
+
+    // MARK: Results
+
+    private func group(_ view: GroupView, _ scrub: ScrubSummary) -> Group {
+        var group = Group(
+            group: view.group, agrees: true, members: scrub.members, wanted: view.placement.count,
+            objects: scrub.objects, blocks: scrub.blocks, rows: scrub.rows, mended: scrub.mended,
+            faults: scrub.findings)
+        if scrub.members.count < view.placement.count {
+            group.faults.append("\(scrub.members.count) of \(view.placement.count) copies are in sync")
+        }
+        group.agrees = scrub.isClean && group.faults.isEmpty
         return group
     }
 
+    private func lost(_ view: GroupView) -> Group {
+        let reason = view.scrubbing.compactMap(\.interruption).first
+        return Group(
+            group: view.group, agrees: false, members: [], wanted: view.placement.count, objects: 0, blocks: 0, rows: 0,
+            mended: [:], faults: ["no node has scrubbed it (\(reason ?? "nobody leads it"))"])
+    }
+
     private func text(_ group: Group) -> String {
-        var said = group.faults
-        if said.isEmpty, !group.differing.isEmpty { said.append("\(group.differing.count) objects differ") }
+        var said: [String] = []
         for (node, count) in group.mended.sorted(by: { $0.key < $1.key }) {
             said.append("node \(node): \(count) bad blocks mended")
         }
-        var lines = ["\(group.group): " + said.joined(separator: "; ")]
-        for object in group.differing.prefix(16) { lines.append("  \(object.object.description): \(object.summary)") }
-        if group.differing.count > 16 { lines.append("  … and \(group.differing.count - 16) more") }
-        if let rows = group.rows, !rows.agrees {
-            for copy in rows.copies {
-                lines.append(
-                    "  node \(copy.node): \(copy.rows.rows) rows as of \(copy.rows.asOf), digest \(copy.rows.digest)")
+        said += group.faults
+        guard said.count > 1 else { return "\(group.group): \(said.first ?? "not clean")" }
+        return "\(group.group):\n" + said.map { "  \($0)" }.joined(separator: "\n")
+    }
+}
+
+extension ScrubSummary {
+    /// In one line, for people.
+    var line: String {
+        let when = Date(timeIntervalSince1970: Double(ended) / 1e9).formatted(.iso8601)
+        let bytes = size(blocks * UInt64(Geometry.blockSize))
+        var text = "last scrub \(when): \(isClean ? "all copies agree" : "NOT CLEAN")"
+        text += rows > 0 ? ", \(rows) rows" : ", \(objects) objects, \(bytes) per copy"
+        text += " on nodes \(members.map(String.init).joined(separator: ", "))"
+        let count = mended.values.reduce(0, +)
+        if count > 0 { text += ", \(count) bad blocks mended" }
+        if unsettled > 0 { text += ", \(unsettled) changed too often to be compared" }
+        return text
+    }
+}
+
+extension ScrubStatus {
+    var line: String {
+        switch state {
+        case "waiting": return "a scrub waits for its turn"
+        case "running":
+            var text = "scrub under way for \(String(format: "%.0f", seconds)) s: \(done) looked at, \(size(bytes))"
+            if total > 0, bytes > 0 {
+                text += " of \(size(total))"
+                if seconds > 1 {
+                    let rate = Double(bytes) / seconds
+                    let left = Double(total > bytes ? total - bytes : 0) / rate
+                    text += ", \(size(UInt64(rate))) a second, \(String(format: "%.0f", left)) s left"
+                }
             }
+            return text
+        default: return "the last scrub was interrupted: \(interruption ?? "nobody knows why")"
         }
-        return lines.joined(separator: "\n")
     }
 }

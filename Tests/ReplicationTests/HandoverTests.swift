@@ -8,7 +8,7 @@ import Wire
 struct HandoverTests {
     /// Delivers messages at once and in order, and does all disk work at once; proposals wait for the test.
     final class Trio {
-        let pg = PGID.data(0)
+        let pg: PGID
         var groups: [PlacementGroup] = []
         var record: PGRecord
         var version: Int64 = 1
@@ -19,11 +19,15 @@ struct HandoverTests {
         var storeAnswers = true
         /// Whose disk writes no state.
         var stuckDisk: Int?
+        /// Questions of scrubs that nobody has answered.
+        var scrubs: [(member: Int, ask: ScrubAsk, to: NodeID, epoch: Epoch)] = []
+        var scrubOutcomes: [ScrubOutcome] = []
         private var messages: [(from: Int, to: NodeID, message: ReplicaMessage)] = []
 
         var moment: Moment { Moment(now: Instant(nanoseconds: now), time: Timestamp(nanoseconds: Int64(now))) }
 
-        init() throws {
+        init(pg: PGID = .data(0)) throws {
+            self.pg = pg
             let members = (1...3).map { n in
                 Member(node: NodeID(UInt16(n)), disk: DiskID(UInt128(n)), boot: BootID(UInt128(n)))
             }
@@ -94,6 +98,8 @@ struct HandoverTests {
                 .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .giveBlocks,
                 .blocksFound, .searchEnded, .report:
                 break
+            case .scrub(let ask, let to, let epoch): scrubs.append((i, ask, to, epoch))
+            case .scrubEnded(let outcome): scrubOutcomes.append(outcome)
             }
         }
 

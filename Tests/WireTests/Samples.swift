@@ -162,6 +162,14 @@ struct SampleSource {
             payload: payload((content & ~lost).nonzeroBitCount * Geometry.blockSize))
     }
 
+    private mutating func scrubName() -> ScrubName { ScrubName(version: name(), object: object()) }
+
+    private mutating func objectFinding() -> ObjectFinding {
+        ObjectFinding(
+            asOf: name(), version: name(), digest: u32(), blocks: u32(), mended: u32(),
+            verdict: [.whole, .lost, .unknown][random.below(3)], lost: list(upTo: 5) { $0.u16() })
+    }
+
     private mutating func wantedBlocks() -> WantedBlocks {
         let count = 1 + random.below(64)
         let mask = count == 64 ? UInt64.max : (UInt64(1) << UInt64(count)) - 1
@@ -171,7 +179,7 @@ struct SampleSource {
             wanted: wanted, checksums: (0..<wanted.nonzeroBitCount).map { _ in u32() })
     }
 
-    static let replicaKinds = 26 + entryKinds
+    static let replicaKinds = 33 + entryKinds
     mutating func replica(kind: Int) -> ReplicaMessage {
         let body: ReplicaMessageBody =
             switch kind {
@@ -222,8 +230,37 @@ struct SampleSource {
                             payload: payload(content.nonzeroBitCount * Geometry.blockSize)
                         )
                     }())
+            case 26: .askScrub(ScrubAsk(request: u64(), mark: name(), part: .names(after: optional { $0.scrubName() })))
+            case 27:
+                .askScrub(
+                    ScrubAsk(
+                        request: u64(), mark: name(),
+                        part: .objects(list(upTo: 9) { $0.object() }, isTrue() ? .index : .blocks)))
+            case 28:
+                .askScrub(
+                    ScrubAsk(
+                        request: u64(), mark: name(),
+                        part: .rows(from: bytes(random.below(30)), limit: UInt16(1 + random.below(1024)))))
+            case 29:
+                .scrubbed(
+                    ScrubAnswer(
+                        request: u64(),
+                        content: .names(list(upTo: 9) { $0.scrubName() }, next: optional { $0.scrubName() })))
+            case 30:
+                .scrubbed(ScrubAnswer(request: u64(), content: .objects(list(upTo: 9) { $0.objectFinding() })))
+            case 31:
+                .scrubbed(
+                    ScrubAnswer(
+                        request: u64(),
+                        content: isTrue()
+                            ? .notReady
+                            : .rows(
+                                RowsFinding(
+                                    asOf: name(), digest: u64(), count: u32(),
+                                    end: optional { $0.bytes($0.random.below(30)) }))))
+            case 32: .mustLearn
             default:
-                .append(Append(entry: entry(kind: kind - 26), previous: name(), decided: name(), stamp: loss()))
+                .append(Append(entry: entry(kind: kind - 33), previous: name(), decided: name(), stamp: loss()))
             }
         return ReplicaMessage(pg: pg(), epoch: epoch(), body: body)
     }

@@ -30,6 +30,7 @@ final class NamespaceHost {
     private var waiting: [NamespaceWork] = []
     private var tickets: [NamespaceTicket: ([UInt8]?) -> Void] = [:]
     private var exports: [NamespaceTicket: (NamespacePart?) -> Void] = [:]
+    private var digests: [NamespaceTicket: (RowsFinding?) -> Void] = [:]
     private var lastTicket: UInt64 = 0
     private var clock = NamespaceClock(last: .zero)
     private let cache: SharedRowCache
@@ -119,8 +120,13 @@ final class NamespaceHost {
         add(.result(ticket(done), session, request))
     }
 
-    /// Applied entry (epoch, n), digest and number of all rows behind everything decided so far, as four u64.
-    func digest(done: @escaping ([UInt8]?) -> Void) { add(.digest(ticket(done))) }
+    /// The digest of at most so many rows from this key on, behind everything handed over so far; nil after a failure.
+    func digest(from key: NamespaceKey, limit: Int, done: @escaping (RowsFinding?) -> Void) {
+        lastTicket += 1
+        let ticket = NamespaceTicket(rawValue: lastTicket)
+        digests[ticket] = done
+        add(.digestRows(ticket, from: key, limit: limit))
+    }
 
     /// The operation as it is to be named by the primary (namespace.md: settled times are never earlier than answered ones).
     func fixed(_ operation: NamespaceOperation) -> NamespaceOperation { answered.fixed(operation) }
@@ -185,11 +191,15 @@ final class NamespaceHost {
             failed?(failure)
             for done in tickets.keys.sorted(by: { $0.rawValue < $1.rawValue }).compactMap({ tickets[$0] }) { done(nil) }
             tickets = [:]
+            for ticket in digests.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
+                digests.removeValue(forKey: ticket)?(nil)
+            }
             return
         }
         usage = outcomes.usage
         wantedReservation = outcomes.wantedReservation
         for (inodes, time) in outcomes.moving { answered.answered(inodes, at: time) }
+        for (ticket, found) in outcomes.digests { digests.removeValue(forKey: ticket)?(found) }
         for (ticket, part) in outcomes.parts { exports.removeValue(forKey: ticket)?(part) }
         if outcomes.applied > applied {
             applied = outcomes.applied

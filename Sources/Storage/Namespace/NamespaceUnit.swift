@@ -15,8 +15,8 @@ enum NamespaceWork: Sendable {
     case result(NamespaceTicket, SessionID, RequestNumber)
     /// The next part of an export of all rows; the first one with this number begins it.
     case export(NamespaceTicket, number: UInt64)
-    /// The digest of all rows, as of the last entry applied.
-    case digest(NamespaceTicket)
+    /// The digest of at most so many rows from this key on, as of the last entry applied.
+    case digestRows(NamespaceTicket, from: NamespaceKey, limit: Int)
     /// A part of another replica's export; the first one (step 0) drops what is here.
     case install(NamespaceTicket, ByteBuffer, step: UInt32)
 
@@ -24,7 +24,7 @@ enum NamespaceWork: Sendable {
     var changesRows: Bool {
         switch self {
         case .apply, .install: true
-        case .answer, .result, .export, .digest: false
+        case .answer, .result, .export, .digestRows: false
         }
     }
 }
@@ -56,6 +56,7 @@ struct NamespaceOutcomes: Sendable {
     var answers: [(ticket: NamespaceTicket, bytes: [UInt8]?)] = []
     /// Parts of exports; nil for an export that was forgotten.
     var parts: [(ticket: NamespaceTicket, part: NamespacePart?)] = []
+    var digests: [(ticket: NamespaceTicket, found: RowsFinding)] = []
     /// Inodes that were shown with a moving time, and which.
     var moving: [(inodes: [InodeNumber], time: Timestamp)] = []
     var wantedReservation: InodeNumber?
@@ -139,19 +140,14 @@ final class NamespaceUnit {
             // What an export shows is committed: it is as of an entry that is in the rows.
             try machine.commit(rows: rows)
             outcomes.parts.append((ticket, try exportNext(number)))
-        case .digest(let ticket):
-            try machine.commit(rows: rows)
-            let digest = try RowDigest(rows)
-            let applied = machine.applied
-            outcomes.answers.append(
+        case .digestRows(let ticket, let from, let limit):
+            let digest = try RowDigest(rows, from: from, limit: limit)
+            outcomes.digests.append(
                 (
                     ticket,
-                    wireBytes {
-                        $0.u64(applied.epoch.rawValue)
-                        $0.u64(applied.n)
-                        $0.u64(digest.value)
-                        $0.u64(digest.count)
-                    }
+                    RowsFinding(
+                        asOf: machine.applied, digest: digest.value, count: UInt32(digest.count), end: digest.end?.bytes
+                    )
                 ))
         case .install(let ticket, let bytes, let step):
             try receive(bytes, step: step)

@@ -1,0 +1,206 @@
+import ClusterModel
+import Wire
+
+/// What one member answered of all objects of a question.
+struct ScrubCopy {
+    var node: NodeID
+    var found: [ObjectFinding]
+}
+
+/// What the answers to a scrub's question say (replication.md, 17; the invariants stand in Scrubbing.swift).
+extension PlacementGroup {
+    func compare(_ copies: [ScrubCopy], _ depth: ScrubDepth) {
+        guard let run = scrub else { return }
+        var bytes: UInt64 = 0
+        for (i, item) in run.window.enumerated() {
+            let found = copies.map { $0.found[i] }
+            for copy in copies { noteMended(copy.node, UInt64(copy.found[i].mended)) }
+            if depth == .blocks {
+                bytes += UInt64(found.map(\.blocks).max() ?? 0) * UInt64(Geometry.blockSize)
+            }
+            // Nothing of a fileset that is gone is compared: its members remove it each in its own time.
+            if map?.filesets.isGone(item.object.file.fileset) == true { continue }
+            let isSameEntry = found.allSatisfy { $0.asOf.n >= run.mark.n } && !wasOvertaken(run, i, found)
+            guard isSameEntry, found.allSatisfy({ $0.verdict != .unknown }) else {
+                lookAgain(item, moved: true)
+                continue
+            }
+            judge(item, copies.map { ($0.node, $0.found[i]) }, depth)
+        }
+        scrub?.progress.done += UInt64(run.window.count)
+        scrub?.progress.bytes += bytes
+        let isWaiting = scrub?.next == scrub?.names.count && scrub?.again.isEmpty == false
+        let pace = TimeSpan(nanoseconds: bytes * 1_000_000_000 / max(scrubPace, 1))
+        scrub?.due = now.now + (isWaiting ? max(pace, limits.retry) : pace)
+    }
+
+    /// Whether a copy has an entry behind the mark that touched the object.
+    private func wasOvertaken(_ run: ScrubRun, _ i: Int, _ found: [ObjectFinding]) -> Bool {
+        run.touched[i] != 0 && found.contains { $0.asOf.n >= run.touched[i] }
+    }
+
+    private func judge(_ item: ScrubRun.Again, _ copies: [(node: NodeID, found: ObjectFinding)], _ depth: ScrubDepth) {
+        guard let mine = copies.first(where: { $0.node == local.node })?.found else { return }
+        // What the primary knows was judged when it named it.
+        if depth == .index, mine.version != .zero { return }
+        // An object without content may be a tombstone at one and forgotten at another.
+        func agrees(_ other: ObjectFinding) -> Bool {
+            mine.digest == 0 && mine.blocks == 0 && other.digest == 0 && other.blocks == 0
+                || mine.digest == other.digest && mine.version == other.version
+        }
+        let bad = copies.filter { $0.found.verdict == .lost }.map(\.node)
+        let others = copies.filter { !agrees($0.found) }.map(\.node)
+        if bad.isEmpty, others.isEmpty {
+            if depth == .blocks {
+                scrub?.result.objects += 1
+                scrub?.result.blocks += UInt64(mine.blocks)
+            }
+            return
+        }
+        // A difference that stays is one; a block that is nowhere may be on a disk that did not answer in time.
+        if item.differed < limits.scrubRepeats { return lookAgain(item, moved: false) }
+        if others.isEmpty {
+            noteLost(item.object, copies.flatMap(\.found.lost))
+        } else if !bad.isEmpty, others.allSatisfy({ bad.contains($0) }), !bad.contains(local.node), relearn(bad) {
+            scrub?.result.relearning += bad
+        } else {
+            if !bad.isEmpty { noteLost(item.object, copies.flatMap(\.found.lost)) }
+            noteDifference(.object(item.object), others)
+        }
+    }
+
+    private func lookAgain(_ item: ScrubRun.Again, moved: Bool) {
+        var item = item
+        if moved { item.moved += 1 } else { item.differed += 1 }
+        if item.moved > limits.scrubAttempts {
+            scrub?.result.unsettled += 1
+        } else {
+            scrub?.again.append(item)
+        }
+    }
+
+    private func noteMended(_ node: NodeID, _ blocks: UInt64) {
+        guard blocks > 0 else { return }
+        if let i = scrub?.result.mended.firstIndex(where: { $0.node == node }) {
+            scrub?.result.mended[i].blocks += blocks
+        } else {
+            scrub?.result.mended.append(ScrubResult.Mended(node: node, blocks: blocks))
+        }
+    }
+
+    private func noteLost(_ object: ObjectID, _ blocks: [UInt16]) {
+        guard let run = scrub else { return }
+        scrub?.result.lostCount += 1
+        guard run.result.lost.count < limits.scrubbedNames else { return }
+        var unique: [UInt16] = []
+        for block in blocks.sorted() where unique.last != block { unique.append(block) }
+        scrub?.result.lost.append(ScrubResult.Lost(object: object, blocks: unique))
+    }
+
+    private func noteDifference(_ place: ScrubResult.Place, _ members: [NodeID]) {
+        guard let run = scrub else { return }
+        // Two other members may have named it.
+        if run.result.differing.contains(where: { $0.place == place }) { return }
+        scrub?.result.differingCount += 1
+        guard run.result.differing.count < limits.scrubbedNames else { return }
+        scrub?.result.differing.append(ScrubResult.Difference(place: place, members: members))
+    }
+
+    // MARK: Rows
+
+    func compareRows(_ copies: [(node: NodeID, found: RowsFinding)]) {
+        guard let run = scrub, let mine = copies.first(where: { $0.node == local.node })?.found else { return }
+        let isSameEntry = copies.allSatisfy { $0.found.asOf == run.mark }
+        let others = copies.filter {
+            $0.found.digest != mine.digest || $0.found.count != mine.count || $0.found.end != mine.end
+        }
+        scrub?.due = now.now + TimeSpan(nanoseconds: UInt64(mine.count) * limits.scrubRowNanoseconds)
+        guard isSameEntry || others.isEmpty && mutated(.scrubWithoutMark) else {
+            scrub?.rowAttempts += 1
+            scrub?.due = now.now + limits.retry
+            if run.rowAttempts > limits.scrubAttempts {
+                scrub?.result.unsettled += 1
+                goOn(behind: mine.end)
+            }
+            return
+        }
+        scrub?.rowAttempts = 0
+        if others.isEmpty {
+            scrub?.result.rows += UInt64(mine.count)
+            scrub?.progress.done += UInt64(mine.count)
+            goOn(behind: mine.end)
+            return
+        }
+        // The least end: what lies behind it is looked at next.
+        var end = mine.end
+        for copy in copies {
+            guard let theirs = copy.found.end else { continue }
+            if end.map({ theirs.lexicographicallyPrecedes($0) }) ?? true { end = theirs }
+        }
+        if run.level + 1 < ScrubRun.rowLevels.count {
+            scrub?.level += 1
+            scrub?.fineUntil.append(end)
+        } else {
+            noteDifference(.row(end ?? run.from), others.map(\.node))
+            goOn(behind: end)
+        }
+    }
+
+    /// Rows through this key were looked at; nil: all.
+    private func goOn(behind end: [UInt8]?) {
+        guard let end else {
+            guard let run = scrub else { return }
+            scrub = nil
+            emit(.scrubEnded(.finished(run.result)))
+            return
+        }
+        scrub?.from = end + [0]
+        scrub?.rowAttempts = 0
+        while let until = scrub?.fineUntil.last, let until, !end.lexicographicallyPrecedes(until) {
+            scrub?.fineUntil.removeLast()
+            scrub?.level -= 1
+        }
+    }
+
+    // MARK: Learning anew
+
+    /// Has members learn everything anew, if enough others remain: they leave the record, and are told so.
+    private func relearn(_ nodes: [NodeID]) -> Bool {
+        guard proposal == nil, let record, let map, let version = recordVersion, reign.promised,
+            record.inSync.count - nodes.count >= map.policy.minInSync
+        else { return false }
+        var new = record
+        new.epoch = record.epoch.next
+        new.inSync.removeAll { nodes.contains($0.node) }
+        for node in nodes { send(.mustLearn, to: node) }
+        propose(new, base: record, version: version, requiresEnded: nil, raises: nil, kind: .removal(nodes))
+        return true
+    }
+
+    /// The primary says that the own copy is proven bad.
+    func mustLearnArrived(from node: NodeID, epoch: Epoch) {
+        guard let f = following, f.primary == node, f.epoch == epoch else { return }
+        contentIsLost("its copy does not match its checksums, and other copies do")
+    }
+
+    /// What the own disk has of the group cannot be trusted any more: everything is learned anew, whatever is recorded. It is
+    /// said so durably before anything else, and to the primary.
+    public func contentLost(_ reason: String, at now: Moment) {
+        self.now = now
+        contentIsLost(reason)
+    }
+
+    private func contentIsLost(_ reason: String) {
+        if role == .primary { endReign() }
+        state.learning = true
+        state.completeThrough = .zero
+        state.completeHistory = EpochHistory()
+        emit(.report(.mustLearn(reason)))
+        let primary = following?.primary
+        let epoch = following?.epoch
+        forgetFollowing()
+        keepState(then: .nothing)
+        // The primary need not wait for it: it attaches it as a learner.
+        if let primary, let epoch { send(.gone, to: primary, epoch: epoch) }
+    }
+}

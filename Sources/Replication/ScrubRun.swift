@@ -1,0 +1,131 @@
+import ClusterModel
+import Wire
+
+/// How a scrub of a group ended.
+public enum ScrubOutcome: Hashable, Sendable {
+    case finished(ScrubResult)
+    /// The primary serves no more, or somebody has asked for it: the scrub is to begin anew.
+    case interrupted(String)
+}
+
+/// What a scrub found.
+public struct ScrubResult: Hashable, Sendable {
+    /// Members that took part from the beginning to the end, the primary among them.
+    public var members: [NodeID]
+    /// Objects that all members hold alike, blocks with content of one copy, rows of a metadata group.
+    public var objects: UInt64 = 0
+    public var blocks: UInt64 = 0
+    public var rows: UInt64 = 0
+    /// Bad blocks that were written anew, by the members that had them.
+    public var mended: [Mended] = []
+    /// Objects with blocks that no replica holds; the first of them, with the first of their blocks.
+    public var lost: [Lost] = []
+    public var lostCount: UInt64 = 0
+    /// What copies differ in that all hold: nothing was changed. The first of them.
+    public var differing: [Difference] = []
+    public var differingCount: UInt64 = 0
+    /// Objects and ranges of rows that changed too often to be compared.
+    public var unsettled: UInt64 = 0
+    /// Members whose copy was proven bad, and that learn everything anew.
+    public var relearning: [NodeID] = []
+
+    public struct Mended: Hashable, Sendable {
+        public var node: NodeID
+        public var blocks: UInt64
+    }
+
+    public struct Lost: Hashable, Sendable {
+        public var object: ObjectID
+        public var blocks: [UInt16]
+    }
+
+    /// One object or row, and the members whose copy is not the primary's.
+    public struct Difference: Hashable, Sendable {
+        public var place: Place
+        public var members: [NodeID]
+    }
+
+    public enum Place: Hashable, Sendable {
+        case object(ObjectID)
+        /// The key of a row.
+        case row([UInt8])
+    }
+
+    public init(members: [NodeID]) { self.members = members }
+
+    /// All copies hold and agree.
+    public var isClean: Bool { lostCount == 0 && differingCount == 0 && relearning.isEmpty }
+}
+
+/// How far a scrub under way has come.
+public struct ScrubProgress: Hashable, Sendable {
+    /// Objects or rows that were looked at.
+    public var done: UInt64
+    /// Bytes of blocks that each member has read.
+    public var bytes: UInt64
+    public init(done: UInt64 = 0, bytes: UInt64 = 0) {
+        self.done = done
+        self.bytes = bytes
+    }
+}
+
+/// A scrub under way, at the primary.
+struct ScrubRun {
+    var stage: Stage
+    var result: ScrubResult
+    var progress = ScrubProgress()
+    /// What was decided when it began: objects that changed later are looked at once more, and no more than once.
+    var began: EntryName
+    var late: Set<ObjectID> = []
+
+    // The question that is out
+    var request: UInt64 = 0
+    var part: ScrubAsk.Part = .names(after: nil)
+    var mark: EntryName = .zero
+    /// Who was asked, in order of nodes, with the attempt of its stream: an answer that was lost with a stream never comes.
+    var asked: [(node: NodeID, attempt: UInt32)] = []
+    var answers: [(node: NodeID, content: ScrubAnswer.Content)] = []
+    var askedAt: Instant
+    /// What of the question was touched by an entry behind the mark, with the first such n; 0: nothing.
+    var touched: [UInt64] = []
+    /// Questions in a row that had no full answer.
+    var failures = 0
+
+    // Where it is
+    /// Who names its objects now: the primary, then each other member, for what the primary does not know.
+    var listers: [NodeID] = []
+    var cursor: ScrubName?
+    var isLastPage = false
+    var names: [ObjectID] = []
+    var next = 0
+    /// Objects to be looked at again, at a later mark.
+    var again: [Again] = []
+    /// Those that the question that is out names.
+    var window: [Again] = []
+    /// No question goes out before this, for the sake of the pace.
+    var due: Instant
+    /// Rows from this key on are next; compared finer up to `fineUntil` (nil: to the end), after they differed.
+    var from: [UInt8] = []
+    var level = 0
+    var fineUntil: [[UInt8]?] = []
+    var rowAttempts = 0
+
+    struct Again {
+        var object: ObjectID
+        /// How often it was touched while it was looked at, and how often copies differed that were not.
+        var moved = 0
+        var differed = 0
+    }
+
+    enum Stage {
+        /// A member names its objects. → `comparing`.
+        case naming
+        /// → `naming` (the next page or member), or the end.
+        case comparing
+        /// Of a metadata group. → the end.
+        case rows
+    }
+
+    /// Rows of one digest: first many; where they differ, fewer, and then one by one.
+    static let rowLevels: [UInt16] = [UInt16(ReplicaMessageLimits.scrubRows), 32, 1]
+}

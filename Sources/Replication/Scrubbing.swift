@@ -1,0 +1,262 @@
+import ClusterModel
+import Wire
+
+/// Scrub, the primary's side and the members' (replication.md, 17).
+///
+/// Invariants:
+/// - copies are compared as of one entry: a mark that the primary puts into the log behind the question. What an entry behind
+///   the mark has touched before a member looked is compared again at a later mark, or counted as unsettled;
+/// - only members that are in sync and lack nothing are asked, and only such answer: never a learner;
+/// - bad blocks are mended by their checksums, at whoever meets them; copies that differ and all hold are never touched;
+/// - a copy is learned anew only if it is proven bad, all others hold and agree, and writes need not wait for it;
+/// - no request of a client waits for anything here.
+extension PlacementGroup {
+    // MARK: From outside
+
+    /// Begins a scrub if this replica serves; `scrubEnded` tells how it went.
+    public func beginScrub(at now: Moment) {
+        self.now = now
+        guard scrub == nil else { return }
+        guard isServing, lease == reign.lease else {
+            emit(.scrubEnded(.interrupted("this replica does not serve")))
+            return
+        }
+        let others = scrubMembers.map(\.node)
+        var run = ScrubRun(
+            stage: pg.isMetadata ? .rows : .naming, result: ScrubResult(members: (others + [local.node]).sorted()),
+            began: decided, askedAt: now.now, due: now.now)
+        run.listers = [local.node] + others
+        scrub = run
+        scrubMoved()
+    }
+
+    /// Ends a scrub under way.
+    public func stopScrub(at now: Moment) {
+        self.now = now
+        interruptScrub("it was stopped")
+    }
+
+    /// Nil while none is under way.
+    public var scrubProgress: ScrubProgress? { scrub?.progress }
+
+    /// Bytes a second that a scrub may read on each member.
+    public func scrubPaceChanged(_ bytes: UInt64) { scrubPace = max(bytes, limits.scrubPaceFloor) }
+
+    func interruptScrub(_ reason: String) {
+        guard scrub != nil else { return }
+        scrub = nil
+        emit(.scrubEnded(.interrupted(reason)))
+    }
+
+    // MARK: Going on
+
+    /// Who is compared with the primary now.
+    private var scrubMembers: [MemberProgress] {
+        if mutated(.scrubAsksLearners) { return reign.members.filter { $0.phase == .streaming && isPresent($0.node) } }
+        return reign.members.filter {
+            $0.isInSync && $0.isNeeded && $0.isComplete && $0.phase == .streaming && isPresent($0.node)
+        }
+    }
+
+    /// Goes on as far as it can: called when time has passed, or an answer has come.
+    func scrubMoved() {
+        while let run = scrub, !isDraining {
+            guard isServing else { return interruptScrub("the primary serves no more") }
+            if !run.asked.isEmpty {
+                if run.answers.count == run.asked.count {
+                    scrubAnswered()
+                    continue
+                }
+                guard now.now - run.askedAt > limits.scrubPatience || !areThere(run.asked) else { return }
+                scrubFailed()
+                continue
+            }
+            guard now.now >= run.due, tail.count < limits.entriesInFlight / 2 else { return }
+            askNext(run)
+        }
+    }
+
+    private func areThere(_ asked: [(node: NodeID, attempt: UInt32)]) -> Bool {
+        let members = scrubMembers
+        return asked.allSatisfy { asked in
+            asked.node == local.node || members.contains { $0.node == asked.node && $0.attempt == asked.attempt }
+        }
+    }
+
+    /// The question is asked again, of those who are there then; who has gone does not count as compared.
+    private func scrubFailed() {
+        let members = scrubMembers.map(\.node) + [local.node]
+        scrub?.asked = []
+        scrub?.failures += 1
+        scrub?.result.members.removeAll { !members.contains($0) }
+        scrub?.due = now.now + limits.retry
+        guard let run = scrub else { return }
+        if run.failures > limits.scrubAttempts { interruptScrub("members do not answer") }
+    }
+
+    private func askNext(_ run: ScrubRun) {
+        switch run.stage {
+        case .naming:
+            guard let lister = run.listers.first else {
+                scrub = nil
+                emit(.scrubEnded(.finished(run.result)))
+                return
+            }
+            guard lister == local.node || scrubMembers.contains(where: { $0.node == lister }) else {
+                scrub?.listers.removeFirst()
+                scrub?.cursor = nil
+                return
+            }
+            ask(.names(after: run.cursor), of: [lister])
+        case .comparing:
+            if run.next < run.names.count || !run.again.isEmpty {
+                askObjects(run)
+            } else if run.isLastPage {
+                scrub?.listers.removeFirst()
+                scrub?.cursor = nil
+                scrub?.late = []
+                scrub?.stage = .naming
+            } else {
+                scrub?.stage = .naming
+            }
+        case .rows:
+            ask(
+                .rows(from: run.from, limit: ScrubRun.rowLevels[run.level]),
+                of: (scrubMembers.map(\.node) + [local.node]).sorted())
+        }
+    }
+
+    private func askObjects(_ run: ScrubRun) {
+        var window: [ScrubRun.Again] = []
+        // What is to be looked at again comes last, so that time has passed.
+        if run.next < run.names.count, run.again.count < limits.scrubAgain {
+            let to = min(run.next + limits.objectsPerScrub, run.names.count)
+            window = run.names[run.next..<to].map { ScrubRun.Again(object: $0) }
+            scrub?.next = to
+        } else {
+            window = Array(run.again.prefix(limits.objectsPerScrub))
+            scrub?.again.removeFirst(window.count)
+        }
+        scrub?.window = window
+        // Each member's own bytes are read in the primary's pass; the others' names are compared by the index only.
+        let depth: ScrubDepth = run.listers.first == local.node ? .blocks : .index
+        ask(.objects(window.map(\.object), depth), of: (scrubMembers.map(\.node) + [local.node]).sorted())
+    }
+
+    /// Sends the question, and then the mark: a member has it when the mark comes.
+    private func ask(_ part: ScrubAsk.Part, of nodes: [NodeID]) {
+        lastWork += 1
+        let isMarked = if case .names = part { false } else { !mutated(.scrubWithoutMark) }
+        let mark = isMarked ? EntryName(epoch: reign.epoch, n: history.end.n + 1) : .zero
+        scrub?.request = lastWork
+        scrub?.part = part
+        scrub?.mark = mark
+        scrub?.answers = []
+        scrub?.touched = if case .objects(let objects, _) = part { objects.map { _ in 0 } } else { [] }
+        scrub?.askedAt = now.now
+        scrub?.asked = nodes.map { node in (node, reign.members.first { $0.node == node }?.attempt ?? 0) }
+        let question = ScrubAsk(request: lastWork, mark: mark, part: part)
+        for node in nodes {
+            if node == local.node {
+                emit(.scrub(question, to: node, epoch: reign.epoch))
+            } else {
+                send(.askScrub(question), to: node)
+            }
+        }
+        guard isMarked else { return }
+        name(.scrubMark, nil, .unstable)
+        advanceDecided()
+    }
+
+    /// An entry is named behind the mark.
+    func scrubOvertaken(by body: EntryBody, _ n: UInt64) {
+        guard let run = scrub, n > run.mark.n, !mutated(.scrubWithoutMark) else { return }
+        let whole = BlockRange(first: 0, count: Geometry.blocksPerObject)
+        for (i, first) in run.touched.enumerated() where first == 0 && body.touches(run.window[i].object, whole) {
+            scrub?.touched[i] = n
+        }
+    }
+
+    func scrubbedArrived(from node: NodeID, epoch: Epoch, _ answer: ScrubAnswer) {
+        guard role == .primary, epoch == reign.epoch, let run = scrub, run.request == answer.request,
+            run.asked.contains(where: { $0.node == node }), !run.answers.contains(where: { $0.node == node })
+        else { return }
+        scrub?.answers.append((node, answer.content))
+        scrubMoved()
+    }
+
+    private func scrubAnswered() {
+        guard let run = scrub else { return }
+        let answers = run.answers.sorted { $0.node < $1.node }
+        if answers.contains(where: { $0.content == .notReady }) { return scrubFailed() }
+        scrub?.asked = []
+        scrub?.failures = 0
+        switch run.part {
+        case .names:
+            guard case .names(let names, let next)? = answers.first?.content else { return scrubFailed() }
+            namesArrived(names, next: next)
+        case .objects(let objects, let depth):
+            var copies: [ScrubCopy] = []
+            for answer in answers {
+                guard case .objects(let found) = answer.content, found.count == objects.count else {
+                    return scrubFailed()
+                }
+                copies.append(ScrubCopy(node: answer.node, found: found))
+            }
+            compare(copies, depth)
+        case .rows:
+            var copies: [(node: NodeID, found: RowsFinding)] = []
+            for answer in answers {
+                guard case .rows(let found) = answer.content else { return scrubFailed() }
+                copies.append((answer.node, found))
+            }
+            compareRows(copies)
+        }
+    }
+
+    private func namesArrived(_ names: [ScrubName], next: ScrubName?) {
+        guard let run = scrub else { return }
+        var wanted: [ObjectID] = []
+        var isCut = false
+        for name in names {
+            if name.version.n <= run.began.n {
+                wanted.append(name.object)
+            } else if run.late.count + wanted.count >= limits.scrubLate {
+                // More has changed since the beginning than is kept in mind: the next scrub sees to it.
+                isCut = true
+                scrub?.result.unsettled += 1
+            } else if scrub?.late.insert(name.object).inserted == true {
+                wanted.append(name.object)
+            }
+        }
+        scrub?.names = wanted
+        scrub?.next = 0
+        scrub?.cursor = next
+        scrub?.isLastPage = next == nil || isCut
+        scrub?.stage = .comparing
+    }
+
+    // MARK: Members
+
+    func askScrubArrived(from node: NodeID, epoch: Epoch, _ ask: ScrubAsk) {
+        guard canReadLocally || mutated(.scrubAsksLearners), following?.primary == node, following?.epoch == epoch
+        else {
+            send(.scrubbed(ScrubAnswer(request: ask.request, content: .notReady)), to: node, epoch: epoch)
+            return
+        }
+        emit(.scrub(ask, to: node, epoch: epoch))
+    }
+
+    /// What the own replica found.
+    public func scrubRead(_ answer: ScrubAnswer, to node: NodeID, epoch: Epoch, at now: Moment) {
+        self.now = now
+        if node == local.node {
+            scrubbedArrived(from: node, epoch: epoch, answer)
+        } else {
+            // It may have become a learner while it looked.
+            var answer = answer
+            if !canReadLocally, !mutated(.scrubAsksLearners) { answer.content = .notReady }
+            send(.scrubbed(answer), to: node, epoch: epoch)
+        }
+    }
+}
