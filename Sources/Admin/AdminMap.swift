@@ -157,28 +157,18 @@ extension AdminService {
         return nil
     }
 
-    /// Suspends a node, or lets it lead groups again; that it is so already is no fault.
+    /// Suspends or drains a node, or has it do all again; that it is so already is no fault.
     func setDuty(_ arguments: AdminArguments, _ done: @escaping Answer<Done>) throws(AdminFailure) {
         let id = NodeID(try arguments.number("node", UInt16.self))
         let text = try arguments.text("duty")
         guard let duty = ClusterNode.Duty(name: text) else {
-            throw AdminFailure(.invalid, "a node's duty is full or suspended, not \"\(text)\"")
+            throw AdminFailure(.invalid, "a node's duty is full, suspended or draining, not \"\(text)\"")
         }
         guard node.view.map.node(id) != nil else { throw AdminFailure(.notFound, "there is no node \(id.rawValue)") }
-        node.changeMap(
-            { map in
-                guard let i = map.nodes.firstIndex(where: { $0.id == id }), map.nodes[i].duty != duty else {
-                    return nil
-                }
-                var map = map
-                map.nodes[i].duty = duty
-                return (map, [])
-            },
-            done: { [self] result in
-                let result = changed(result) { map in map.node(id)?.duty == duty ? Done() : nil }
-                if case .success = result { node.noteDuty(of: id, duty) }
-                done(result)
-            })
+        change({ map throws(ClusterMap.Refusal) in try map.changing(id, to: duty) }) { [self] result in
+            if case .success = result { node.noteDuty(of: id, duty) }
+            done(result)
+        }
     }
 
     func createExport(_ arguments: AdminArguments, _ done: @escaping Answer<ExportReport>) throws(AdminFailure) {

@@ -17,6 +17,12 @@ public enum AdminCommand: String, Codable, Hashable, Sendable, CaseIterable {
     case groups
     case waits
     case setDuty = "node-duty"
+    case addNode = "node-add"
+    case removeNode = "node-remove"
+    case addDisk = "disk-add"
+    case replaceDisk = "disk-replace"
+    case setDiskDuty = "disk-duty"
+    case removeDisk = "disk-remove"
     case createFileset = "fileset-create"
     case deleteFileset = "fileset-delete"
     case createExport = "export-create"

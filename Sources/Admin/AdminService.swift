@@ -58,6 +58,12 @@ public final class AdminService {
         case .groups: Self.reply(.success(groupReports()), done)
         case .waits: Self.reply(.success(waits()), done)
         case .setDuty: try setDuty(arguments) { Self.reply($0, done) }
+        case .addNode: try addNode(arguments) { Self.reply($0, done) }
+        case .removeNode: try removeNode(arguments) { Self.reply($0, done) }
+        case .addDisk: try addDisk(arguments) { Self.reply($0, done) }
+        case .replaceDisk: try replaceDisk(arguments) { Self.reply($0, done) }
+        case .setDiskDuty: try setDiskDuty(arguments) { Self.reply($0, done) }
+        case .removeDisk: try removeDisk(arguments) { Self.reply($0, done) }
         case .createFileset: try createFileset(arguments) { Self.reply($0, done) }
         case .deleteFileset: try deleteFileset(arguments) { Self.reply($0, done) }
         case .createExport: try createExport(arguments) { Self.reply($0, done) }
@@ -112,6 +118,8 @@ public final class AdminService {
             node: Int(node.localNode.rawValue), name: own?.name ?? "", address: own?.address ?? "",
             roles: own?.roles.names ?? [],
             suspendedNodes: map.nodes.filter { $0.duty == .suspended }.map { Int($0.id.rawValue) },
+            memberNodes: map.nodes.map { Int($0.id.rawValue) },
+            drainingNodes: map.nodes.filter { $0.duty == .draining }.map { Int($0.id.rawValue) },
             process: Int(getpid()),
             uptimeSeconds: Double(cs_boot_time_ms() - started) / 1000, cluster: "\(map.cluster)",
             boot: "\(node.bootID)",
@@ -136,7 +144,7 @@ public final class AdminService {
                 id: "\(disk.id)", path: disk.path,
                 state: disk.failure ?? (disk.note == nil ? "in use" : "in use, learns its content anew"),
                 earlierFailure: disk.note?.reason, totalBytes: disk.totalBytes,
-                freeBytes: disk.freeBytes, takenBytes: disk.takenBytes,
+                freeBytes: disk.freeBytes, takenBytes: disk.takenBytes, remains: disk.remains,
                 replicas: standings.filter { $0.disk == disk.id }.count,
                 logHeldBytes: disk.logBytes, logWrites: m.logWrites,
                 logBytes: m.logBytes, logSyncs: m.logSyncs,
@@ -187,7 +195,7 @@ public final class AdminService {
                     group: nil, who: "gateway",
                     reason: "this node has no session: it has no lease, or the map has not taken it yet"))
         }
-        let isSuspended = node.view.map.node(node.localNode)?.duty == .suspended
+        let isSuspended = node.view.map.node(node.localNode)?.duty.leads == false
         for standing in node.standings {
             if let reason = standing.waiting {
                 waits.append(
@@ -264,7 +272,9 @@ public final class AdminService {
                     failureDomain: $0.failureDomain, duty: $0.duty.name)
             },
             disks: map.disks.map {
-                MapDisk(id: "\($0.id)", node: Int($0.node.rawValue), weight: Int($0.weight), path: $0.path)
+                MapDisk(
+                    id: "\($0.id)", node: Int($0.node.rawValue), weight: Int($0.weight), path: $0.path,
+                    duty: $0.duty.name)
             },
             sessions: map.sessions.map {
                 MapSession(id: $0.id.rawValue, node: Int($0.node.rawValue), lease: $0.lease.rawValue)

@@ -69,6 +69,7 @@ extension ClusterNode.Duty {
         switch self {
         case .full: "full"
         case .suspended: "suspended"
+        case .draining: "draining"
         }
     }
 
@@ -76,6 +77,24 @@ extension ClusterNode.Duty {
         switch name {
         case "full": self = .full
         case "suspended": self = .suspended
+        case "draining": self = .draining
+        default: return nil
+        }
+    }
+}
+
+extension ClusterDisk.Duty {
+    var name: String {
+        switch self {
+        case .full: "full"
+        case .draining: "draining"
+        }
+    }
+
+    init?(name: String) {
+        switch name {
+        case "full": self = .full
+        case "draining": self = .draining
         default: return nil
         }
     }

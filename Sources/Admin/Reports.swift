@@ -8,6 +8,10 @@ public struct NodeReport: Codable, Sendable {
     public var roles: [String]
     /// Nodes that lead no group which another can lead, as this node's map has it.
     public var suspendedNodes: [Int]
+    /// Every node of the cluster; nil from a node of an earlier version.
+    public var memberNodes: [Int]?
+    /// Their replicas go to other nodes; nil from a node of an earlier version.
+    public var drainingNodes: [Int]?
     /// Process id, and seconds since its start.
     public var process: Int
     public var uptimeSeconds: Double
@@ -71,6 +75,8 @@ public struct DiskStatus: Codable, Sendable {
     public var freeBytes: UInt64
     /// Bytes of slots that are given, those included that the next checkpoint frees.
     public var takenBytes: UInt64
+    /// Groups that have moved away and whose content is still here; nil from a node of an earlier version.
+    public var remains: Int?
     public var replicas: Int
     /// Bytes of log that a recovery would read now: how full the log is.
     public var logHeldBytes: Int
@@ -244,7 +250,7 @@ public struct MapNode: Codable, Sendable {
     public var address: String
     public var roles: [String]
     public var failureDomain: [String]
-    /// "full" or "suspended".
+    /// "full", "suspended" or "draining".
     public var duty: String
 }
 
@@ -253,6 +259,8 @@ public struct MapDisk: Codable, Sendable {
     public var node: Int
     public var weight: Int
     public var path: String
+    /// "full" or "draining"; nil from a node of an earlier version.
+    public var duty: String?
 }
 
 public struct MapSession: Codable, Sendable {

@@ -82,6 +82,13 @@ public struct ClusterNode: Hashable, Sendable {
         case full = 0
         /// It leads no placement group that another member can lead; replicas, reads and gateways go on.
         case suspended = 1
+        /// Likewise; and its replicas go to other nodes, so that it can be removed.
+        case draining = 2
+
+        /// Whether it leads a group that others can lead.
+        public var leads: Bool { self == .full }
+        /// Whether placement gives it replicas.
+        public var holds: Bool { self != .draining }
     }
 
     public init(id: NodeID, name: String, address: String, roles: NodeRoles, failureDomain: [String]) {
@@ -100,11 +107,23 @@ public struct ClusterDisk: Hashable, Sendable {
     public var weight: UInt32
     /// The folder on its node.
     public var path: String
+    /// What placement hashes: the id of the first disk that had this place. A disk that replaces another one has its place, so
+    /// that nothing else moves.
+    public var place: DiskID
+    public var duty = Duty.full
+
+    public enum Duty: UInt8, Hashable, Sendable {
+        case full = 0
+        /// Its replicas go to other disks, so that it can be removed.
+        case draining = 1
+    }
+
     public init(id: DiskID, node: NodeID, weight: UInt32, path: String) {
         self.id = id
         self.node = node
         self.weight = weight
         self.path = path
+        place = id
     }
 }
 

@@ -5,6 +5,8 @@
 ///   number splits each group in two and moves nothing else;
 /// - adding one node to N of equal weight moves about 1 / (N + 1) of the replicas, and no replica between old nodes but
 ///   to keep failure domains apart;
+/// - a disk that replaces another one gets what that one had, and nothing else moves;
+/// - what drains gets nothing;
 /// - fixed-point arithmetic only: every machine computes the same.
 public enum Placement {
     /// The data group of an object. `groupCount` is a power of two.
@@ -24,10 +26,12 @@ public enum Placement {
         }
         var candidates: [Candidate] = []
         for disk in map.disks {
-            guard let node = map.node(disk.node), node.roles.contains(.storage) else { continue }
+            guard let node = map.node(disk.node), node.roles.contains(.storage), node.duty.holds, disk.duty == .full
+            else { continue }
             let h = StableHash.combine(
                 StableHash.combine(
-                    UInt64(truncatingIfNeeded: disk.id.rawValue), UInt64(truncatingIfNeeded: disk.id.rawValue >> 64)),
+                    UInt64(truncatingIfNeeded: disk.place.rawValue),
+                    UInt64(truncatingIfNeeded: disk.place.rawValue >> 64)),
                 UInt64(pg.rawValue))
             candidates.append(
                 Candidate(

@@ -58,6 +58,9 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case claimMadeAfterDeath
     case removalMadeAfterDeath
     case answerStoppedByLease
+    case remainsNamedAgain
+    case emptyDiskInAMembersPlace
+    case learnerNotPlacedAnyMore
     case lateRequestOfFencedSession
     case readBesideThePrimary
     case memberWithoutRoom
@@ -130,6 +133,9 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerPromotedWhilePrimaryDies: "the promotion of a learner is made after its primary has died"
         case .claimMadeAfterDeath: "a claim is made after its claimant has died"
         case .removalMadeAfterDeath: "a removal is made after its primary has died"
+        case .remainsNamedAgain: "a disk is to hold a group again while it still has remains of it"
+        case .emptyDiskInAMembersPlace: "an empty disk takes the place of one that the record names as in-sync"
+        case .learnerNotPlacedAnyMore: "a learner is given up, for placement does not name it any more"
         case .answerStoppedByLease: "an answer is ready, and the lease has ended: it does not leave"
         case .lateRequestOfFencedSession: "a request of an ended session arrives after its successor was served"
         case .diskGoneBesideLivingNode: "a node lives whose disk is out of use, and says so"

@@ -33,6 +33,10 @@ public final class NodeProcess {
     private var ending = Ending.running
     private var ended: ((OperatorError?) -> Void)?
     private var ticking: RepeatedTask?
+    /// Nodes that this one keeps a connection to.
+    private var connected: Set<NodeID> = []
+    /// Disks that are being opened beside those that the node began with.
+    private var openingDisks: Set<DiskID> = []
 
     /// What serves, made on the loop. It is kept until the loop and its threads have ended (`run` holds this object until
     /// then): whatever comes back late finds its owner, so references to owners may be unowned.
@@ -140,6 +144,13 @@ public final class NodeProcess {
             loop: loop, localNode: id, boot: boot, directory: directory, coordinator: coordinator,
             hasProgress: { progress.stalled(now: BootClock.now()).isEmpty }, logger: logger)
         parts = Parts(directory: directory, storage: storage, exports: directory.view.map.exports)
+        guard directory.view.map.node(id) != nil else {
+            return finish(
+                OperatorError(
+                    .nodeUnknown,
+                    "the configuration has node \(id.rawValue), the cluster \(configuration.name) has not; "
+                        + "`stave node add \(id.rawValue)` adds it"))
+        }
         storage.mustStop = { [unowned self] reason in finish(OperatorError(.coordinationFailed, reason)) }
         let path = configuration.socketPath(of: id)
         let owner = LoopBound(self, loop: loop)
@@ -157,25 +168,69 @@ public final class NodeProcess {
 
     private func startDisks() {
         guard let storage = parts?.storage else { return }
-        for node in configuration.nodes where node.id != id {
-            storage.connect(to: node.id, at: .unixSocket(path: configuration.socketPath(of: node.id)))
-        }
-        let cluster = storage.view.map.cluster
-        let plans = (configuration.node(id)?.disks ?? []).map { disk in
-            var plan = DiskPlan(
-                path: disk.path, cluster: cluster, node: id, boot: boot, bound: configuration.limits.diskBytes)
-            #if DEBUG
-                // Tests of processes have no other way in; a release build has none at all.
-                plan.faults = ProcessInfo.processInfo.environment["STAVE_DISK_FAULTS"].flatMap {
-                    DiskFaults(parsing: $0)
-                }
-            #endif
-            return plan
-        }
+        connectToMembers()
+        let plans = firstDisks(storage.view.map).map(plan)
         storage.start(plans, threads: threads) { [self] result in
             switch result {
             case .failure(let failure): finish(OperatorError(.diskFailed, failure.description))
-            case .success: startDoors(storage)
+            case .success:
+                storage.membersChanged = { [unowned self] in membersChanged() }
+                startDoors(storage)
+                membersChanged()
+            }
+        }
+    }
+
+    private func plan(_ path: String) -> DiskPlan {
+        var plan = DiskPlan(
+            path: path, cluster: parts?.directory.view.map.cluster ?? ClusterID(0), node: id, boot: boot,
+            bound: configuration.limits.diskBytes)
+        #if DEBUG
+            // Tests of processes have no other way in; a release build has none at all.
+            plan.faults = ProcessInfo.processInfo.environment["STAVE_DISK_FAULTS"].flatMap { DiskFaults(parsing: $0) }
+        #endif
+        return plan
+    }
+
+    /// The folders of this node's disks. The configuration says where they are; what is new in it is left out, for only
+    /// `stave disk add` makes a folder a disk.
+    private func firstDisks(_ map: ClusterMap) -> [String] {
+        let known = map.disks.filter { $0.node == id }.map(\.path)
+        let configured = configuration.node(id)?.disks.map(\.path) ?? []
+        let here = configured.filter { path in
+            if known.contains(path) || FileManager.default.fileExists(atPath: path + "/superblock") { return true }
+            logger.warning("\(path) is in the configuration and no disk of the cluster: `stave disk add` makes it one")
+            return false
+        }
+        return here.isEmpty ? known : here
+    }
+
+    // MARK: - Members
+
+    private func connectToMembers() {
+        guard let parts else { return }
+        for node in parts.directory.view.map.nodes where node.id != id && !connected.contains(node.id) {
+            connected.insert(node.id)
+            parts.storage.connect(to: node.id, at: .unixSocket(path: configuration.socketPath(of: node.id)))
+        }
+        for gone in connected.filter({ parts.directory.view.map.node($0) == nil }) {
+            connected.remove(gone)
+            parts.storage.forget(gone)
+        }
+    }
+
+    /// Nodes or disks have come or gone.
+    private func membersChanged() {
+        guard let parts, case .running = ending else { return }
+        guard parts.directory.view.map.node(id) != nil else {
+            return finish(OperatorError(.nodeUnknown, "node \(id.rawValue) was removed from the cluster"))
+        }
+        connectToMembers()
+        for disk in parts.storage.unopenedDisks where !openingDisks.contains(disk.id) {
+            openingDisks.insert(disk.id)
+            parts.storage.openDisk(plan(disk.path), threads: threads) { [self] result in
+                openingDisks.remove(disk.id)
+                if case .failure(let failure) = result { logger.error("disk \(disk.id) cannot be used: \(failure)") }
             }
         }
     }

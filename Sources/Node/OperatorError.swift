@@ -21,6 +21,7 @@ public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible 
         case diskLearns = 1018
         case stopHangs = 1019
         case stillLeads = 1030
+        case stillMoving = 1040
 
         /// "ST1003"
         public var name: String { "ST\(rawValue)" }
@@ -72,8 +73,9 @@ extension OperatorError.Code {
                 next: "create and start it with `stave cluster up CONFIG` (or tools/up)")
         case .nodeUnknown:
             Page(
-                title: "There is no such node", cause: "The configuration names no node with this id.",
-                next: "look at the ids with `stave node list`")
+                title: "There is no such node",
+                cause: "The configuration names no node with this id, or the cluster has not (or no longer) the node.",
+                next: "look at the ids with `stave node list`; `stave node add` takes a node of the configuration in")
         case .nodeFailed:
             Page(
                 title: "A node ended while it was starting", cause: "The end of its log tells why.",
@@ -157,6 +159,14 @@ extension OperatorError.Code {
                     "No other member of these groups is in sync and could lead them: the others are not running, catch up, or "
                     + "are suspended, too. The node goes on serving them, and hands each over as soon as a member can take it.",
                 next: "`stave pg show GROUP` shows the other members; do not stop the node before they are in sync")
+        case .stillMoving:
+            Page(
+                title: "Replicas are not in place yet",
+                cause:
+                    "Groups move to other nodes or disks, and have not arrived within the time that --wait gave. They go on.",
+                next:
+                    "`stave pg list` shows which; `stave why` tells what they wait for; run the command again to go on waiting"
+            )
         case .usage:
             Page(title: "The command's words are off", cause: "An argument is missing or wrong.", next: "see --help")
         }

@@ -171,6 +171,8 @@ public enum ReplicaReport: Hashable, Sendable {
     case handoverGivenUp(NodeID)
     /// A member must learn anew, for this reason.
     case mustLearn(String)
+    /// These nodes are to hold the group from now on.
+    case placed([NodeID])
 }
 
 /// What a group waits for, by name (`stave why`).

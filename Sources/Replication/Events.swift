@@ -61,7 +61,7 @@ public struct MapFacts: Hashable, Sendable {
         self.init(
             version: map.version, lossNumber: map.lossNumber, policy: map.policy, dataPGCount: map.dataPGCount,
             liveSessions: map.sessions.map(\.id), filesets: LiveFilesets(map),
-            suspended: map.nodes.filter { $0.duty == .suspended }.map(\.id).sorted())
+            suspended: map.nodes.filter { !$0.duty.leads }.map(\.id).sorted())
     }
     func isSuspended(_ node: NodeID) -> Bool { suspended.contains(node) }
     func isLive(_ session: SessionID) -> Bool {

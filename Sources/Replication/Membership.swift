@@ -25,6 +25,8 @@ enum ProposalKind {
     case newBoot(NodeID)
     /// To that member; whoever proposes it has stopped.
     case handover(NodeID)
+    /// Other disks are to hold the group.
+    case placement
 }
 
 /// Changing the members (replication.md, 6, 15).
@@ -123,6 +125,9 @@ extension PlacementGroup {
             memberChangeWon(newer)
         case .newBoot: memberChangeWon(newer)
         case .handover(let node): handoverWon(node, version)
+        case .placement:
+            if !newer { placementWon() }
+            memberChangeWon(newer)
         }
     }
 
@@ -151,7 +156,7 @@ extension PlacementGroup {
         case .handover(let node):
             emit(.report(.handoverGivenUp(node)))
             releaseHeld()
-        case .removal, .newBoot: break
+        case .removal, .newBoot, .placement: break
         }
         emit(.readRecord)
     }
@@ -256,13 +261,18 @@ extension PlacementGroup {
             reign.members[i].phase == .attaching
         else { return }
         replicaSpoke(node)
+        // What lies on a disk that the record does not name is remains: that node is about to open the right one.
+        guard let record, Self.names(record, node, a.member.disk) else {
+            reign.members[i].phase = .detached
+            return
+        }
         reign.members[i].room = a.room
         reign.members[i].member = a.member
         reign.members[i].voids = a.voids
         reign.members[i].reported = true
         switch a.standing {
         case .sameLog(let end):
-            let recorded = record?.inSyncMember(on: node)
+            let recorded = record.inSyncMember(on: node)
             // The tail must be there to fill what it lacks, and what it once acknowledged must still be there.
             guard reign.members[i].isInSync, recorded?.disk == a.member.disk, end.n >= decided.n,
                 end.n >= reign.members[i].appended, history.contains(end)
@@ -282,7 +292,7 @@ extension PlacementGroup {
             reign.members[i].appended = end.n
             reign.members[i].stable = min(a.stable.n, end.n)
             sendTail(to: i, after: end.n)
-            send(.decided(through: decided, stamp: record?.lossNumber ?? .zero), to: node)
+            send(.decided(through: decided, stamp: record.lossNumber), to: node)
             askSyncAgain()
         case .behind(let fork):
             reign.members[i].isComplete = false
@@ -365,6 +375,7 @@ extension PlacementGroup {
             return
         }
         considerRemoval()
+        considerPlacement()
         attachMembers()
         checkCatchUps()
         considerServing()

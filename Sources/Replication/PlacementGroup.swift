@@ -28,6 +28,8 @@ public final class PlacementGroup {
     var lease: LeaseNumber = .none
     var peers: [Peer] = []
     var endedLeases: [LeaseNumber] = []
+    /// The disks that should hold the group, as far as the map is known here.
+    var wantedPlacement: [PlacementTarget]?
     /// Bytes that the own disk can take beyond its reserve.
     var room: UInt64 = .max
     var now: Moment

@@ -44,7 +44,10 @@ extension PlacementGroup {
     /// The node that placement would have lead the group, of those that can now; nil while this replica does not serve.
     public var preferredPrimary: NodeID? {
         guard isServing, let record else { return nil }
-        let order = record.placement.map(\.node) + record.inSync.map(\.node)
+        let placed = record.placement.filter { t in
+            record.inSync.contains { $0.node == t.node && $0.disk == t.disk }
+        }
+        let order = placed.map(\.node) + record.inSync.map(\.node)
         return order.first { node in
             if standsDown(node) { return false }
             return node == local.node

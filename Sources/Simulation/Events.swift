@@ -48,6 +48,8 @@ enum CoordinatorAnswer {
     case record(PGRecord, RecordVersion)
     case map(MapFacts, (PGID, WorkToken)?)
     case leaseEnded(LeaseNumber)
+    /// Where the groups should lie, as of a version.
+    case placement([[PlacementTarget]], version: Int)
 }
 
 /// A binary heap by (time, order of scheduling): the same seed gives the same run. What is to happen lies beside it, for it

@@ -37,7 +37,7 @@ extension Simulator {
             at: clock + 500_000 + below(chance(5) ? 200 * millisecond : 8 * millisecond) + slowness)
     }
 
-    private func answerNode(_ n: Int, _ life: Int, _ answer: CoordinatorAnswer, after delay: UInt64? = nil) {
+    func answerNode(_ n: Int, _ life: Int, _ answer: CoordinatorAnswer, after delay: UInt64? = nil) {
         agenda.add(
             .toNode(node: n, life: life, answer), at: clock + (delay ?? 300_000 + below(10 * millisecond)))
     }
@@ -104,7 +104,7 @@ extension Simulator {
         return leases[i].revoked
     }
 
-    private var watchDelay: UInt64 { clock < watchesLateUntil ? below(8 * second) : 0 }
+    var watchDelay: UInt64 { clock < watchesLateUntil ? below(8 * second) : 0 }
 
     /// A change of the map travels to all, to each in its own time.
     func mapChanged() {
@@ -122,6 +122,7 @@ extension Simulator {
             replica(n, pg)?.event { $0.proposalEnded(token, outcome, at: $1) }
         case .record(let record, let version):
             replica(n, record.pg)?.event { $0.recordRead(record, version, at: $1) }
+            viewed(n, record)
         case .map(let facts, let asked):
             if let (pg, token) = asked {
                 replica(n, pg)?.event { $0.mapRead(token, facts, at: $1) }
@@ -129,6 +130,7 @@ extension Simulator {
                 everyReplica(n) { $0.mapChanged(facts, at: $1) }
             }
         case .leaseEnded(let number): everyReplica(n) { $0.leaseSeenEnded(number, at: $1) }
+        case .placement(let targets, let version): placementHeard(n, targets, version)
         }
     }
 

@@ -18,39 +18,9 @@ extension Simulator {
     func opened(_ n: Int) {
         let node = nodes[n]
         guard let host = node.host else { return }
-        let local = Member(node: node.id, disk: node.disk.id, boot: node.bootID)
-        for g in groups.indices {
-            let pg = groups[g]
-            let found = host.recovered.first { $0.pg == pg }
-            let listed = records[g].inSync.contains { $0.node == node.id }
-            guard found != nil || listed || records[g].placement.contains(where: { $0.node == node.id }) else {
-                continue
-            }
-            var recovered = found?.replica
-            if found == nil, records[g].primary == nil, listed { recovered = .fresh(boot: node.bootID) }
-            do {
-                let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, at: moment(n))
-                #if DEBUG || STAVE_MUTANTS
-                    group.mutation = scenario.mutation
-                #endif
-                let replica = HostedReplica(self, n, pg, group, host)
-                if let found {
-                    if recovered != nil {
-                        if !group.isLearning { replica.reapply(found.reapply) }
-                        replica.resume(found.undecided)
-                    } else {
-                        for entry in found.undecided { if let payload = entry.payload { node.drop(payload) } }
-                    }
-                }
-                node.replicas.append(replica)
-                replica.event { group, now in
-                    group.roomChanged(host.store.space.admissible)
-                }
-            } catch {
-                fail("\(node.id) cannot open its replica of \(pg): \(error)")
-                return
-            }
-        }
+        node.view = records
+        for g in groups.indices where failure == nil { self.host(n, g, host.recovered.first { $0.pg == groups[g] }) }
+        guard failure == nil else { return }
         node.isOpen = true
         node.isDoubtful = false
         agenda.add(.renew(node: n, life: node.life), at: clock + below(50 * millisecond))
@@ -61,6 +31,7 @@ extension Simulator {
                 .toNode(node: n, life: node.life, .record(records[g], version(g))),
                 at: clock + below(50 * millisecond))
         }
+        if scenario.relocates { placementChanged(for: n) }
         for other in nodes.indices where other != n && nodes[other].isOpen && links[n][other].downUntil <= clock {
             connect(n, other, after: 5 * millisecond + below(100 * millisecond))
         }
@@ -260,6 +231,8 @@ extension Simulator {
                 needsCycleEnd(n)
             }
         case .failedSync: failSync(n, restartAfter: back + below(8 * second))
+        case .relocate: relocate()
+        case .replaceDisk: replaceDisk(n, restartAfter: back)
         case .handover: handOver()
         case .suspend: suspend(n, map.nodes[n].duty == .full ? .suspended : .full)
         case .slowDisk: nodes[n].slowUntil = clock + below(4 * second)

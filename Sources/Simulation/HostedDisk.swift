@@ -21,6 +21,8 @@ final class HostedDisk {
     var mendings: [Slot: HostedMending] = [:]
     private var unsettled: [PGID: RecoveredGroup.Health] = [:]
     private(set) var recovered: [Recovered] = []
+    /// Groups that lie here, and that no record names here.
+    var remains: [PGID] = []
     private(set) var isReady = false
     private(set) var isClosing = false
 
@@ -226,6 +228,10 @@ final class HostedDisk {
             tablesWanted = groups
             giveTables()
         case .changes(let token, let page): tokens.removeValue(forKey: token)?(.changes(page))
+        case .left(let pg):
+            simulator.tell("\(node.id) has nothing of \(pg) any more")
+            remains.removeAll { $0 == pg }
+            simulator.hostNamed(n)
         case .closed: simulator.closed(n)
         case .badBlock(let pg, let object, let block):
             if simulator.scenario.rot == .none {
@@ -240,6 +246,23 @@ final class HostedDisk {
         guard let groups = tablesWanted, node.isOpen else { return }
         tablesWanted = nil
         store.giveTables(groups.compactMap { pg in replica(pg).map { (pg, $0.group.checkpointTables().bytes) } })
+    }
+
+    /// Removes what is here of a group that has moved away, as `DiskHost.leave` does it.
+    func leave(_ pg: PGID) {
+        simulator.tell("\(node.id) removes what it has of \(pg)")
+        unsettled[pg] = nil
+        store.leaveGroup(
+            pg,
+            token: token { [unowned self] _ in
+                guard pg.isMetadata else { return }
+                submit(.namespace) { [unowned self] in
+                    node.namespace = FakeNamespace()
+                    return {}
+                }
+            })
+        settle()
+        simulator.needsCycleEnd(n)
     }
 
     // MARK: Recovery

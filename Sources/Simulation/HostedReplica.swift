@@ -33,13 +33,13 @@ final class HostedReplica {
 
     /// Hands an event to the machine and sees to its effects.
     func event(_ body: (PlacementGroup, Moment) -> Void) {
-        guard disk.isAlive else { return }
+        guard disk.isAlive, !isRetired else { return }
         body(group, simulator.moment(n))
         simulator.touched(self)
     }
 
     func settle() {
-        while disk.isAlive, group.hasEffects {
+        while disk.isAlive, !isRetired, group.hasEffects {
             var effects: [ReplicaEffect] = []
             group.takeEffects(into: &effects)
             for effect in effects {
@@ -51,6 +51,19 @@ final class HostedReplica {
             wasServing = group.isServing
             simulator.tell("\(node.id) \(group.isServing ? "serves" : "serves no more") \(pg)")
         }
+    }
+
+    private var isRetired = false
+
+    /// As `Replica` does it: what is under way for it keeps it, and tells it nothing any more.
+    func retire() {
+        isRetired = true
+        drop(queue.clear())
+        group.retired()
+        var left: [ReplicaEffect] = []
+        group.takeEffects(into: &left)
+        for case .drop(let handle) in left { node.drop(handle) }
+        namespaceWork = []
     }
 
     private func run(_ effect: ReplicaEffect) {

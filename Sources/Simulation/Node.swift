@@ -9,7 +9,9 @@ extension Simulator {
         let id: NodeID
         let index: Int
         var boot: UInt64 = 1
-        let disk: FakeDisk
+        private(set) var disk: FakeDisk
+        /// How many disks it has had.
+        private var diskCount = 1
         /// The metadata group's database, if there is one.
         var namespace: FakeNamespace?
         /// A sync of the disk failed, as the coordination store knows, and the disk's own log does not say so yet.
@@ -22,6 +24,12 @@ extension Simulator {
         var host: HostedDisk?
         /// In the order of the groups.
         var replicas: [HostedReplica] = []
+        /// Given up; what is under way for them still comes back.
+        var retired: [HostedReplica] = []
+        /// The newest record of each group that has been delivered to this process.
+        var view: [PGRecord?] = []
+        /// The newest placement that it has heard of.
+        var placementVersion = 0
         /// Replicas have been made: the process takes part.
         var isOpen = false
         /// Its disk failed under it: it lives on without replicas.
@@ -69,6 +77,14 @@ extension Simulator {
             namespace = hasNamespace ? FakeNamespace() : nil
         }
 
+        /// An empty disk takes the place of the old one.
+        func replaceDisk() {
+            disk = FakeDisk(id: DiskID(UInt128(index + 1 + 1000 * diskCount)), crc: BlockContent.crc)
+            diskCount += 1
+            isDoubtful = false
+            if namespace != nil { namespace = FakeNamespace() }
+        }
+
         var bootID: BootID { BootID(UInt128(boot) << 8 | UInt128(index + 1)) }
 
         /// A new process: nothing of the old one's memory is left.
@@ -78,6 +94,9 @@ extension Simulator {
             pausedUntil = nil
             host = nil
             replicas = []
+            retired = []
+            view = []
+            placementVersion = 0
             isOpen = false
             lostItsDisk = false
             dirty = []
@@ -112,7 +131,7 @@ extension Simulator {
 
         func collectSituations() {
             #if DEBUG || STAVE_MUTANTS
-                for replica in replicas { situations.formUnion(replica.group.situations) }
+                for replica in replicas + retired { situations.formUnion(replica.group.situations) }
                 if let host { situations.formUnion(host.store.situations) }
             #endif
         }

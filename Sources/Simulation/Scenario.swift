@@ -45,7 +45,9 @@ public struct Scenario: Sendable {
     /// Whether groups are scrubbed while all else happens; at the end all are.
     public var scrubs = true
     /// Whether primaries go where placement wants them, and nodes that stop in order give theirs away first.
-    var balances: Bool { faults.contains(.handover) || faults.contains(.suspend) }
+    var balances: Bool { faults.contains(.handover) || faults.contains(.suspend) || relocates }
+    /// Whether groups move to other disks.
+    var relocates: Bool { faults.contains(.relocate) || faults.contains(.replaceDisk) }
     #if DEBUG || STAVE_MUTANTS
         public var mutation: Mutation?
     #endif
@@ -80,7 +82,13 @@ public struct Scenario: Sendable {
         case suspend
         case slowDisk
         case fullDisk
+        /// Groups are to lie on other nodes, or their disks in another order.
+        case relocate
+        /// A node comes back with an empty disk in the place of its own.
+        case replaceDisk
 
+        /// Drawn after all else, so that a seed's other draws stay what they were.
+        static let drawnLast: [Fault] = [.suspend, .relocate, .replaceDisk]
         static let ofPower: [Fault] = [.powerLoss, .powerLossOfAll, .powerCut]
     }
 
@@ -104,7 +112,7 @@ public struct Scenario: Sendable {
         s.sessions = 1 + random.below(3)
         s.lanes = 1 + random.below(3)
         s.faultsFor = UInt64(5_000 + random.below(25_000))
-        s.faults = Fault.allCases.filter { $0 != .suspend && random.below(3) != 0 }
+        s.faults = Fault.allCases.filter { !Fault.drawnLast.contains($0) && random.below(3) != 0 }
         // After a sync that failed and a loss of power a group may lack any whole replica.
         let fails = random.below(3) == 0
         s.faults.removeAll { fails ? Fault.ofPower.contains($0) : $0 == .failedSync }
@@ -121,6 +129,8 @@ public struct Scenario: Sendable {
         }
         if s.faults.isEmpty { s.faults = [.kill] }
         if random.below(4) == 0 { s.faults.append(.suspend) }
+        if random.below(5) == 0 { s.faults.append(.relocate) }
+        if random.below(12) == 0 { s.turn(to: .relocations, &random) }
         return s
     }
 
@@ -138,6 +148,8 @@ public struct Scenario: Sendable {
         case rot
         /// Disks that are out of use under nodes that live.
         case failedSyncs
+        /// Groups that move, and disks that are replaced by empty ones.
+        case relocations
     }
 
     mutating func turn(to theme: Theme, seed: UInt64) {
@@ -175,6 +187,14 @@ public struct Scenario: Sendable {
             nodes = 3
             copies = 3
             faults = [.failedSync, .kill]
+        case .relocations:
+            nodes = max(nodes, 3 + random.below(3))
+            copies = 2 + random.below(2)
+            if random.below(2) == 0 { files = 4 + random.below(5) }
+            faults = [
+                .relocate, .relocate, .relocate, .replaceDisk, .kill, .killAgain, .pause, .partition, .cleanRestart,
+                .checkpoint,
+            ]
         case .leases:
             nodes = max(nodes, 3)
             copies = max(copies, 2 + random.below(2))

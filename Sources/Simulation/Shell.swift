@@ -85,6 +85,7 @@ extension Simulator {
             replica.event { $0.ticked(at: $1) }
         }
         balance(n)
+        considerRemains(n)
         if node.fullUntil != 0, clock >= node.fullUntil { endFullness(n) }
         node.host?.tick()
         if chance(20) { node.disk.writeBack(&random) }
@@ -133,7 +134,7 @@ extension Simulator {
             if decoded != message { fail("a message does not survive its codec: \(message)") }
         }
         guard let replica = replica(to, message.pg) else {
-            if nodes[to].lostItsDisk {
+            if nodes[to].lostItsDisk || isOnForeignDisk(to, message.pg) {
                 switch message.body {
                 case .attach, .askStatus: sayGone(to, message.pg, to: nodes[from].id)
                 default: break

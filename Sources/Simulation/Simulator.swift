@@ -37,6 +37,9 @@ public final class Simulator {
     var records: [PGRecord]
     var recordVersions: [Int64]
     var map: ClusterMap
+    /// Where each group should lie, and how often that has changed.
+    var wanted: [[PlacementTarget]]
+    var wantedVersion = 1
     /// By lease number - 1.
     var leases: [Lease] = []
     var clients: [Client] = []
@@ -92,6 +95,7 @@ public final class Simulator {
                 placement: members.map { PlacementTarget(node: $0.node, disk: $0.disk) }, lossNumber: .zero)
         }
         recordVersions = groups.map { _ in 1 }
+        wanted = records.map(\.placement)
         for i in 1...scenario.nodes {
             map.nodes.append(
                 ClusterNode(
@@ -314,9 +318,9 @@ public final class Simulator {
     var isWhole: Bool {
         groups.indices.allSatisfy { g in
             let record = records[g]
-            return record.inSync.count == scenario.copies
+            return record.inSync.count == scenario.copies && record.placement == wanted[g] && isOnlyPlaced(g)
                 && record.placement.allSatisfy { t in
-                    guard let n = nodes.first(where: { $0.id == t.node }), n.isOpen,
+                    guard let n = nodes.first(where: { $0.id == t.node }), n.isOpen, n.disk.id == t.disk,
                         let r = n.replicas.first(where: { $0.pg == groups[g] })
                     else { return false }
                     return record.inSync.contains { $0.node == t.node } && !r.group.isLearning

@@ -17,7 +17,7 @@ struct Departure {
 
 /// Which groups of this node go to other nodes: to where placement wants them, or away while it stands down.
 extension StorageNode {
-    private var isSuspended: Bool { directory.view.map.node(localNode)?.duty == .suspended }
+    private var isSuspended: Bool { directory.view.map.node(localNode)?.duty.leads == false }
 
     /// Hands over what is due; often while this node stands down, else twice a second.
     func balancePrimaries(_ now: Instant) {
@@ -35,7 +35,13 @@ extension StorageNode {
 
     /// Puts a change of a node's duty among the events.
     public func noteDuty(of node: NodeID, _ duty: ClusterNode.Duty) {
-        note(.node, "node \(node.rawValue) is \(duty == .suspended ? "suspended" : "resumed")")
+        let words =
+            switch duty {
+            case .full: "resumed"
+            case .suspended: "suspended"
+            case .draining: "drained"
+            }
+        note(.node, "node \(node.rawValue) is \(words)")
     }
 
     /// Tells all that this node is about to stop: it leads nothing new, and is let go as a member where enough are left.

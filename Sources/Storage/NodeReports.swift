@@ -18,6 +18,8 @@ public struct DiskReport: Sendable {
     public var freeBytes: UInt64
     /// Bytes of slots that are given, with those that a checkpoint will free.
     public var takenBytes: UInt64
+    /// Groups that have moved away and whose content is still here.
+    public var remains: Int
     /// Bytes of log that a recovery would read now.
     public var logBytes: Int
     public var metrics: DiskMetrics
@@ -52,7 +54,7 @@ extension StorageNode {
                 id: disk.id, path: disk.path, failure: disk.failure, note: directory.diskNotes[disk.id],
                 waitingFor: disk.waitingFor,
                 totalBytes: disk.space.total, freeBytes: disk.space.admissible,
-                takenBytes: disk.takenBytes, logBytes: disk.logBytes,
+                takenBytes: disk.takenBytes, remains: disk.remains.count, logBytes: disk.logBytes,
                 metrics: disk.metrics)
         }
     }
@@ -66,16 +68,25 @@ extension StorageNode {
         return (namespace.usage.inodes, namespace.usage.bytes)
     }
 
+    /// The record of every group, as far as this node knows.
+    public var records: [PGRecord] { directory.view.map.placementGroups.compactMap { directory.view.record($0) } }
+
+    /// Of a disk that is the cluster's no more.
+    public func forgetFailure(of disk: DiskID) {
+        if directory.diskNotes[disk] != nil { directory.changeNote(of: disk, to: nil) { _ in } }
+    }
+
     public var lease: LeaseNumber? { membership.lease?.number }
     public var bootID: BootID { boot }
 
     /// Changes the map by compare-and-set, and puts the records of the groups that the change creates. `change` gives nil
     /// when nothing is to be done; it may be called several times.
     public func changeMap(
+        leasesEnded: [LeaseNumber] = [],
         _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,
         done: @escaping (Result<ClusterMap, StorageFailure>) -> Void
     ) {
-        directory.changeMap(change) { result in
+        directory.changeMap(leasesEnded: leasesEnded, change) { result in
             switch result {
             case .success(let map): done(.success(map))
             case .failure(let error):

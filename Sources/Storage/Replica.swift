@@ -54,6 +54,10 @@ final class Replica {
     func retire() {
         isRetired = true
         drop(queue.clear())
+        group.retired()
+        var left: [ReplicaEffect] = []
+        group.takeEffects(into: &left)
+        for case .drop(let handle) in left { payloads.drop(handle) }
         namespace?.appliedThrough = nil
         namespace?.failed = nil
         namespace?.workArrived = nil

@@ -28,7 +28,7 @@ public final class StorageNode {
     let directory: ClusterDirectory
     let coordinator: any Coordinator
     public let membership: NodeMembership
-    private(set) var disks: [DiskHost] = []
+    var disks: [DiskHost] = []
     var replicas: [PGID: Replica] = [:]
     /// Ascending by group, for everything that walks over all.
     private(set) var orderedReplicas: [Replica] = []
@@ -45,6 +45,9 @@ public final class StorageNode {
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
     var balancer = PrimaryBalancer()
+    var placement = WantedPlacement()
+    /// Disks that are not the cluster's any more; kept, for what is under way for them still comes back.
+    var retiredDisks: [DiskHost] = []
     var lastBalance = Instant(nanoseconds: 0)
     /// Set from the moment that this node is told to stop.
     var departure: Departure?
@@ -58,6 +61,8 @@ public final class StorageNode {
     var ticking: RepeatedTask?
     private(set) var events = EventLog()
     public var viewChanged: (() -> Void)?
+    /// Nodes or disks have come or gone.
+    public var membersChanged: (() -> Void)?
     /// Answers the command line.
     public var adminQuestion: ((AdminText, @escaping (AdminText) -> Void) -> Void)?
     /// The node cannot go on (the coordination store is gone); it has to end its process.
@@ -106,6 +111,8 @@ public final class StorageNode {
     public func listen(on endpoint: NodeEndpoint) -> EventLoopFuture<Void> { transport.listen(on: endpoint) }
     /// Keeps a connection to another node from now on.
     public func connect(to node: NodeID, at endpoint: NodeEndpoint) { transport.connect(to: node, at: endpoint) }
+    /// Of a node that has left the cluster.
+    public func forget(_ node: NodeID) { transport.forget(node) }
 
     /// Opens the disks one after the other, and starts.
     public func start(_ plans: [DiskPlan], threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void)
@@ -136,16 +143,7 @@ public final class StorageNode {
 
     /// Makes the replicas that the records name, from what was found on the disks, and joins the cluster.
     private func begin(_ done: @escaping (Result<Void, StorageFailure>) -> Void) {
-        for disk in disks {
-            for recovered in disk.takeRecovered() {
-                guard directory.view.record(recovered.pg) != nil else {
-                    dropRemains(of: recovered, on: disk)
-                    continue
-                }
-                addReplica(recovered.pg, on: disk, recovered)
-            }
-        }
-        for disk in disks { disk.filesetsChanged(directory.view.map) }
+        for disk in disks { host(disk) }
         addNewReplicas()
         hasBegun = true
         membership.join()
@@ -157,23 +155,7 @@ public final class StorageNode {
         done(.success(()))
     }
 
-    /// Replicas that records place or list here and no disk has a trace of.
-    private func addNewReplicas() {
-        let view = directory.view
-        for pg in view.map.placementGroups where replicas[pg] == nil {
-            guard let record = view.record(pg) else { continue }
-            let targets = record.placement.filter { $0.node == localNode }.map(\.disk)
-            let members = (record.inSync + record.learners).filter { $0.node == localNode }.map(\.disk)
-            guard let disk = disks.first(where: { $0.failure == nil && (targets + members).contains($0.id) }) else {
-                continue
-            }
-            // A group that was never claimed has no content: whoever its record names holds all of it.
-            let isFresh = record.primary == nil && record.inSync.contains { $0.disk == disk.id }
-            addReplica(pg, on: disk, isFresh ? .fresh(pg) : nil)
-        }
-    }
-
-    private func addReplica(_ pg: PGID, on disk: DiskHost, _ recovered: RecoveredOnDisk?) {
+    func addReplica(_ pg: PGID, on disk: DiskHost, _ recovered: RecoveredOnDisk?) {
         guard let fileset = pg.fileset else { return addReplica(pg, on: disk, recovered, namespace: nil) }
         guard opening.insert(pg).inserted else { return }
         disk.openNamespace(fileset) { [self] result in
@@ -221,6 +203,7 @@ public final class StorageNode {
             }
             if departure != nil { group.leavingBegan(at: now) }
             if let lease = membership.lease?.number { group.leaseTaken(lease, at: now) }
+            if let targets = placement.targets(for: pg, directory.view.map) { group.placementWanted(targets, at: now) }
             if let record = directory.view.record(pg) { group.recordRead(record, directory.version(of: pg), at: now) }
         }
     }
@@ -252,6 +235,7 @@ public final class StorageNode {
             disk.tick(now.now)
             for replica in disk.ownReplicas { replica.group.roomChanged(disk.space.admissible) }
         }
+        if disks.contains(where: { !$0.remains.isEmpty }) { considerRemains() }
         watchPeers(now.now)
         watchSessions(now.now)
         watchExchanges(now.now)
@@ -400,57 +384,6 @@ public final class StorageNode {
 
     func send(_ message: NodeMessage, to node: NodeID) { transport.send(message, to: node) }
 
-    /// Flushes several groups of this node; one sync of each disk serves them all.
-    func flush(
-        _ targets: [FlushTarget], _ session: SessionID, _ version: MapVersion, reply: @escaping (FlushAnswer) -> Void
-    ) {
-        var stamp = LossNumber.zero
-        // Most groups of a file have nothing unstable: they cost no request.
-        var unstable: [Int] = []
-        let lease = membership.isSurelyValid ? membership.lease?.number : nil
-        for (i, target) in targets.enumerated() {
-            if let lease,
-                let stable = replicas[target.pg]?.group.stampIfStable(
-                    session, epoch: target.epoch, mapVersion: version),
-                stable.1 == lease
-            {
-                stamp = max(stamp, stable.0)
-            } else {
-                unstable.append(i)
-            }
-        }
-        if unstable.isEmpty { return reply(.all(stamp)) }
-        let stableStamp = stamp
-        var answers: [Int: PGResponse] = [:]
-        for i in unstable {
-            let request = PGRequest(
-                pg: targets[i].pg, session: session, number: .none, ended: .none, epoch: targets[i].epoch,
-                mapVersion: version, body: .flush)
-            self.request(request) { response in
-                answers[i] = response
-                guard answers.count == unstable.count else { return }
-                reply(StorageNode.flushAnswer(targets, answers, others: stableStamp))
-            }
-        }
-    }
-
-    /// `answers`: of those that were not stable at once, by their place.
-    private static func flushAnswer(
-        _ targets: [FlushTarget], _ answers: [Int: PGResponse], others: LossNumber
-    ) -> FlushAnswer {
-        var highest = others
-        for response in answers.values {
-            guard case .flushed(let stamp) = response.body else {
-                return .each(
-                    targets.enumerated().map { i, target in
-                        answers[i] ?? PGResponse(pg: target.pg, epoch: target.epoch, body: .flushed(stamp: others))
-                    })
-            }
-            highest = max(highest, stamp)
-        }
-        return .all(highest)
-    }
-
     private func watchPeers(_ now: Instant) {
         for change in peers.check(at: now, silence: ReplicationLimits().silence) { peerChanged(change) }
         guard now - lastAlive >= StorageLimits.aliveInterval else { return }
@@ -556,12 +489,14 @@ public final class StorageNode {
             map = MapFacts(directory.view.map)
             for replica in orderedReplicas { replica.event { $0.mapChanged(map, at: $1) } }
             filesetsChanged()
+            placementChanged()
         }
         for pg in groups {
             if let replica = replicas[pg], let record = directory.view.record(pg) {
                 replica.event { $0.recordRead(record, directory.version(of: pg), at: $1) }
             }
         }
+        if !groups.isEmpty { considerRemains() }
         addNewReplicas()
         if case .newer = change {
             for replica in orderedReplicas where replica.group.isServing {

@@ -160,6 +160,7 @@ extension Store {
         pumpSync()
         pumpCheckpoint()
         pumpPurge()
+        pumpLeaving()
         pumpClose()
         trimCache()
         growIfNeeded()

@@ -35,7 +35,7 @@ extension Store {
 
     func apply(_ record: LogRecord) {
         guard case .entry(let entry, _, let rule, _) = record.body else { return }
-        if !record.isVoid, !isGone(entry.body) {
+        if !record.isVoid, !record.group.isLeaving, !isGone(entry.body) {
             switch entry.body {
             case .write(let write): applyWrite(write, record)
             case .zero(let zero):
@@ -108,7 +108,7 @@ extension Store {
 
     /// A learner's piece replaces what is there, whatever it was.
     func applyPiece(_ piece: ObjectPiece, _ record: LogRecord) {
-        if record.isVoid || isGone(piece.object) {
+        if record.isVoid || record.group.isLeaving || isGone(piece.object) {
             release(record)
             return
         }
@@ -187,7 +187,7 @@ extension Store {
     /// touches all.
     func applyCut(_ cut: FileCut, _ record: LogRecord) {
         defer { if case .installCut = record.body { release(record) } }
-        if filesets.isGone(cut.file.fileset) { return }
+        if record.group.isLeaving || filesets.isGone(cut.file.fileset) { return }
         guard let file = record.file else { preconditionFailure("a deletion has its file in memory") }
         if let old = file.cut {
             if old.kind == .removal, cut.kind == .truncation { return }
@@ -221,7 +221,7 @@ extension Store {
     /// Clips a row by its file's cut if it has not been yet.
     func freshen(_ row: HotRow) {
         row.wasUsed = true
-        if isGone(row.object.id) {
+        if isGone(row.object) {
             if row.content.words.isEmpty { return }
             setEmpty(row, 0..<Geometry.blocksPerRow, .absent)
             return markDirty(row)

@@ -36,8 +36,13 @@ extension Store {
     /// Empties what is in memory, and has the index looked at.
     func considerGone() {
         guard phase == .running else { return }
-        for row in cachedRows where isGone(row.object.id) { freshen(row) }
+        for row in cachedRows where isGone(row.object) { freshen(row) }
         for file in dirtyFiles + checkpoint.files.map(\.file) { forgetIfGone(file) }
+        wantScan()
+    }
+
+    /// The index is looked at behind the next checkpoint that begins.
+    func wantScan() {
         gone.wantedAfter = checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2)
         checkpoint.isRequested = true
     }
@@ -57,7 +62,7 @@ extension Store {
 
     /// A file's last cut keeps late writes off; of what is gone none is applied, and the row can go.
     func forgetIfGone(_ file: FileState) {
-        guard file.cut != nil, filesets.isGone(file.file.fileset) else { return }
+        guard file.cut != nil, file.pg.isErased || filesets.isGone(file.file.fileset) else { return }
         file.cut = nil
         markDirty(file)
     }
@@ -69,6 +74,7 @@ extension Store {
             gone.current = fileset
             gone.next = ObjectID(file: FileID(fileset: fileset, inode: InodeNumber(0)), index: 0)
         }
+        if gone.current == nil { leavingScanEnded() }
         if let next = gone.next {
             purge.isScanning = true
             emit(.scanGone) { .scanRows($0, .fileset(from: next, limit: StoreLimits.objectsPerPurge)) }
@@ -85,13 +91,14 @@ extension Store {
 
     func filesetsScanned(_ found: [FilesetID]) {
         purge.isScanning = false
-        for fileset in found where filesets.isGone(fileset) && !gone.queue.contains(fileset) {
+        let all = leavingScanBegan()
+        for fileset in found where (all || filesets.isGone(fileset)) && !gone.queue.contains(fileset) {
             gone.queue.append(fileset)
         }
     }
 
-    /// A page of objects and files of the fileset, of all groups. What is not in memory is asked for; `endPage` deletes the
-    /// objects when all of the page is empty.
+    /// A page of objects and files of the fileset, of all groups if it is gone, of those that leave the disk otherwise. What is
+    /// not in memory is asked for; `endPage` deletes the objects when all of the page is empty.
     func goneScanned(_ rows: [(ObjectID, IndexRecord)]) {
         purge.isScanning = false
         var wanted: [(group: Group, keys: [ContentKey])] = []
@@ -103,6 +110,7 @@ extension Store {
             }
         }
         for (id, record) in rows {
+            guard isGone(id) || groups[record.group]?.isErased == true else { continue }
             let group = group(record.group)
             if IndexKey.isFileObject(id) {
                 if let file = hotFile(group, id.file) {

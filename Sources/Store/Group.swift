@@ -268,6 +268,13 @@ final class Group {
     var waitsForSlots = false
     /// In the list of groups that the batch being reported touched.
     var isTouched = false
+    /// On its way out of the disk: what comes of it is applied as nothing.
+    var isLeaving = false
+    /// Likewise, and the log says durably that nothing of it counts: its rows are emptied.
+    var isErased = false
+    /// Its files in memory, and keys of it that are being loaded.
+    var filesInMemory = 0
+    var loads = 0
 
     struct Unstable {
         var end: LogPosition

@@ -61,7 +61,7 @@ extension Store {
     }
 
     private func deleteIfRemoved(_ object: HotObject) {
-        guard object.file.cut?.kind == .removal || isGone(object.id), !object.isDeleted else { return }
+        guard object.file.cut?.kind == .removal || isGone(object), !object.isDeleted else { return }
         object.isDeleted = true
         markDirty(object)
     }

@@ -93,6 +93,7 @@ extension Store {
                 continue
             }
             let entry = Loading(group: group)
+            group.loads += 1
             entry.waiters.append(waiter)
             loading[key] = entry
             if IndexKey.isFileObject(key.object) {
@@ -130,12 +131,14 @@ extension Store {
                 fileRow = try record.map { try FileRow.decode($0.value) } ?? FileRow()
                 let wanted = ContentKey(object: id, mebibyte: 0)
                 if let under = loading.removeValue(forKey: wanted) {
+                    under.group.loads -= 1
                     _ = file(under.group, id.file, fileRow)
                     woken += under.waiters.map { ($0, wanted, under.group) }
                 }
             case .object: object = record
             case .content(let content):
                 guard let under = loading.removeValue(forKey: content) else { continue }
+                under.group.loads -= 1
                 let row = try record.map { try RowContent.decode($0.value, crc: crc) } ?? RowContent()
                 let state = file(under.group, content.object.file, fileRow)
                 let hot = hotObject(content.object, state, version: object?.version ?? .zero)
@@ -204,6 +207,7 @@ extension Store {
         if let state = files[key] { return state }
         let state = FileState(pg: group, file: id, row: row)
         files[key] = state
+        group.filesInMemory += 1
         forgetIfGone(state)
         return state
     }
@@ -263,6 +267,34 @@ extension Store {
         }
     }
 
+    /// Drops a group's rows from memory, those kept for callers included; whether nothing of it is left there.
+    func evict(_ group: Group) -> Bool {
+        var rows = Queue<HotRow>()
+        while !keptRows.isEmpty {
+            let row = keptRows.removeFirst()
+            if row.object.file.pg === group { row.pins -= 1 } else { rows.append(row) }
+        }
+        keptRows = rows
+        var files = Queue<FileState>()
+        while !keptFiles.isEmpty {
+            let file = keptFiles.removeFirst()
+            if file.pg === group {
+                file.pins -= 1
+                dropIfIdle(file)
+            } else {
+                files.append(file)
+            }
+        }
+        keptFiles = files
+        var kept: [HotRow] = []
+        for row in cachedRows {
+            if row.object.file.pg === group, row.isEvictable { forget(row) } else { kept.append(row) }
+        }
+        cachedRows = kept
+        clockHand = 0
+        return group.filesInMemory == 0 && group.loads == 0
+    }
+
     private func forget(_ row: HotRow) {
         let object = row.object
         object.rows[row.mebibyte] = nil
@@ -282,6 +314,6 @@ extension Store {
     }
     func dropIfIdle(_ file: FileState) {
         guard file.isIdle, !checkpoint.holds(file) else { return }
-        files[FileKey(pg: file.pg.pg, file: file.file)] = nil
+        if files.removeValue(forKey: FileKey(pg: file.pg.pg, file: file.file)) != nil { file.pg.filesInMemory -= 1 }
     }
 }

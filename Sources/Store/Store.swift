@@ -146,6 +146,8 @@ public final class Store {
     var gone = GoneState()
     /// Groups that are to leave the index.
     var forgottenGroups: [PGID] = []
+    /// Groups that are on their way out of this disk.
+    var leaving: [LeavingGroup] = []
     var recovery: Recovery?
     let controlGroup = Group(pg: Store.control)
     var closeStep = CloseStep.draining

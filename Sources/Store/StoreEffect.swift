@@ -103,6 +103,8 @@ public enum StoreNotice: Sendable {
     case readAgain(StoreToken)
     /// The answer of `Store.changes`.
     case changes(StoreToken, ChangePage)
+    /// Nothing of the group is on the disk any more, durably (`Store.leaveGroup`).
+    case left(PGID)
     /// The disk is clean: all stable, checkpoint durable, clean mark durable. Nothing may be appended any more.
     case closed
     /// The checkpoint waits for the tables of these groups: `Store.giveTables`.

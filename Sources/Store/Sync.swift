@@ -91,7 +91,10 @@ extension Store {
         while let item = group.unstable.first, item.end <= log.stable, !item.isLarge || item.end <= log.markStable {
             _ = group.unstable.removeFirst()
             if let name = item.name { through = max(through, name) }
-            if let token = item.token { notify(.durable(token)) }
+            if let token = item.token {
+                markIsDurable(token)
+                notify(.durable(token))
+            }
         }
         if through > group.stableThrough {
             group.stableThrough = through

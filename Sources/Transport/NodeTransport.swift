@@ -104,6 +104,9 @@ public final class NodeTransport {
         dial(node, endpoint)
     }
 
+    /// Dials a node that has left the cluster no more.
+    public func forget(_ node: NodeID) { dialled.remove(node) }
+
     private func dial(_ node: NodeID, _ endpoint: NodeEndpoint) {
         guard state == .open else { return }
         let owner = LoopBound(self, loop: eventLoop)
@@ -130,7 +133,7 @@ public final class NodeTransport {
     }
 
     private func dialLater(_ node: NodeID, _ endpoint: NodeEndpoint) {
-        guard state == .open else { return }
+        guard state == .open, dialled.contains(node) else { return }
         eventLoop.assumeIsolated().scheduleTask(in: TransportLimits.reconnectDelay) { self.dial(node, endpoint) }
     }
 

@@ -2,12 +2,18 @@ import ClusterModel
 
 /// The cluster map as the coordination store and the wire carry it.
 extension ClusterMap {
-    /// 2 has the time of the loss number's last rise at its end, 3 the suspended nodes after it; 1 and 2 are still read.
-    private static let format: UInt8 = 3
+    /// 2 has the time of the loss number's last rise at its end, 3 the suspended nodes after it, 4 what drains and the places of
+    /// disks that replace others; earlier ones are still read. A map is written in 3 while it needs no more, so that nodes
+    /// of the version before can go on beside newer ones.
+    private static let format: UInt8 = 4
+
+    private var needsFormat4: Bool {
+        nodes.contains { $0.duty == .draining } || disks.contains { $0.place != $0.id || $0.duty == .draining }
+    }
 
     public func encoded() -> [UInt8] {
         var w = WireWriter(capacity: 1024)
-        w.u8(ClusterMap.format)
+        w.u8(needsFormat4 ? ClusterMap.format : 3)
         w.u64(version.rawValue)
         w.u128(cluster.rawValue)
         w.u64(lossNumber.rawValue)
@@ -62,6 +68,14 @@ extension ClusterMap {
         w.u32(lastExport.rawValue)
         w.optional(lossRaised) { $0.i64($1.nanoseconds) }
         w.list(nodes.filter { $0.duty == .suspended }) { $0.node($1.id) }
+        if needsFormat4 {
+            w.list(nodes.filter { $0.duty == .draining }) { $0.node($1.id) }
+            w.list(disks.filter { $0.duty == .draining }) { $0.u128($1.id.rawValue) }
+            w.list(disks.filter { $0.place != $0.id }) {
+                $0.u128($1.id.rawValue)
+                $0.u128($1.place.rawValue)
+            }
+        }
         return w.bytes
     }
 
@@ -149,6 +163,23 @@ extension ClusterMap {
         if format >= 3 {
             let suspended = try r.list(atMost: Limits.nodes, elementBytes: 2) { r throws(WireError) in try r.node() }
             for i in nodes.indices where suspended.contains(nodes[i].id) { nodes[i].duty = .suspended }
+        }
+        if format >= 4 { try takeDraining(from: &r) }
+    }
+}
+
+extension ClusterMap {
+    /// What format 4 adds.
+    fileprivate mutating func takeDraining(from r: inout WireReader) throws(WireError) {
+        let drained = try r.list(atMost: Limits.nodes, elementBytes: 2) { r throws(WireError) in try r.node() }
+        for i in nodes.indices where drained.contains(nodes[i].id) { nodes[i].duty = .draining }
+        let emptied = try r.list(atMost: Limits.disks, elementBytes: 16) { r throws(WireError) in DiskID(try r.u128()) }
+        for i in disks.indices where emptied.contains(disks[i].id) { disks[i].duty = .draining }
+        let places = try r.list(atMost: Limits.disks, elementBytes: 32) { r throws(WireError) in
+            (disk: DiskID(try r.u128()), place: DiskID(try r.u128()))
+        }
+        for i in disks.indices {
+            if let found = places.first(where: { $0.disk == disks[i].id }) { disks[i].place = found.place }
         }
     }
 }

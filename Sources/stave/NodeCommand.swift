@@ -8,16 +8,20 @@ import Node
 
 struct NodeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "node", abstract: "Run one node in this process, list the nodes, suspend or resume one.",
+        commandName: "node", abstract: "Run a node; list, add, suspend, drain and remove nodes.",
         discussion: """
             Examples:
               stave node --config cluster-configs/three-nodes.yaml --id 1    run node 1 until SIGTERM or SIGINT
               stave node list                                                all nodes, and how they are
               stave node suspend 2                                           other nodes lead its groups
               stave node resume 2                                            it leads its own again
+              stave node add 4                                               the configuration has it, the cluster has not
+              stave node drain 3                                             other nodes take over what it holds
+              stave node remove 3                                            when it is empty
             `stave cluster up` starts the nodes of a cluster on this machine; run one yourself only to debug it.
             """,
-        subcommands: [Run.self, List.self, Suspend.self, Resume.self], defaultSubcommand: Run.self)
+        subcommands: [Run.self, List.self, Add.self, Suspend.self, Resume.self, Drain.self, Remove.self],
+        defaultSubcommand: Run.self)
 
     struct Run: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -71,7 +75,7 @@ struct NodeCommand: ParsableCommand {
             var address: String
             var roles: [String]
             var state: String
-            /// "full" or "suspended"; nil while no node answers.
+            /// "full", "suspended" or "draining"; nil while no node answers.
             var duty: String?
             var process: Int?
             var lease: UInt32?
@@ -91,11 +95,13 @@ struct NodeCommand: ParsableCommand {
                         "stopped by a signal"
                     } else if process != nil {
                         "silent: \(silent.first { $0.id == node.id }?.reason ?? "no answer")"
+                    } else if newest?.isMember(Int(node.id.rawValue)) == false {
+                        "not in the cluster: `stave node add` takes it in"
                     } else { "not running" }
                 return Line(
                     id: Int(node.id.rawValue), name: node.name, address: node.address, roles: node.roles.words,
                     state: state,
-                    duty: newest.map { $0.suspendedNodes.contains(Int(node.id.rawValue)) ? "suspended" : "full" },
+                    duty: newest.map { $0.duty(of: Int(node.id.rawValue)) },
                     process: report?.process ?? process.map { Int($0.process) }, lease: report?.lease,
                     session: report?.session,
                     serving: report?.serving.count)
@@ -107,10 +113,21 @@ struct NodeCommand: ParsableCommand {
                     "\(line.id)", line.name, line.address, line.roles.joined(separator: ","), text(line.process),
                     text(line.lease),
                     text(line.session), line.serving.map { "\($0) groups" } ?? "-",
-                    line.duty == "suspended" ? "\(line.state), suspended" : line.state)
+                    line.duty == nil || line.duty == "full" ? line.state : "\(line.state), \(line.duty ?? "")")
             }
             print(table.text)
         }
+    }
+}
+
+extension NodeReport {
+    /// Whether the cluster has the node; the configuration may have others.
+    func isMember(_ node: Int) -> Bool { memberNodes?.contains(node) ?? true }
+
+    /// "full", "suspended" or "draining".
+    func duty(of node: Int) -> String {
+        if suspendedNodes.contains(node) { return "suspended" }
+        return drainingNodes?.contains(node) == true ? "draining" : "full"
     }
 }
 

@@ -38,6 +38,8 @@ struct StatusCommand: ParsableCommand {
         var nodesSilent: [SilentNode]
         /// They lead no group that another node can lead.
         var nodesSuspended: [Int]
+        /// Their replicas go to other nodes.
+        var nodesDraining: [Int]
         var nodes: [NodeReport]
     }
 
@@ -62,6 +64,8 @@ struct StatusCommand: ParsableCommand {
         _ cluster: Cluster, _ reports: [NodeReport], _ silent: [(id: NodeID, reason: String)]
     ) -> Answer {
         let policy = cluster.configuration.policy
+        let newest = reports.max { $0.mapVersion < $1.mapVersion }
+        let silent = silent.filter { newest?.isMember(Int($0.id.rawValue)) ?? true }
         let groups = reports.map(\.groupCount).max() ?? 0
         let serving = Set(reports.flatMap(\.serving)).count
         let written = reports.reduce(0) { $0 + $1.metrics.gateway.writtenBytes }
@@ -80,7 +84,8 @@ struct StatusCommand: ParsableCommand {
                 return SilentNode(
                     id: Int(id.rawValue),
                     state: process == nil ? "not running" : process?.isStopped == true ? "stopped by a signal" : reason)
-            }, nodesSuspended: reports.max { $0.mapVersion < $1.mapVersion }?.suspendedNodes ?? [], nodes: reports)
+            }, nodesSuspended: newest?.suspendedNodes ?? [],
+            nodesDraining: newest?.drainingNodes ?? [], nodes: reports)
     }
 
     private func text(_ answer: Answer, _ cluster: Cluster) -> String {
@@ -110,12 +115,12 @@ struct StatusCommand: ParsableCommand {
                     stave.text(report.session),
                     "\(report.serving.count)", "\(report.waiting.count)", size(report.metrics.residentBytes),
                     String(format: "%.1f", report.metrics.cpuSeconds),
-                    answer.nodesSuspended.contains(id) ? "running, suspended" : "running")
+                    "running" + duty(id, answer))
             } else {
-                let state = answer.nodesSilent.first { $0.id == id }?.state ?? "?"
+                let state = answer.nodesSilent.first { $0.id == id }?.state ?? "not in the cluster"
                 table.add(
                     "  \(id)", node.address, node.roles.words.joined(separator: ","), "-", "-", "-", "-", "-", "-",
-                    answer.nodesSuspended.contains(id) ? "\(state), suspended" : state)
+                    state + duty(id, answer))
             }
         }
         lines += ["", table.text]
@@ -137,6 +142,11 @@ struct StatusCommand: ParsableCommand {
             lines += ["", "  `stave why` tells what waits for what; `stave cluster up` starts what is not running"]
         }
         return lines.joined(separator: "\n")
+    }
+
+    private func duty(_ id: Int, _ answer: Answer) -> String {
+        if answer.nodesSuspended.contains(id) { return ", suspended" }
+        return answer.nodesDraining.contains(id) ? ", draining" : ""
     }
 
     /// The same of many groups of a node is one line.

@@ -20,9 +20,11 @@ final class TestCluster {
         var disks = 1
     }
 
-    let configuration: ClusterConfiguration
+    private(set) var configuration: ClusterConfiguration
     let folder: String
-    private let launcher: NodeLauncher
+    private var launcher: NodeLauncher
+    private let net: Int
+    private let text: String
     private var processes: [NodeID: Int32] = [:]
 
     var nodes: [NodeID] { configuration.nodes.map(\.id) }
@@ -38,7 +40,8 @@ final class TestCluster {
     init(_ shapes: [NodeShape], copies: Int, net: Int, portmapper: Int = 0) throws {
         folder = "/tmp/stave-cluster-\(getpid())-\(net)"
         try? FileManager.default.removeItem(atPath: folder)
-        var text = """
+        self.net = net
+        text = """
             name: test-\(net)
             data: \(folder)
             replication: { copies: \(copies) }
@@ -48,6 +51,24 @@ final class TestCluster {
             nodes:
 
             """
+        let file = folder + ".yaml"
+        try Data((text + Self.lines(shapes, net)).utf8).write(to: URL(fileURLWithPath: file))
+        configuration = try ClusterConfiguration.load(file: file)
+        launcher = NodeLauncher(configuration: configuration, file: file, program: Self.program)
+        _ = try ClusterStart(launcher: launcher) { _ in }.createIfAbsent()
+        try start()
+    }
+
+    /// Changes the configuration, as an operator does with an editor.
+    func describe(_ shapes: [NodeShape]) throws {
+        let file = folder + ".yaml"
+        try Data((text + Self.lines(shapes, net)).utf8).write(to: URL(fileURLWithPath: file))
+        configuration = try ClusterConfiguration.load(file: file)
+        launcher = NodeLauncher(configuration: configuration, file: file, program: Self.program)
+    }
+
+    private static func lines(_ shapes: [NodeShape], _ net: Int) -> String {
+        var text = ""
         for shape in shapes {
             text += "  - { id: \(shape.id), address: 127.0.\(net).\(10 + shape.id)"
             if let roles = shape.roles { text += ", roles: [\(roles)]" }
@@ -56,12 +77,7 @@ final class TestCluster {
             if !disks.isEmpty { text += ", disks: [\(disks.joined(separator: ", "))]" }
             text += " }\n"
         }
-        let file = folder + ".yaml"
-        try Data(text.utf8).write(to: URL(fileURLWithPath: file))
-        configuration = try ClusterConfiguration.load(file: file)
-        launcher = NodeLauncher(configuration: configuration, file: file, program: Self.program)
-        _ = try ClusterStart(launcher: launcher) { _ in }.createIfAbsent()
-        try start()
+        return text
     }
 
     deinit {
@@ -69,6 +85,12 @@ final class TestCluster {
             kill(process, SIGKILL)
             kill(process, SIGCONT)
             waitpid(process, nil, 0)
+        }
+        // Those that commands have started are nobody's children here.
+        for node in nodes {
+            if let process = NodeProcessFile.running(at: configuration.processPath(of: node))?.process {
+                kill(process, SIGKILL)
+            }
         }
         try? FileManager.default.removeItem(atPath: folder)
         try? FileManager.default.removeItem(atPath: folder + ".yaml")

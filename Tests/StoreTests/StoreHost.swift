@@ -24,6 +24,7 @@ final class StoreHost {
     var readable: Set<StoreToken> = []
     var changePages: [StoreToken: ChangePage] = [:]
     var badBlocks = 0
+    var left: Set<PGID> = []
     var tables: [PGID: [UInt8]] = [:]
     var steps = 0
     var clock: UInt64 = 1_000_000_000
@@ -77,6 +78,7 @@ final class StoreHost {
         case .durable(let token): durable.insert(token)
         case .readAgain(let token): readable.insert(token)
         case .changes(let token, let page): changePages[token] = page
+        case .left(let pg): left.insert(pg)
         case .closed: isClosed = true
         case .tablesWanted(let groups):
             store.giveTables(groups.map { ($0, tables[$0] ?? []) })

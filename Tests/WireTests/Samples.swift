@@ -321,11 +321,14 @@ struct SampleSource {
             var node = ClusterNode(
                 id: NodeID(UInt16(n * 7 + 1)), name: text(), address: text(),
                 roles: NodeRoles(rawValue: UInt8(random.below(8))), failureDomain: list(upTo: 3) { $0.text() })
-            node.duty = isTrue() ? .suspended : .full
+            node.duty = isTrue() ? .suspended : isTrue() ? .draining : .full
             return node
         }
         map.disks = list(upTo: 5) {
-            ClusterDisk(id: DiskID($0.u128()), node: $0.node(), weight: $0.u32(), path: $0.text())
+            var disk = ClusterDisk(id: DiskID($0.u128()), node: $0.node(), weight: $0.u32(), path: $0.text())
+            if $0.isTrue() { disk.place = DiskID($0.u128()) }
+            if $0.isTrue() { disk.duty = .draining }
+            return disk
         }
         map.sessions = (0..<random.below(6)).map { n in
             Session(id: SessionID(UInt64(n * 3 + 1)), node: node(), lease: LeaseNumber(u32()))

@@ -45,6 +45,10 @@ public struct DiskConfiguration: Sendable, Hashable {
     public var path: String
     /// 1 … 1,048,576.
     public var weight: UInt32
+    public init(path: String, weight: UInt32) {
+        self.path = path
+        self.weight = weight
+    }
 }
 
 public struct ExportConfiguration: Sendable, Hashable {

@@ -13,11 +13,11 @@ import Wire
 final class DiskHost {
     let id: DiskID
     let path: String
-    private let store: Store
+    let store: Store
     private let executor: DiskExecutor
     private let payloads: PayloadTable
     private let threads: DiskThreads
-    private let namespaces: NamespaceHosts
+    let namespaces: NamespaceHosts
     let boot: BootID
     private var isSettling = false
     private let health: DiskHealth
@@ -25,7 +25,9 @@ final class DiskHost {
     private let logger: Logger
     weak var node: StorageNode?
 
-    private var replicas: [PGID: Replica] = [:]
+    var replicas: [PGID: Replica] = [:]
+    /// Groups that lie here, and that no record names here; ascending.
+    var remains: [PGID] = []
     private var recovered: [RecoveredOnDisk] = []
     private var tokens: [StoreToken: (Notice) -> Void] = [:]
     private var lastToken: UInt64 = 0
@@ -106,7 +108,7 @@ final class DiskHost {
     }
 
     /// What recovery found of a group that was not whole; told again at every opening until it has been dealt with.
-    private var unsettled: [PGID: RecoveredOnDisk.Origin] = [:]
+    var unsettled: [PGID: RecoveredOnDisk.Origin] = [:]
 
     /// Void records are kept in the protocol's own state from its first writing on; a corrupt replica is dealt with once it
     /// is durable that it learns.
@@ -513,7 +515,7 @@ final class DiskHost {
         }
     }
 
-    private func token(_ done: @escaping (Notice) -> Void) -> StoreToken {
+    func token(_ done: @escaping (Notice) -> Void) -> StoreToken {
         lastToken += 1
         let token = StoreToken(lastToken)
         tokens[token] = done
@@ -542,6 +544,7 @@ final class DiskHost {
             tablesWanted = groups
             giveTables()
         case .changes(let token, let page): tokens.removeValue(forKey: token)?(.changes(page))
+        case .left(let pg): hasLeft(pg)
         case .closed:
             closed?()
             closed = nil
