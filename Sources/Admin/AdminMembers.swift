@@ -43,7 +43,7 @@ extension AdminService {
             }, done)
     }
 
-    /// What is noted of the old disk's failure goes with it.
+    /// What is noted of the old disk's failure stays: should that disk come back one day, nothing on it counts.
     func replaceDisk(_ arguments: AdminArguments, _ done: @escaping Answer<Done>) throws(AdminFailure) {
         let old = try arguments.disk("disk")
         let id = NodeID(try arguments.number("node", UInt16.self))
@@ -57,10 +57,7 @@ extension AdminService {
                 "disk \(old) has the only whole replica of \(only.count) groups (\(only[0]) …); bring the other members back "
                     + "first, or give them up with `stave pg accept-loss`")
         }
-        change({ map throws(ClusterMap.Refusal) in try map.replacing(old, by: new) }) { [self] result in
-            if case .success = result { node.forgetFailure(of: old) }
-            done(result)
-        }
+        change({ map throws(ClusterMap.Refusal) in try map.replacing(old, by: new) }, done)
     }
 
     func setDiskDuty(_ arguments: AdminArguments, _ done: @escaping Answer<Done>) throws(AdminFailure) {

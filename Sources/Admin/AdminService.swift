@@ -248,7 +248,7 @@ public final class AdminService {
             guard let record = view.record(pg) else { return nil }
             return GroupReport(
                 group: "\(pg)", epoch: record.epoch.rawValue, primary: record.primary.map { Int($0.rawValue) },
-                inSync: record.inSync.map { Int($0.node.rawValue) },
+                inSync: record.inSync.map { Int($0.node.rawValue) }, inSyncDisks: record.inSync.map { "\($0.disk)" },
                 learners: record.learners.map { Int($0.node.rawValue) },
                 placement: record.placement.map { PlaceReport(node: Int($0.node.rawValue), disk: "\($0.disk)") },
                 lossNumber: record.lossNumber.rawValue,

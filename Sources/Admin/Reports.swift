@@ -202,6 +202,8 @@ public struct GroupReport: Codable, Sendable {
     public var epoch: UInt64
     public var primary: Int?
     public var inSync: [Int]
+    /// The disks of the members in sync, in their order; nil from a node of an earlier version.
+    public var inSyncDisks: [String]?
     public var learners: [Int]
     public var placement: [PlaceReport]
     public var lossNumber: UInt64

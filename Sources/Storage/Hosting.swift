@@ -93,12 +93,13 @@ extension StorageNode {
         membersChanged?()
     }
 
-    /// A disk that was taken out of the map: no record names it. One that was replaced while it was out of use just goes.
+    /// A disk that was taken out of the map, or replaced by another one. If it was in use, its replicas end as those of a disk
+    /// that fails: who leads a group there lets others claim it at once.
     private func retire(_ disk: DiskHost) {
         note(.disk(disk.id), "is not the cluster's any more")
+        endReplicas(on: disk)
         disks.removeAll { $0 === disk }
         retiredDisks.append(disk)
-        for replica in orderedReplicas where replica.disk === disk { remove(replica) }
         disk.close { [logger] in logger.info("disk \(disk.id) is closed") }
     }
 

@@ -71,11 +71,6 @@ extension StorageNode {
     /// The record of every group, as far as this node knows.
     public var records: [PGRecord] { directory.view.map.placementGroups.compactMap { directory.view.record($0) } }
 
-    /// Of a disk that is the cluster's no more.
-    public func forgetFailure(of disk: DiskID) {
-        if directory.diskNotes[disk] != nil { directory.changeNote(of: disk, to: nil) { _ in } }
-    }
-
     public var lease: LeaseNumber? { membership.lease?.number }
     public var bootID: BootID { boot }
 

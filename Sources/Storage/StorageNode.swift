@@ -417,7 +417,13 @@ public final class StorageNode {
     func diskFailed(_ disk: DiskHost, _ reason: String) {
         note(.disk(disk.id), "out of use: \(reason)")
         if let medium = disk.mediumFailure { noteFailure(of: disk.id, medium) {} }
+        endReplicas(on: disk)
+    }
+
+    /// The disk is not used any more: others hear of it, and claim what was led there.
+    func endReplicas(on disk: DiskHost) {
         let lost = orderedReplicas.filter { $0.disk === disk }
+        if lost.isEmpty { return }
         for replica in lost { replica.event { $0.leaseLapsed(membership.lease?.number ?? .none, at: $1) } }
         // Its groups can be claimed elsewhere only when the lease of their primary (or of a claim under way) has ended.
         membership.startOver()

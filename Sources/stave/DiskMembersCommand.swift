@@ -66,6 +66,7 @@ extension DiskCommand {
             let map = try cluster.ask(AdminQuestion(.map), MapReport.self)
             let old = try Cluster.disk(disk, map)
             let id = NodeID(UInt16(old.node))
+            try refuseIfNeeded(old, id, cluster, map)
             if let path, !path.hasPrefix("/") {
                 throw OperatorError(.usage, "--path is an absolute folder, not \(path)")
             }
@@ -82,6 +83,23 @@ extension DiskCommand {
             try cluster.startAndAwait(id)
             try cluster.awaitDisks(disks.map(\.id), of: id)
             try moving.report(cluster, output) { $0.placement.contains { p in disks.contains { $0.id == p.disk } } }
+        }
+
+        /// A disk that is in use is one of the copies: without it there must be enough.
+        private func refuseIfNeeded(_ old: MapDisk, _ id: NodeID, _ cluster: Cluster, _ map: MapReport) throws {
+            let report = try? cluster.ask(id, AdminQuestion(.status), NodeReport.self)
+            guard report?.disks.contains(where: { $0.id == old.id && $0.state.hasPrefix("in use") }) == true else {
+                return
+            }
+            let lacking = try GroupView.all(cluster).filter { view in
+                view.inSyncDisks.contains(old.id) && view.inSync.count - 1 < map.minInSync
+            }
+            guard lacking.isEmpty else {
+                throw OperatorError(
+                    .refused,
+                    "the disk is in use, and \(lacking.count) groups would have too few copies without it "
+                        + "(\(lacking[0].group) …); wait until `stave pg list` shows all members in sync")
+            }
         }
     }
 

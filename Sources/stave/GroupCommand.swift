@@ -12,6 +12,8 @@ struct GroupView: Encodable {
     var epoch: UInt64
     var primary: Int?
     var inSync: [Int]
+    /// In the order of `inSync`.
+    var inSyncDisks: [String]
     var learners: [Int]
     var placement: [PlaceReport]
     var lossNumber: UInt64
@@ -41,13 +43,15 @@ struct GroupView: Encodable {
                 var view =
                     views[report.group]
                     ?? GroupView(
-                        group: report.group, state: "waiting", epoch: 0, primary: nil, inSync: [], learners: [],
+                        group: report.group, state: "waiting", epoch: 0, primary: nil, inSync: [], inSyncDisks: [],
+                        learners: [],
                         placement: [],
                         lossNumber: 0, replicas: [])
                 if report.epoch >= view.epoch {
                     view.epoch = report.epoch
                     view.primary = report.primary
                     view.inSync = report.inSync
+                    view.inSyncDisks = report.inSyncDisks ?? []
                     view.learners = report.learners
                     view.placement = report.placement
                     view.lossNumber = report.lossNumber

@@ -204,12 +204,10 @@ extension GroupView {
         inSync.contains(node) || learners.contains(node) || placement.contains { $0.node == node }
     }
 
-    /// Whether others hold the group than those that should.
+    /// Whether others hold the group than those that should, or nobody serves it.
     var isMoving: Bool {
-        Set(inSync) != Set(placement.map(\.node))
-            || placement.contains { place in
-                replicas.contains { $0.node == place.node && $0.status.disk != place.disk }
-            }
+        Set(inSync) != Set(placement.map(\.node)) || !replicas.contains(where: \.status.isServing)
+            || !inSyncDisks.isEmpty && Set(inSyncDisks) != Set(placement.map(\.disk))
     }
 }
 

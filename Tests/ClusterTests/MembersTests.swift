@@ -59,6 +59,28 @@ extension ClusterTests {
         #expect(try groups(cluster, asking: 4).allSatisfy { !$0.inSync.contains(2) && $0.inSync.count == 3 })
     }
 
+    @Test("A node that is gone for good is drained and removed, and may come back with an empty disk")
+    func goneForGood() throws {
+        let cluster = try TestCluster(TestCluster.nodes(4), copies: 3, net: 73)
+        let load = WriteLoad("load", seed: 73)
+        let address = cluster.address(1)
+        let running = concurrently(1) { _ in load.run(at: address) }
+        try cluster.wait("the load works", within: 30) { load.count.load(ordering: .relaxed) > 300 }
+        cluster.kill9([2])
+        let drained = try stave(["node", "drain", "2", "--wait", "120"], cluster)
+        #expect(drained.status == 0, "\(drained.output)")
+        let removed = try stave(["node", "remove", "2", "--wipe"], cluster)
+        #expect(removed.status == 0, "\(removed.output)")
+        let foreign = try stave(["node", "--id", "2"], cluster, seconds: 20)
+        #expect(foreign.status == 3 && foreign.output.contains("node add 2"), "\(foreign.output)")
+        let back = try stave(["node", "add", "2", "--wait", "120"], cluster)
+        #expect(back.status == 0, "\(back.output)")
+        load.stop()
+        running.wait()
+        for node: UInt16 in 1...4 { #expect(try load.faults(at: cluster.address(node)) == []) }
+        #expect(try cluster.scrub() == nil)
+    }
+
     @Test("An empty folder takes the place of a lost disk, under a load, and learns everything from the others")
     func replaceDisk() throws {
         let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 71)
@@ -87,6 +109,18 @@ extension ClusterTests {
         // The new disk is what is opened from now on.
         let status = try cluster.status(2)
         #expect(status.disks.count == 1 && status.disks[0].state == "in use")
+
+        // A disk that is in use, and on which groups are led, can be replaced, too.
+        try cluster.wait("node 3 leads groups", within: 90) { try !cluster.status(3).serving.isEmpty }
+        let elsewhere = try stave(
+            [
+                "disk", "replace", cluster.folder + "/node-3/disk-0", "--path", cluster.folder + "/node-3/new",
+                "--wait", "120",
+            ],
+            cluster)
+        #expect(elsewhere.status == 0, "\(elsewhere.output)")
+        for node: UInt16 in [1, 2, 3] { #expect(try load.faults(at: cluster.address(node)) == []) }
+        #expect(try cluster.scrub() == nil)
     }
 
     @Test("A second disk of a node gets its share, and the first one can be drained and removed while the node runs")

@@ -46,7 +46,8 @@ public enum ClusterCreation {
             throw OperatorError(
                 .clusterIncomplete,
                 "something of the cluster \(configuration.name) exists and something is missing, so nothing was created: "
-                    + "there are \(present.joined(separator: ", ")); there are not \(missing.joined(separator: ", "))")
+                    + "there are \(present.joined(separator: ", ")); there are not \(missing.joined(separator: ", "))"
+                    + joining(configuration, missing))
         }
         let cluster = ClusterID(random128())
         var map = ClusterMap(cluster: cluster, policy: configuration.policy, dataPGCount: configuration.dataGroupCount)
@@ -79,6 +80,16 @@ public enum ClusterCreation {
                     + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) })
         }
         return cluster
+    }
+
+    /// A node that has nothing may be one that is to join.
+    private static func joining(_ configuration: ClusterConfiguration, _ missing: [String]) -> String {
+        let new = configuration.nodes.filter { node in
+            !node.disks.isEmpty && node.disks.allSatisfy { missing.contains($0.path) }
+        }
+        guard let first = new.first, new.count < configuration.nodes.count else { return "" }
+        return ". If node \(first.id.rawValue) is to join: start the others without it in the configuration, then "
+            + "`stave node add \(first.id.rawValue)`"
     }
 
     /// The record of a group that was never claimed: who is to hold it holds all of it, which is nothing.
