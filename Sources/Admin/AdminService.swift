@@ -218,6 +218,9 @@ public final class AdminService {
                     requests: wait.requests,
                     bytes: wait.bytes, seconds: Double((now - wait.since).nanoseconds) / 1e9))
         }
+        for standing in node.slowMembers {
+            waits.append(WaitReport(group: nil, who: "node", reason: standing.inWords))
+        }
         for disk in node.diskReports {
             if let failure = disk.failure {
                 waits.append(

@@ -58,6 +58,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case claimMadeAfterDeath
     case removalMadeAfterDeath
     case answerStoppedByLease
+    case slowMemberKeptOut
     case remainsNamedAgain
     case emptyDiskInAMembersPlace
     case learnerNotPlacedAnyMore
@@ -133,6 +134,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerPromotedWhilePrimaryDies: "the promotion of a learner is made after its primary has died"
         case .claimMadeAfterDeath: "a claim is made after its claimant has died"
         case .removalMadeAfterDeath: "a removal is made after its primary has died"
+        case .slowMemberKeptOut: "a member whose disk is far slower than the others' is let go, or not taken in again"
         case .remainsNamedAgain: "a disk is to hold a group again while it still has remains of it"
         case .emptyDiskInAMembersPlace: "an empty disk takes the place of one that the record names as in-sync"
         case .learnerNotPlacedAnyMore: "a learner is given up, for placement does not name it any more"

@@ -34,6 +34,9 @@ public enum ReplicaEffect: Sendable {
     /// The group does not need these bytes any more.
     case drop(PayloadHandle)
 
+    /// A member, or this replica, took so long to make a write stable, or is still at it: for the node's `PaceJudge`.
+    case stableAfter(NodeID, TimeSpan)
+
     // MARK: Requests
 
     /// Answer, unless the lease with this number is not surely valid in the moment that the answer leaves: then refuse as

@@ -244,7 +244,7 @@ extension PlacementGroup {
             guard isReachable(m.node), m.phase == .detached || m.phase == .attaching, !isPromoting(m.node) else {
                 continue
             }
-            if isLeaving(m.node), !m.isInSync { continue }
+            if isLeaving(m.node) || isKeptOut(m.node), !m.isInSync { continue }
             if m.attemptAt.nanoseconds != 0, now.now < m.attemptAt + limits.retry { continue }
             reign.attempts += 1
             reign.members[i].phase = .attaching
@@ -321,7 +321,7 @@ extension PlacementGroup {
             let silent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
             let slow = m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
             let lost = m.reported && !m.isComplete && m.member?.boot != record.inSyncMember(on: m.node)?.boot
-            if silent || slow || lost || isToBeLetGo(m.node) { gone.append(m.node) }
+            if silent || slow || lost || isToBeLetGo(m.node) || isKeptOut(m.node) { gone.append(m.node) }
         }
         mark(
             .waitsAtLeastSize,
@@ -376,6 +376,7 @@ extension PlacementGroup {
         }
         considerRemoval()
         considerPlacement()
+        probesTicked()
         attachMembers()
         checkCatchUps()
         considerServing()

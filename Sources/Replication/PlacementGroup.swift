@@ -28,6 +28,9 @@ public final class PlacementGroup {
     var lease: LeaseNumber = .none
     var peers: [Peer] = []
     var endedLeases: [LeaseNumber] = []
+    /// Nodes whose disks are far slower than the others', and those of them that are to be done without.
+    var slowNodes: [NodeID] = []
+    var outNodes: [NodeID] = []
     /// The disks that should hold the group, as far as the map is known here.
     var wantedPlacement: [PlacementTarget]?
     /// Bytes that the own disk can take beyond its reserve.
@@ -252,6 +255,7 @@ public final class PlacementGroup {
         stable = name
         switch role {
         case .primary:
+            ownProbeMoved()
             advanceDecided()
             answerFlushes()
             continueHandover()

@@ -301,6 +301,7 @@ extension PlacementGroup {
         for i in reign.members.indices where reign.members[i].phase == .streaming {
             sendEntry(entry, previous: previous, to: i)
         }
+        if durability == .stable { beginProbes(through: name.n) }
         tellDecidedByEntry()
     }
 
@@ -337,7 +338,10 @@ extension PlacementGroup {
             reign.members[i].appended = a.appended.n
             reign.members[i].owes = a.appended.n >= reign.members[i].sent ? nil : now.now
         }
-        if a.stable.n > reign.members[i].stable { reign.members[i].stable = min(a.stable.n, history.end.n) }
+        if a.stable.n > reign.members[i].stable {
+            reign.members[i].stable = min(a.stable.n, history.end.n)
+            probeMoved(i)
+        }
         reign.members[i].room = a.room
         advanceDecided()
         if !reign.flushes.isEmpty { answerFlushes() }
@@ -573,6 +577,7 @@ extension PlacementGroup {
         for m in reign.members where m.phase == .streaming && m.stable < name.n {
             send(.sync(through: name), to: m.node)
         }
+        beginProbes(through: name.n)
     }
 
     func answerFlushes() {

@@ -46,6 +46,8 @@ struct Reign {
     /// The reign is to end in favour of another member.
     var handover: Handover?
     var lastNamed: Instant = Instant(nanoseconds: 0)
+    /// How long the own disk takes to make something stable.
+    var ownProbe: PlacementGroup.StableProbe?
 
     var isUnsettled: Bool {
         !serving || !catchUps.isEmpty || members.contains { $0.phase != .streaming || !$0.isComplete }
@@ -73,6 +75,8 @@ struct MemberProgress {
     var room: UInt64 = .max
     /// When the oldest entry that it has not acknowledged was sent.
     var owes: Instant?
+    /// How long its disk takes to make something stable.
+    var probe: PlacementGroup.StableProbe?
     var voids: [VoidRecord] = []
     var reported = false
 

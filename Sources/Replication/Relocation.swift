@@ -78,7 +78,7 @@ extension PlacementGroup {
     }
 
     /// Holds everything, and is here.
-    private func isSound(_ node: NodeID) -> Bool {
+    func isSound(_ node: NodeID) -> Bool {
         if node == local.node { return true }
         return isPresent(node)
             && reign.members.contains { $0.node == node && $0.isInSync && $0.isComplete && $0.phase == .streaming }

@@ -32,7 +32,8 @@ extension PlacementGroup {
 
     /// Whether that node should lead nothing.
     func standsDown(_ node: NodeID) -> Bool {
-        (map?.isSuspended(node) ?? false) || (node == local.node ? isLeaving : isLeaving(node))
+        (map?.isSuspended(node) ?? false) || slowNodes.contains(node)
+            || (node == local.node ? isLeaving : isLeaving(node))
     }
 
     /// A member that leaves, and has been heard of long enough ago for this node to have heard if it should leave, too.

@@ -232,6 +232,7 @@ extension Simulator {
             }
         case .failedSync: failSync(n, restartAfter: back + below(8 * second))
         case .relocate: relocate()
+        case .wornDisk: nodes[n].slowUntil = clock + 4 * second + below(8 * second)
         case .replaceDisk: replaceDisk(n, restartAfter: back)
         case .handover: handOver()
         case .suspend: suspend(n, map.nodes[n].duty == .full ? .suspended : .full)

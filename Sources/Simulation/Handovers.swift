@@ -50,11 +50,29 @@ extension Simulator {
             .stop(node: n, life: nodes[n].life, restartAfter: delay), at: clock + 300 * millisecond + below(2 * second))
     }
 
+    /// Members that are far slower than the others, as `StorageNode` judges them.
+    func judgePaces(_ n: Int) {
+        let node = nodes[n]
+        guard node.isOpen, clock >= node.lastPaces + 500 * millisecond else { return }
+        node.lastPaces = clock
+        let changed = node.paces.judge(at: moment(n).now)
+        guard !changed.isEmpty else { return }
+        for standing in changed {
+            tell("\(node.id) finds \(standing.node) \(standing.verdict)")
+            counts["\(standing.verdict)", default: 0] += 1
+        }
+        let standings = node.paces.standings
+        everyReplica(n) {
+            $0.pacesJudged(
+                slow: standings.map(\.node), out: standings.filter { $0.verdict == .out }.map(\.node), at: $1)
+        }
+    }
+
     /// As `StorageNode` does it.
     func balance(_ n: Int) {
         let node = nodes[n]
         guard scenario.balances, node.isOpen else { return }
-        let hurries = node.isLeaving || map.nodes[n].duty == .suspended
+        let hurries = node.isLeaving || map.nodes[n].duty == .suspended || !node.paces.standings.isEmpty
         guard clock >= node.lastBalance + (hurries ? 20 : 500) * millisecond else { return }
         node.lastBalance = clock
         let candidates = node.replicas.compactMap(\.group.handoverCandidate)

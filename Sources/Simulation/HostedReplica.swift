@@ -93,6 +93,7 @@ final class HostedReplica {
         case .decided(let through): decided(through)
         case .send(let message, let to): simulator.send(n, message, to: to)
         case .drop(let handle): node.drop(handle)
+        case .stableAfter(let member, let span): node.paces.took(member, span, at: simulator.moment(n).now)
         case .answer(let token, let response, let lease): simulator.answer(n, token, response, lease)
         case .read(let ticket, let range, let truncation):
             disk.read(pg, range, truncation) { [unowned self] found in

@@ -60,6 +60,21 @@ extension Simulator {
         var wallOffset: Int64 = 0
         var awayFromCoordinatorUntil: UInt64 = 0
 
+        /// Quicker than in production, for a run is short.
+        static let paceLimits: PaceJudge.Limits = {
+            var limits = PaceJudge.Limits()
+            limits.leastSamples = 4
+            limits.window = .seconds(6)
+            limits.slowLeast = .milliseconds(20)
+            limits.slowAfter = .seconds(1)
+            limits.outLeast = .milliseconds(30)
+            limits.outAfter = .seconds(2)
+            limits.goodAfter = .seconds(3)
+            limits.probation = .seconds(8)
+            return limits
+        }()
+        var paces = PaceJudge(limits: paceLimits)
+        var lastPaces: UInt64 = 0
         var balancer = PrimaryBalancer()
         var lastBalance: UInt64 = 0
         /// It has told the others that it is about to stop.
@@ -109,6 +124,8 @@ extension Simulator {
             stableMarks = []
             lease = .none
             leaseUntil = 0
+            paces = PaceJudge(limits: Node.paceLimits)
+            lastPaces = 0
             balancer = PrimaryBalancer()
             lastBalance = 0
             isLeaving = false

@@ -149,6 +149,9 @@ extension Simulator {
                     group.peerConnected(PeerFacts(node: nodes[other].id, boot: nodes[other].bootID), at: now)
                 }
                 if node.lease != .none { group.leaseTaken(node.lease, at: now) }
+                let slow = node.paces.standings
+                group.pacesJudged(
+                    slow: slow.map(\.node), out: slow.filter { $0.verdict == .out }.map(\.node), at: now)
                 if node.placementVersion == wantedVersion { group.placementWanted(wanted[g], at: now) }
                 group.recordRead(record, version(of: record, g), at: now)
             }

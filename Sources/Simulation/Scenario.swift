@@ -45,7 +45,9 @@ public struct Scenario: Sendable {
     /// Whether groups are scrubbed while all else happens; at the end all are.
     public var scrubs = true
     /// Whether primaries go where placement wants them, and nodes that stop in order give theirs away first.
-    var balances: Bool { faults.contains(.handover) || faults.contains(.suspend) || relocates }
+    var balances: Bool {
+        faults.contains(.handover) || faults.contains(.suspend) || faults.contains(.wornDisk) || relocates
+    }
     /// Whether groups move to other disks.
     var relocates: Bool { faults.contains(.relocate) || faults.contains(.replaceDisk) }
     #if DEBUG || STAVE_MUTANTS
@@ -82,13 +84,15 @@ public struct Scenario: Sendable {
         case suspend
         case slowDisk
         case fullDisk
+        /// A disk answers everything, late, for so long that the others go on without it.
+        case wornDisk
         /// Groups are to lie on other nodes, or their disks in another order.
         case relocate
         /// A node comes back with an empty disk in the place of its own.
         case replaceDisk
 
         /// Drawn after all else, so that a seed's other draws stay what they were.
-        static let drawnLast: [Fault] = [.suspend, .relocate, .replaceDisk]
+        static let drawnLast: [Fault] = [.suspend, .wornDisk, .relocate, .replaceDisk]
         static let ofPower: [Fault] = [.powerLoss, .powerLossOfAll, .powerCut]
     }
 
@@ -131,6 +135,7 @@ public struct Scenario: Sendable {
         if random.below(4) == 0 { s.faults.append(.suspend) }
         if random.below(5) == 0 { s.faults.append(.relocate) }
         if random.below(12) == 0 { s.turn(to: .relocations, &random) }
+        if random.below(6) == 0 { s.faults.append(.wornDisk) }
         return s
     }
 
@@ -192,8 +197,8 @@ public struct Scenario: Sendable {
             copies = 2 + random.below(2)
             if random.below(2) == 0 { files = 4 + random.below(5) }
             faults = [
-                .relocate, .relocate, .relocate, .replaceDisk, .kill, .killAgain, .pause, .partition, .cleanRestart,
-                .checkpoint,
+                .relocate, .relocate, .relocate, .replaceDisk, .wornDisk, .kill, .killAgain, .pause, .partition,
+                .cleanRestart, .checkpoint,
             ]
         case .leases:
             nodes = max(nodes, 3)

@@ -86,6 +86,7 @@ extension Simulator {
         }
         balance(n)
         considerRemains(n)
+        judgePaces(n)
         if node.fullUntil != 0, clock >= node.fullUntil { endFullness(n) }
         node.host?.tick()
         if chance(20) { node.disk.writeBack(&random) }

@@ -97,6 +97,7 @@ final class Replica {
         case .decided(let through): decided(through)
         case .send(let message, let to): node.send(.replica(message), to: to)
         case .drop(let handle): payloads.drop(handle)
+        case .stableAfter(let member, let span): node.stableAfter(member, span)
         case .answer(let token, let response, let lease): node.answer(token, response, under: lease)
         case .read(let ticket, let range, let truncation): read(ticket, range, truncation)
         case .query(let ticket, let payload): query(ticket, payload)

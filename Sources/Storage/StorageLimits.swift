@@ -54,6 +54,8 @@ public enum StorageLimits {
     /// Things that a scrub's record names in words, each so many bytes long; the others are counted.
     static let scrubFindings = 33
     static let scrubFinding = 1024
+    /// How often members are compared by their paces.
+    static let paceInterval = TimeSpan.seconds(1)
     /// How often a node looks for groups that placement would have another node lead.
     static let balanceInterval = TimeSpan.milliseconds(500)
 }

@@ -46,6 +46,8 @@ public final class StorageNode {
     private var opening: Set<PGID> = []
     var balancer = PrimaryBalancer()
     var placement = WantedPlacement()
+    var paces = PaceJudge()
+    var lastPaces = Instant(nanoseconds: 0)
     /// Disks that are not the cluster's any more; kept, for what is under way for them still comes back.
     var retiredDisks: [DiskHost] = []
     var lastBalance = Instant(nanoseconds: 0)
@@ -203,6 +205,7 @@ public final class StorageNode {
             }
             if departure != nil { group.leavingBegan(at: now) }
             if let lease = membership.lease?.number { group.leaseTaken(lease, at: now) }
+            if !paces.standings.isEmpty { tellPaces(replica) }
             if let targets = placement.targets(for: pg, directory.view.map) { group.placementWanted(targets, at: now) }
             if let record = directory.view.record(pg) { group.recordRead(record, directory.version(of: pg), at: now) }
         }
@@ -242,6 +245,7 @@ public final class StorageNode {
         settleNotes()
         balancePrimaries(now.now)
         watchScrubs(now)
+        watchPaces(now)
         settle()
         watchDeparture(now.now)
         for replica in orderedReplicas { replica.namespace?.flush() }

@@ -154,4 +154,35 @@ extension ClusterTests {
         for node: UInt16 in [1, 2, 3] { #expect(try load.faults(at: cluster.address(node)) == []) }
         #expect(try cluster.scrub() == nil)
     }
+
+    @Test("A disk that answers every sync late is named, leads nothing, and leads again when it is well")
+    func slowDisk() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 74)
+        let load = WriteLoad("load", seed: 74)
+        let address = cluster.address(1)
+        let running = concurrently(1) { _ in load.run(at: address) }
+        try cluster.wait("the load works", within: 30) { load.count.load(ordering: .relaxed) > 200 }
+        cluster.kill9([2])
+        setenv("STAVE_DISK_FAULTS", "sync name=log- calls=60-1000000 delay=300", 1)
+        try cluster.launch(2)
+        unsetenv("STAVE_DISK_FAULTS")
+        try cluster.awaitAllInSync(within: 60)
+        try cluster.wait("the slow disk is named", within: 60) {
+            try stave(["why"], cluster).output.contains("the disk of node 2 is slow")
+        }
+        try cluster.wait("node 2 leads nothing", within: 60) { try cluster.status(2).serving.isEmpty }
+        let then = load.count.load(ordering: .relaxed)
+        try cluster.wait("the load goes on", within: 30) { load.count.load(ordering: .relaxed) > then + 50 }
+
+        cluster.kill9([2])
+        try cluster.launch(2)
+        try cluster.awaitAllInSync(within: 60)
+        try cluster.wait("node 2 leads groups again", within: 120) {
+            (try? cluster.status(2).serving.isEmpty) == false
+        }
+        load.stop()
+        running.wait()
+        for node: UInt16 in 1...3 { #expect(try load.faults(at: cluster.address(node)) == []) }
+        #expect(try cluster.scrub() == nil)
+    }
 }
