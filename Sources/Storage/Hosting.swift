@@ -95,7 +95,7 @@ extension StorageNode {
 
     /// A disk that was taken out of the map, or replaced by another one. If it was in use, its replicas end as those of a disk
     /// that fails: who leads a group there lets others claim it at once.
-    private func retire(_ disk: DiskHost) {
+    func retire(_ disk: DiskHost) {
         note(.disk(disk.id), "is not the cluster's any more")
         endReplicas(on: disk)
         disks.removeAll { $0 === disk }

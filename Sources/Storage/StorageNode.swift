@@ -145,6 +145,8 @@ public final class StorageNode {
 
     /// Makes the replicas that the records name, from what was found on the disks, and joins the cluster.
     private func begin(_ done: @escaping (Result<Void, StorageFailure>) -> Void) {
+        // A folder that the configuration still names, after its disk was replaced or removed.
+        for disk in disks where directory.view.map.disk(disk.id) == nil { retire(disk) }
         for disk in disks { host(disk) }
         addNewReplicas()
         hasBegun = true

@@ -119,6 +119,13 @@ extension ClusterTests {
             ],
             cluster)
         #expect(elsewhere.status == 0, "\(elsewhere.output)")
+        // The configuration still names the old folder, which is none of the cluster's disks any more.
+        cluster.kill9([3])
+        try cluster.launch(3)
+        try cluster.wait("node 3 uses its new disk", within: 60) {
+            (try? cluster.status(3).disks.map(\.path)) == [cluster.folder + "/node-3/new"]
+        }
+        try cluster.awaitAllInSync(within: 60)
         for node: UInt16 in [1, 2, 3] { #expect(try load.faults(at: cluster.address(node)) == []) }
         #expect(try cluster.scrub() == nil)
     }
