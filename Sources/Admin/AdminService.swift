@@ -126,7 +126,8 @@ public final class AdminService {
             mapVersion: map.version.rawValue, lossNumber: map.lossNumber.rawValue, lease: node.lease?.rawValue,
             session: node.session?.rawValue, serving: standings.filter(\.isServing).map { "\($0.pg)" },
             waiting: waits(),
-            learning: standings.filter(\.isLearning).map { "\($0.pg)" }, groupCount: map.placementGroups.count,
+            learning: standings.filter(\.isLearning).map { "\($0.pg)" }, recovery: RecoverySummary(standings),
+            groupCount: map.placementGroups.count,
             filesetCount: map.filesets.count,
             deletingFilesets: map.filesets.filter { $0.state == .deleting }.map(\.name),
             peersHeard: map.nodes.filter { node.isHeard($0.id) }.map { Int($0.id.rawValue) },
@@ -210,6 +211,7 @@ public final class AdminService {
                             + "\(standing.pg)` shows where the others are (stave explain ST1030)"))
             }
         }
+        waits += recoveryWaits()
         let now = FilesystemClock.system().now
         for wait in filesystem.waits() {
             waits.append(
@@ -258,7 +260,8 @@ public final class AdminService {
                 replica: standings.first { $0.pg == pg }.map { standing in
                     ReplicaStatus(
                         disk: "\(standing.disk)", role: "\(standing.role)", isServing: standing.isServing,
-                        isLearning: standing.isLearning, decidedEpoch: standing.decided.epoch.rawValue,
+                        isLearning: standing.isLearning, catchUps: standing.catchUps.map(CatchUpReport.init),
+                        decidedEpoch: standing.decided.epoch.rawValue,
                         decidedNumber: standing.decided.n, waiting: standing.waiting?.plainWords)
                 }, scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg))
         }

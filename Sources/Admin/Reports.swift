@@ -29,6 +29,8 @@ public struct NodeReport: Codable, Sendable {
     public var waiting: [WaitReport]
     /// Groups that replicas of this node learn.
     public var learning: [String]
+    /// What this node's groups have left to copy to others.
+    public var recovery: RecoverySummary
     public var groupCount: Int
     public var filesetCount: Int
     /// Names of filesets that were deleted and whose space has not come back yet.
@@ -226,10 +228,52 @@ public struct ReplicaStatus: Codable, Sendable {
     public var role: String
     public var isServing: Bool
     public var isLearning: Bool
+    /// At the primary: its learners.
+    public var catchUps: [CatchUpReport]
     /// Epoch and number of the last entry known to be decided.
     public var decidedEpoch: UInt64
     public var decidedNumber: UInt64
     public var waiting: String?
+}
+
+/// How far a learner of a group is, as the group's primary knows it.
+public struct CatchUpReport: Codable, Sendable, Hashable {
+    /// The learner.
+    public var node: Int
+    /// "waiting" for its turn, "listing" what is missing, "copying", or "finishing".
+    public var stage: String
+    /// Objects that are copied, of so many that are missing; nil while that is not known, and in metadata groups.
+    public var copiedObjects: Int?
+    public var objects: Int?
+    public var copiedBytes: UInt64
+    public var bytesPerSecond: UInt64
+    /// Nil while it cannot be told.
+    public var secondsLeft: Double?
+}
+
+/// All catch-ups of a node or a cluster together.
+public struct RecoverySummary: Codable, Sendable, Hashable {
+    /// Groups with a learner that the primary knows of, and those of them whose turn has not come.
+    public var groups: Int
+    public var waiting: Int
+    public var bytesPerSecond: UInt64
+    /// Nil while it cannot be told; also when nothing is to be done.
+    public var secondsLeft: Double?
+    public init(groups: Int, waiting: Int, bytesPerSecond: UInt64, secondsLeft: Double?) {
+        self.groups = groups
+        self.waiting = waiting
+        self.bytesPerSecond = bytesPerSecond
+        self.secondsLeft = secondsLeft
+    }
+
+    /// Of several nodes: each copies at its own pace, and the last one ends it.
+    public init(_ nodes: [RecoverySummary]) {
+        self.init(
+            groups: nodes.reduce(0) { $0 + $1.groups }, waiting: nodes.reduce(0) { $0 + $1.waiting },
+            bytesPerSecond: nodes.reduce(0) { $0 + $1.bytesPerSecond },
+            secondsLeft: nodes.contains { $0.groups > 0 && $0.secondsLeft == nil }
+                ? nil : nodes.compactMap(\.secondsLeft).max())
+    }
 }
 
 public struct MapReport: Codable, Sendable {

@@ -143,6 +143,7 @@ public final class NodeProcess {
         let storage = StorageNode(
             loop: loop, localNode: id, boot: boot, directory: directory, coordinator: coordinator,
             hasProgress: { progress.stalled(now: BootClock.now()).isEmpty }, logger: logger)
+        storage.govern(by: configuration.recovery)
         parts = Parts(directory: directory, storage: storage, exports: directory.view.map.exports)
         guard directory.view.map.node(id) != nil else {
             return finish(

@@ -6,7 +6,7 @@ struct CatchUp {
     var node: NodeID
     var attempt: UInt32
     var fork: EntryName
-    var stage: Stage = .marking
+    var stage: Stage = .waiting
     /// The learner's new log begins after this entry.
     var start: EntryName = .zero
     var keys: [ObjectID] = []
@@ -22,8 +22,10 @@ struct CatchUp {
     var snapshotEnded = false
     var snapshot: WorkToken?
     var progressAt: Instant
-    /// Nothing is sent before this, for the sake of the pace.
+    /// Nothing is sent before this, for the sake of the pace: what was sent so far is worth the time until then.
     var paceUntil = Instant(nanoseconds: 0)
+    var copiedBytes: UInt64 = 0
+    var meter: ProgressMeter
     /// Every entry needs it from now on.
     var isNeeded = false
     /// Pieces that are on their way although entries that touch them are not decided.
@@ -37,7 +39,17 @@ struct CatchUp {
         var blocks: BlockRange
     }
 
+    init(node: NodeID, attempt: UInt32, fork: EntryName, at now: Instant) {
+        self.node = node
+        self.attempt = attempt
+        self.fork = fork
+        progressAt = now
+        meter = ProgressMeter(at: now)
+    }
+
     enum Stage {
+        /// Nothing is sent to the learner: others of this node catch up first. → `marking`.
+        case waiting
         /// The learner puts its mark down. → `listing` (data) or `copying` (metadata).
         case marking
         case listing
@@ -63,11 +75,22 @@ extension PlacementGroup {
             return
         }
         reign.members[i].phase = .learning
-        var c = CatchUp(node: m.node, attempt: m.attempt, fork: fork, progressAt: now.now)
+        var c = CatchUp(node: m.node, attempt: m.attempt, fork: fork, at: now.now)
         if history.contains(fork) == false { c.fork = .zero }
         reign.catchUps.append(c)
-        emit(.report(.learning(m.node)))
-        send(.learn(attempt: m.attempt, fork: c.fork), to: m.node)
+        if limits.catchUpStart == .atOnce || writesWait(for: m.node) { startCatchUp(m.node) }
+    }
+
+    /// Its turn has come.
+    func startCatchUp(_ node: NodeID) {
+        guard let k = reign.catchUps.firstIndex(where: { $0.node == node }), reign.catchUps[k].stage == .waiting else {
+            return
+        }
+        reign.catchUps[k].stage = .marking
+        reign.catchUps[k].progressAt = now.now
+        reign.catchUps[k].meter = ProgressMeter(at: now.now)
+        emit(.report(.learning(node)))
+        send(.learn(attempt: reign.catchUps[k].attempt, fork: reign.catchUps[k].fork), to: node)
     }
 
     private func isInSync(_ node: NodeID) -> Bool { reign.members.contains { $0.node == node && $0.isInSync } }
@@ -167,13 +190,13 @@ extension PlacementGroup {
         if pg.isMetadata {
             if c.snapshotEnded {
                 if c.unfinished == 0 { finish(k) }
-            } else if !c.reading, c.unfinished < limits.piecesInFlight, let token = c.snapshot {
+            } else if !c.reading, c.unfinished < limits.piecesInFlight, !isPaused(c), let token = c.snapshot {
                 reign.catchUps[k].reading = true
                 emit(.readSnapshot(token))
             }
             return
         }
-        if c.reading || c.unfinished >= limits.piecesInFlight || now.now < c.paceUntil { return }
+        if c.reading || c.unfinished >= limits.piecesInFlight || isPaused(c) { return }
         guard c.next < c.keys.count, !mutated(.promoteWithPiecesMissing) else {
             if c.unfinished == 0 { finish(k) }
             return
@@ -200,10 +223,7 @@ extension PlacementGroup {
     /// Whether entries that touch the piece are to be decided first. Not where that may take for ever, because a member is
     /// away that this learner may have to replace: then the piece goes early.
     private func waitsForTail(_ read: PieceRead) -> Bool {
-        isEarly(read)
-            && reign.members.allSatisfy {
-                !$0.isNeeded || $0.isComplete && $0.phase == .streaming && isPresent($0.node)
-            }
+        isEarly(read) && !needsAbsentMember(beside: nil)
     }
 
     /// Whether an entry that touches the piece might be decided, and so applied by the learner, before the piece reaches it.
@@ -258,9 +278,10 @@ extension PlacementGroup {
         c.steps += 1
         c.unfinished += 1
         c.progressAt = now.now
-        let bytes = UInt64(content.payload?.length ?? 0)
-        c.paceUntil = now.now + TimeSpan(nanoseconds: bytes * 1_000_000_000 / max(limits.learningPace, 1))
         let position: ListPosition = read.blocks.end >= Geometry.blocksPerObject ? .last : content.position
+        note(
+            &c, bytes: content.payload?.length ?? 0,
+            blocks: position == .last ? Geometry.blocksPerObject - read.blocks.first : read.blocks.count)
         if position == .last {
             c.next += 1
             c.block = 0
@@ -327,6 +348,7 @@ extension PlacementGroup {
         reign.catchUps[k].reading = false
         reign.catchUps[k].unfinished += 1
         reign.catchUps[k].progressAt = now.now
+        note(&reign.catchUps[k], bytes: payload?.length ?? 0, blocks: 0)
         let step = reign.catchUps[k].steps
         reign.catchUps[k].steps += 1
         if position == .last {
@@ -394,7 +416,9 @@ extension PlacementGroup {
     func checkCatchUps() {
         startPieceReads()
         for c in reign.catchUps {
-            if !isPromoting(c.node), now.now >= c.progressAt + limits.learningPatience {
+            if c.stage == .waiting {
+                if writesWait(for: c.node) { startCatchUp(c.node) }
+            } else if !isPromoting(c.node), now.now >= c.progressAt + limits.learningPatience {
                 mark(.catchUpAbandoned)
                 abandonCatchUp(c.node)
             } else {

@@ -215,7 +215,7 @@ extension PlacementGroup {
         switch role {
         case .claiming: return .proposal
         case .follower:
-            if state.learning { return .learning }
+            if state.learning || following?.phase == .waitingToLearn { return .learning }
             if following?.phase == .streaming { return nil }
             if let primary = record.primary, !leaseHasEnded(record.primaryLease) {
                 return .leaseToEnd(primary, record.primaryLease)

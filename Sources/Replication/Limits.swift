@@ -44,8 +44,17 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var keptBootPatience = TimeSpan.seconds(60)
     /// Pieces under way to one learner.
     public var piecesInFlight = 2
-    /// The pace of catching up, in bytes a second, for each learner of a group.
-    public var learningPace: UInt64 = 256 << 20
+    /// The pace of catching up of each learner, until the shell says another (`paceChanged`).
+    public var learningPace = Pace.mebibytes(256)
+    /// What a catch-up that comes late may make up for at once: the shell's clock ticks every 20 ms.
+    public var paceCredit = TimeSpan.milliseconds(40)
+    /// When a catch-up begins that no write waits for.
+    public var catchUpStart = CatchUpStart.atOnce
+    public enum CatchUpStart: Hashable, Sendable {
+        case atOnce
+        /// When the shell says so (`catchUpTurnCame`): the node lets few begin at a time.
+        case byTurn
+    }
     /// Keys that one catch-up may name; beyond it the group stays without that learner, by name.
     public var missingKeys = 1 << 20
     /// Learners that catch up at once.

@@ -35,6 +35,10 @@ public final class PlacementGroup {
     var wantedPlacement: [PlacementTarget]?
     /// Bytes that the own disk can take beyond its reserve.
     var room: UInt64 = .max
+    /// Of each catch-up, but of those that writes wait for.
+    public internal(set) var pace: Pace
+    /// Bytes that it sent to learners since it was opened.
+    public internal(set) var copiedBytes: UInt64 = 0
     var now: Moment
     /// Time-outs count from here: events may come more often than they are due.
     var lastTick: Instant
@@ -138,6 +142,7 @@ public final class PlacementGroup {
         self.pg = pg
         self.local = local
         self.limits = limits
+        pace = limits.learningPace
         self.now = now
         lastTick = now.now
         state = ReplicaState(boot: boot)
@@ -291,7 +296,7 @@ public final class PlacementGroup {
             if let due = reign.decidedDue { return due }
             if reign.handover != nil { return lastTick + .milliseconds(5) }
             if scrub != nil { return lastTick + .milliseconds(25) }
-            return lastTick + (reign.serving && !reign.isUnsettled ? limits.retry : .milliseconds(50))
+            return lastTick + (reign.serving && !reign.isUnsettled ? limits.retry : paceDue)
         }
         return lastTick + (claim.since == nil && proposal == nil ? limits.retry : .milliseconds(25))
     }

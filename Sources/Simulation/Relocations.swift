@@ -81,7 +81,7 @@ extension Simulator {
         var recovered = found?.replica
         if found == nil, record.primary == nil, listed { recovered = .fresh(boot: node.bootID) }
         do {
-            let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, at: moment(n))
+            let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, limits: .simulated, at: moment(n))
             #if DEBUG || STAVE_MUTANTS
                 group.mutation = scenario.mutation
             #endif

@@ -87,6 +87,7 @@ extension Simulator {
         balance(n)
         considerRemains(n)
         judgePaces(n)
+        pursueRecovery(n)
         if node.fullUntil != 0, clock >= node.fullUntil { endFullness(n) }
         node.host?.tick()
         if chance(20) { node.disk.writeBack(&random) }

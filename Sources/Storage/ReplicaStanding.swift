@@ -17,6 +17,8 @@ public struct ReplicaStanding: Sendable {
     public var waiting: WaitReason?
     /// For how long already, looked at twice a second; nil for nothing, or what has just begun.
     public var waitingFor: TimeSpan?
+    /// How far each learner is, at the group's primary.
+    public var catchUps: [CatchUpProgress]
 
     init(_ replica: Replica) {
         pg = replica.pg
@@ -28,6 +30,7 @@ public struct ReplicaStanding: Sendable {
         decided = replica.group.decided
         waiting = replica.group.waiting
         waitingFor = replica.waitsSince.map { BootClock.now() - $0 }
+        catchUps = replica.group.catchUpProgress(at: BootClock.now())
     }
 }
 

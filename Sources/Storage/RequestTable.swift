@@ -11,6 +11,7 @@ struct RequestTable {
         var pg: PGID
         var session: SessionID
         var kind: RequestKind
+        var load: Governor.RequestClass
         var began: Instant
         var reply: (PGResponse) -> Void
     }
@@ -23,19 +24,34 @@ struct RequestTable {
         last += 1
         let token = RequestToken(last)
         waiting[token] = Waiting(
-            pg: request.pg, session: request.session, kind: RequestKind(request), began: BootClock.now(), reply: reply)
+            pg: request.pg, session: request.session, kind: RequestKind(request),
+            load: Governor.RequestClass(request), began: BootClock.now(), reply: reply)
         return token
     }
 
     /// All that wait for a group that cannot answer any more, in the order of their coming.
     mutating func takeAll(of pg: PGID) -> [Waiting] {
         let tokens = waiting.filter { $0.value.pg == pg }.map(\.key).sorted { $0.rawValue < $1.rawValue }
-        return tokens.compactMap { take($0) }
+        return tokens.compactMap { waiting.removeValue(forKey: $0) }
     }
 
-    mutating func take(_ token: RequestToken) -> Waiting? {
+    /// For the answer; the governor hears how long it took.
+    mutating func take(_ token: RequestToken, _ governor: inout Governor) -> Waiting? {
         guard let one = waiting.removeValue(forKey: token) else { return nil }
-        LayerTimers.record(LayerTimers.group[one.kind.rawValue], since: one.began)
+        let span = BootClock.now() - one.began
+        LayerTimers.group[one.kind.rawValue].recordNanoseconds(Int64(clamping: span.nanoseconds))
+        governor.answered(one.load, after: span)
         return one
+    }
+}
+
+extension Governor.RequestClass {
+    init(_ request: PGRequest) {
+        switch request.body {
+        case .read, .readVersion, .query: self = .read
+        case .write(_, _, let durability), .zero(_, _, _, let durability), .mutate(let durability, _):
+            self = durability == .stable ? .stable : .unstable
+        case .deleteRange, .flush: self = .stable
+        }
     }
 }

@@ -50,6 +50,7 @@ public final class StorageNode {
     var lastPaces = Instant(nanoseconds: 0)
     /// Disks that are not the cluster's any more; kept, for what is under way for them still comes back.
     var retiredDisks: [DiskHost] = []
+    var background = BackgroundWork(RecoverySettings(), at: BootClock.now())
     var lastBalance = Instant(nanoseconds: 0)
     /// Set from the moment that this node is told to stop.
     var departure: Departure?
@@ -58,7 +59,8 @@ public final class StorageNode {
     /// Replicas that the disks hold are still being made.
     var isOpening: Bool { !hasBegun || !opening.isEmpty }
     private var hasBegun = false
-    private var leasesAsked: Set<LeaseNumber> = []
+    var leasesAsked: Set<LeaseNumber> = []
+    var lastSessionWatch = Instant(nanoseconds: 0)
     var scrubs = ScrubSchedule()
     var ticking: RepeatedTask?
     private(set) var events = EventLog()
@@ -178,7 +180,7 @@ public final class StorageNode {
         let group: PlacementGroup
         let found = recovered?.replica(boot: boot)
         do {
-            group = try PlacementGroup(pg: pg, local: local, recovered: found, at: moment())
+            group = try PlacementGroup(pg: pg, local: local, recovered: found, limits: .byTurn, at: moment())
         } catch {
             return disk.fail("the state of group \(pg) cannot be read: \(error)")
         }
@@ -246,6 +248,7 @@ public final class StorageNode {
         watchExchanges(now.now)
         settleNotes()
         balancePrimaries(now.now)
+        pursueBackgroundWork(now.now)
         watchScrubs(now)
         watchPaces(now)
         settle()
@@ -375,7 +378,7 @@ public final class StorageNode {
     }
 
     func answer(_ token: RequestToken, _ response: PGResponse, under lease: LeaseNumber) {
-        guard let waiting = requests.take(token) else {
+        guard let waiting = requests.take(token, &background.governor) else {
             if let payload = response.payload { payloads.drop(payload) }
             return
         }
@@ -462,37 +465,6 @@ public final class StorageNode {
         for replica in orderedReplicas { replica.event { $0.leaseLapsed(number, at: $1) } }
         viewChanged?()
     }
-
-    /// Finds out whether another's lease has ended; asked by many groups at once, so once at a time.
-    func askLease(_ number: LeaseNumber) {
-        guard leasesAsked.insert(number).inserted else { return }
-        let owner = LoopBound(self, loop: loop)
-        coordinator.revoke(number, on: loop.executor) { result in
-            let node = owner.value
-            node.leasesAsked.remove(number)
-            if case .success(.ended) = result {
-                for replica in node.orderedReplicas { replica.event { $0.leaseSeenEnded(number, at: $1) } }
-            }
-        }
-    }
-
-    /// Takes sessions of nodes that are gone out of the map, so that what they registered ends.
-    private func watchSessions(_ now: Instant) {
-        guard now - lastSessionWatch > .seconds(1), membership.session != nil else { return }
-        lastSessionWatch = now
-        for session in directory.view.map.sessions where session.node != localNode && !peers.isConnected(session.node) {
-            let owner = LoopBound(self, loop: loop)
-            coordinator.revoke(session.lease, on: loop.executor) { result in
-                if case .success(.ended) = result {
-                    let node = owner.value
-                    node.membership.dropSession(session) { dropped in
-                        if dropped { node.note(.sessionDropped, "\(session.id) of \(session.node)") }
-                    }
-                }
-            }
-        }
-    }
-    private var lastSessionWatch = Instant(nanoseconds: 0)
 
     // MARK: - Coordination
 

@@ -15,6 +15,8 @@ struct GroupView: Encodable {
     /// In the order of `inSync`.
     var inSyncDisks: [String]
     var learners: [Int]
+    /// How far learners are, as the primary knows it.
+    var catchUps: [CatchUpReport] = []
     var placement: [PlaceReport]
     var lossNumber: UInt64
     var replicas: [Replica]
@@ -66,7 +68,9 @@ struct GroupView: Encodable {
         }
         return order.compactMap { name in
             guard var view = views[name] else { return nil }
-            if view.replicas.contains(where: \.status.isServing) {
+            if let primary = view.replicas.first(where: \.status.isServing) {
+                view.catchUps = primary.status.catchUps
+                view.learners = Set(view.learners + view.catchUps.map(\.node)).sorted()
                 view.state = view.learners.isEmpty ? "serving" : "learning"
             }
             return view
@@ -81,6 +85,7 @@ struct GroupCommand: ParsableCommand {
             Examples:
               stave pg list
               stave pg list --json | jq '.[] | select(.state != "serving")'
+              stave pg list --json | jq '.[].catchUps[] | {node, stage, copiedObjects, objects, secondsLeft}'
               stave pg show d12            one group with all its replicas (data groups are d0 …, metadata groups m1 …)
             """,
         subcommands: [List.self, Show.self], defaultSubcommand: List.self)
@@ -93,7 +98,7 @@ struct GroupCommand: ParsableCommand {
         func run() throws {
             let views = try GroupView.all(try cluster.open())
             if output.json { return try printJSON(views) }
-            var table = Table("group", "state", "epoch", "primary", "in sync", "learners", "placed on")
+            var table = Table("group", "state", "epoch", "primary", "in sync", "learners", "placed on", "left")
             for view in views {
                 func names(_ nodes: [Int]) -> String {
                     nodes.isEmpty ? "-" : nodes.map(String.init).joined(separator: ",")
@@ -101,7 +106,7 @@ struct GroupCommand: ParsableCommand {
                 table.add(
                     view.group, view.state, "\(view.epoch)", text(view.primary), names(view.inSync),
                     names(view.learners),
-                    names(view.placement.map(\.node)))
+                    names(view.placement.map(\.node)), left(view.catchUps))
             }
             print(table.text)
         }
@@ -136,6 +141,7 @@ struct GroupCommand: ParsableCommand {
                     "epoch \(status.decidedEpoch), entry \(status.decidedNumber)", status.waiting ?? "-")
             }
             print(table.text)
+            for one in view.catchUps { print("  node \(one.node) catches up: \(words(one))") }
             if let scrub = view.scrub {
                 print("  \(scrub.line)")
                 for finding in scrub.findings { print("    \(finding)") }

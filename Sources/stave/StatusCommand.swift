@@ -26,6 +26,8 @@ struct StatusCommand: ParsableCommand {
         var groups: Int
         var groupsServing: Int
         var groupsLearning: Int
+        /// What is left to copy to learners, on all nodes together.
+        var recovery: RecoverySummary
         var totalBytes: UInt64
         var freeBytes: UInt64
         var lossNumber: UInt64
@@ -74,7 +76,8 @@ struct StatusCommand: ParsableCommand {
             name: cluster.configuration.name, configuration: cluster.file,
             isHealthy: silent.isEmpty && serving == groups && reports.allSatisfy { $0.session != nil },
             copies: policy.copies, minInSync: policy.minInSync, groups: groups, groupsServing: serving,
-            groupsLearning: Set(reports.flatMap(\.learning)).count, totalBytes: reports.map(\.totalBytes).max() ?? 0,
+            groupsLearning: Set(reports.flatMap(\.learning)).count, recovery: RecoverySummary(reports.map(\.recovery)),
+            totalBytes: reports.map(\.totalBytes).max() ?? 0,
             freeBytes: reports.map(\.freeBytes).min() ?? 0, lossNumber: reports.map(\.lossNumber).max() ?? 0,
             mapVersion: reports.map(\.mapVersion).max() ?? 0, clientBytesWritten: written, diskBytesWritten: disk,
             amplification: written == 0 ? nil : Double(disk) / Double(written) / Double(policy.copies),
@@ -93,6 +96,7 @@ struct StatusCommand: ParsableCommand {
         lines.append(
             "  groups    \(answer.groupsServing) of \(answer.groups) serve, \(answer.groupsLearning) have a learner; \(answer.copies) copies, at least \(answer.minInSync) in sync"
         )
+        if answer.recovery.groups > 0 { lines.append("  recovery  \(words(answer.recovery))") }
         lines.append("  capacity  \(size(answer.freeBytes)) free of \(size(answer.totalBytes)), as clients see it")
         lines.append("  losses    \(answer.lossNumber) of unflushed data by loss of power")
         var traffic =

@@ -56,6 +56,8 @@ private func fault(_ text: String, _ place: SourceLocation = #_sourceLocation) -
         #expect(configuration.limits.nfsPort == 2049)
         #expect(configuration.limits.portmapPort == 111)
         #expect(configuration.limits.diskBytes == nil)
+        #expect(configuration.recovery.latencyRise == 100)
+        #expect(configuration.recovery.floor.bytesPerSecond == 8 << 20)
         #expect(configuration.nodes[0].roles == [.storage, .interface, .management])
         #expect(configuration.nodes[0].name == "node-1")
         #expect(configuration.nodes[0].disks == [DiskConfiguration(path: "/srv/stave/one", weight: 1)])
@@ -162,6 +164,12 @@ private func fault(_ text: String, _ place: SourceLocation = #_sourceLocation) -
         Mistake(
             name: "a disk bound that is too small", text: least + "\nlimits: { diskBytes: 1MiB }\n", line: 9,
             key: "limits.diskBytes", found: "1MiB", expected: "bytes"),
+        Mistake(
+            name: "a rise of latency that is none", text: least + "\nrecovery: { latencyRise: 5 }\n", line: 9,
+            key: "recovery.latencyRise", found: "5", expected: "10 … 1000"),
+        Mistake(
+            name: "a floor of recovery that ends nothing", text: least + "\nrecovery: { floor: 100KiB }\n", line: 9,
+            key: "recovery.floor", found: "100KiB", expected: "bytes"),
         Mistake(
             name: "etcd", text: least + "\ncoordination: { etcd: [10.0.0.1] }\n", line: 9, key: "coordination.etcd",
             found: "etcd", expected: "local"),

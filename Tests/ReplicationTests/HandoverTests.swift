@@ -22,11 +22,17 @@ struct HandoverTests {
         /// Questions of scrubs that nobody has answered.
         var scrubs: [(member: Int, ask: ScrubAsk, to: NodeID, epoch: Epoch)] = []
         var scrubOutcomes: [ScrubOutcome] = []
+        /// Work of a disk that the test does itself, where it says so.
+        var disk: (ReplicaEffect, _ of: Int) -> Disk = { _, _ in .passesOn }
+        enum Disk {
+            case done
+            case passesOn
+        }
         private var messages: [(from: Int, to: NodeID, message: ReplicaMessage)] = []
 
         var moment: Moment { Moment(now: Instant(nanoseconds: now), time: Timestamp(nanoseconds: Int64(now))) }
 
-        init(pg: PGID = .data(0)) throws {
+        init(pg: PGID = .data(0), limits: ReplicationLimits = ReplicationLimits()) throws {
             self.pg = pg
             let members = (1...3).map { n in
                 Member(node: NodeID(UInt16(n)), disk: DiskID(UInt128(n)), boot: BootID(UInt128(n)))
@@ -41,7 +47,8 @@ struct HandoverTests {
             for member in members {
                 let boot = try #require(member.boot)
                 groups.append(
-                    try PlacementGroup(pg: pg, local: member, recovered: .fresh(boot: boot), at: moment))
+                    try PlacementGroup(
+                        pg: pg, local: member, recovered: .fresh(boot: boot), limits: limits, at: moment))
             }
             for (i, group) in groups.enumerated() {
                 group.mapChanged(map, at: moment)
@@ -81,6 +88,7 @@ struct HandoverTests {
 
         private func run(_ effect: ReplicaEffect, of i: Int) {
             let group = groups[i]
+            if disk(effect, i) == .done { return }
             switch effect {
             case .append(let entry, _):
                 group.logAppended(through: entry.name, at: moment)

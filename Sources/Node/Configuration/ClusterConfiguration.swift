@@ -1,4 +1,5 @@
 import ClusterModel
+import Storage
 
 /// A cluster as its configuration file describes it; every value is checked and complete.
 public struct ClusterConfiguration: Sendable {
@@ -14,6 +15,8 @@ public struct ClusterConfiguration: Sendable {
     public var nodes: [NodeConfiguration]
     public var exports: [ExportConfiguration]
     public var limits: LimitsConfiguration
+    /// How recovery, scrub and rebalancing share the nodes with clients.
+    public var recovery: RecoverySettings
 
     public func node(_ id: NodeID) -> NodeConfiguration? { nodes.first { $0.id == id } }
 

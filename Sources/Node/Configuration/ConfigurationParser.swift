@@ -1,5 +1,6 @@
 import ClusterModel
 import Foundation
+import Storage
 import Yams
 
 /// Reads configuration files. Nothing is started or written while one is read; the first fault ends the reading with
@@ -71,6 +72,7 @@ extension ClusterConfiguration {
         }
         let exports = try exports(root)
         let limits = try limits(root)
+        let recovery = try recovery(root)
         if let virtual = try root.optional("virtualAddresses") {
             throw virtual.error(
                 found: "virtual addresses",
@@ -79,7 +81,7 @@ extension ClusterConfiguration {
         let configuration = ClusterConfiguration(
             name: name, dataFolder: data, coordination: coordination, policy: policy, dataGroupCount: groups,
             layout: layout,
-            nodes: nodes, exports: exports, limits: limits)
+            nodes: nodes, exports: exports, limits: limits, recovery: recovery)
         // sun_path holds 108 bytes with its NUL (unix(7)).
         if let last = nodes.last, configuration.socketPath(of: last.id).utf8.count > 100 {
             throw ConfigurationError(
@@ -159,6 +161,21 @@ extension ClusterConfiguration {
             throw (unitNode ?? root).error(found: "\(unit) bytes", expected: "a power of two from 64KiB to 4MiB")
         }
         return layout
+    }
+
+    private static func recovery(_ root: ConfigurationNode) throws(ConfigurationError) -> RecoverySettings {
+        var settings = RecoverySettings()
+        let node = try root.optional("recovery")
+        if let rise = try node?.optional("latencyRise") {
+            let range = RecoverySettings.latencyRises
+            settings.latencyRise = try rise.integer(
+                range, "percent by which the clients' p99 may rise for the sake of recovery")
+        }
+        if let floor = try node?.optional("floor") {
+            settings.floor = .init(bytesPerSecond: try floor.bytes(RecoverySettings.floors))
+        }
+        try node?.finish()
+        return settings
     }
 
     private static func limits(_ root: ConfigurationNode) throws(ConfigurationError) -> LimitsConfiguration {

@@ -1,0 +1,116 @@
+import ClusterModel
+import DiskIO
+import Metrics
+import Replication
+
+/// What operators set of the governor.
+public typealias RecoverySettings = Replication.Governor.Settings
+/// Part of what `ReplicaStanding` tells.
+public typealias CatchUpProgress = Replication.CatchUpProgress
+
+extension ReplicationLimits {
+    /// As nodes run groups: few catch-ups at a time.
+    static var byTurn: ReplicationLimits {
+        var limits = ReplicationLimits()
+        limits.catchUpStart = .byTurn
+        return limits
+    }
+}
+
+/// The background work of a node: what its governor has to know, and what it says.
+struct BackgroundWork {
+    var governor: Governor
+    /// What the groups' learners were sent when this was last looked at.
+    private var copied: UInt64 = 0
+    private var scrubbed: UInt64 = 0
+    private let gauges = BackgroundGauges()
+
+    init(_ settings: RecoverySettings, at now: Instant) { governor = Governor(settings, at: now) }
+
+    /// Scrub has read that much; its pace is `governor.scrubPace`.
+    mutating func scrubbed(_ bytes: Int) {
+        scrubbed += UInt64(max(bytes, 0))
+        governor.worked(UInt64(max(bytes, 0)))
+    }
+
+    /// `copied`: what all groups' learners have been sent so far.
+    mutating func noteCopied(_ copied: UInt64) {
+        // Groups that leave take their sums along.
+        if copied > self.copied {
+            governor.worked(copied - self.copied)
+            gauges.copied.increment(by: Int64(clamping: copied - self.copied))
+        }
+        self.copied = copied
+    }
+
+    mutating func look(_ activity: Governor.Activity, waiting: Int, at now: Instant) {
+        governor.look(scrubbed > 0 ? .here : activity, waiting: waiting, at: now)
+        scrubbed = 0
+        gauges.show(governor)
+    }
+}
+
+/// The governor's metrics.
+private struct BackgroundGauges {
+    let pace = Gauge(label: "stave_background_pace_bytes")
+    let done = Gauge(label: "stave_background_done_bytes")
+    let recent = Governor.RequestClass.allCases.map {
+        Gauge(label: "stave_background_client_p99_microseconds", dimensions: [("request", "\($0)"), ("when", "now")])
+    }
+    let healthy = Governor.RequestClass.allCases.map {
+        Gauge(
+            label: "stave_background_client_p99_microseconds", dimensions: [("request", "\($0)"), ("when", "healthy")])
+    }
+    let copied = Counter(label: "stave_recovery_bytes")
+
+    func show(_ governor: Governor) {
+        pace.record(Int64(clamping: governor.pace.bytesPerSecond))
+        done.record(Int64(clamping: governor.done.bytesPerSecond))
+        for kind in Governor.RequestClass.allCases {
+            let p99 = governor.p99(kind)
+            if let span = p99.recent { recent[kind.rawValue].record(Int64(clamping: span.nanoseconds / 1000)) }
+            if let span = p99.healthy { healthy[kind.rawValue].record(Int64(clamping: span.nanoseconds / 1000)) }
+        }
+    }
+}
+
+extension StorageNode {
+    /// What the cluster's configuration says about recovery; before it starts.
+    public func govern(by settings: RecoverySettings) { background = BackgroundWork(settings, at: BootClock.now()) }
+
+    /// Gives catch-ups their turns, and all that are under way an equal part of what the governor allows.
+    func pursueBackgroundWork(_ now: Instant) {
+        var candidates: [CatchUpTurns.Candidate] = []
+        var paced = 0
+        var copied: UInt64 = 0
+        for replica in orderedReplicas {
+            candidates += replica.group.catchUpCandidates
+            paced += replica.group.pacedCatchUps
+            copied += replica.group.copiedBytes
+        }
+        background.noteCopied(copied)
+        for c in CatchUpTurns.choose(candidates) { replicas[c.pg]?.event { $0.catchUpTurnCame(c.node, at: $1) } }
+        if background.governor.isDue(at: now) {
+            background.look(candidates.isEmpty ? otherActivity : .here, waiting: requests.count, at: now)
+        }
+        guard paced > 0 else { return }
+        let pace = background.governor.pace.shared(among: paced)
+        for replica in orderedReplicas where replica.group.pacedCatchUps > 0 && replica.group.pace != pace {
+            replica.event { $0.paceChanged(pace, at: $1) }
+        }
+    }
+
+    /// What is under way but for what this node copies itself, as far as its own groups show it.
+    private var otherActivity: Governor.Activity {
+        var activity = Governor.Activity.none
+        for replica in orderedReplicas {
+            if replica.group.isLearning { return .here }
+            guard let record = replica.group.record else { continue }
+            let learns = record.placement.contains { target in
+                isHeard(target.node) && !record.inSync.contains { $0.node == target.node }
+            }
+            if learns { activity = .elsewhere }
+        }
+        return activity
+    }
+}
