@@ -122,7 +122,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "NodeTests", dependencies: ["Node", "ClusterModel", "stave"], swiftSettings: strict),
         .testTarget(
-            name: "ClusterTests", dependencies: ["stave", "Node", "Admin", "ONCRPC", "ClusterModel", "Wire"],
+            name: "ClusterTests", dependencies: ["stave", "Node", "Admin", "ONCRPC", "DiskIO", "ClusterModel", "Wire"],
             swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", "ClusterModel", "Wire", metrics], swiftSettings: strict),
     ]

@@ -56,7 +56,32 @@ public struct ScrubBegun: Codable, Sendable, Hashable {
     public var time: Int64
 }
 
+/// How all groups stand with scrubbing, as far as the coordination store knows.
+public struct ScrubOverview: Codable, Sendable, Hashable {
+    /// Groups that were never scrubbed to the end.
+    public var never: Int
+    /// When the last scrub of the group began whose lies furthest back; nanoseconds since 1970.
+    public var oldest: Int64?
+    /// Groups whose last scrub found something that it could not mend.
+    public var faulty: [String]
+    /// What this node scrubs now.
+    public var running: String?
+}
+
 extension AdminService {
+    func scrubOverview() -> ScrubOverview {
+        var overview = ScrubOverview(never: 0, oldest: nil, faulty: [], running: node.scrubbedNow.map { "\($0)" })
+        for pg in node.view.map.placementGroups {
+            guard let note = node.scrubNote(pg) else {
+                overview.never += 1
+                continue
+            }
+            overview.oldest = min(overview.oldest ?? .max, note.started.nanoseconds)
+            if note.standing == .faulty { overview.faulty.append("\(pg)") }
+        }
+        return overview
+    }
+
     func scrubBegin(_ arguments: AdminArguments) throws(AdminFailure) -> ScrubBegun {
         let groups = try groups(arguments)
         return ScrubBegun(groups: node.scrubSoon(groups).map(\.description), time: node.now.nanoseconds)

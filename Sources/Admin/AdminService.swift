@@ -134,7 +134,7 @@ public final class AdminService {
             totalBytes: capacity.total, freeBytes: capacity.free, disks: diskStatuses(standings),
             events: node.recentEvents.suffix(32).map {
                 EventReport(time: $0.time.nanoseconds, subject: $0.subject.text, text: String($0.text.prefix(500)))
-            }, metrics: metrics())
+            }, scrubs: scrubOverview(), metrics: metrics())
     }
 
     private func diskStatuses(_ standings: [ReplicaStanding]) -> [DiskStatus] {

@@ -41,6 +41,7 @@ public struct NodeReport: Codable, Sendable {
     public var freeBytes: UInt64
     public var disks: [DiskStatus]
     public var events: [EventReport]
+    public var scrubs: ScrubOverview
     public var metrics: NodeMetrics
 }
 

@@ -19,6 +19,8 @@ public struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {
         case endOfFile(wanted: Int, got: Int)
         /// The content is not what was written here, or of a format this version does not know; the text says what.
         case malformed(String)
+        /// The content is not what was written here, and can be made anew from elsewhere.
+        case damaged(String)
         /// A bound of `DiskLimits` or of the format would be passed; the text says which.
         case limit(String)
         /// One call did not come back for as long as the watchdog allows.
@@ -43,7 +45,16 @@ public struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {
         switch cause {
         case .system(let errno): errno == ENOSPC || errno == EDQUOT
         case .database(let code, _): code & 0xff == SQLiteCode.full
-        case .endOfFile, .malformed, .limit, .stuck, .diskFailed: false
+        case .endOfFile, .malformed, .damaged, .limit, .stuck, .diskFailed: false
+        }
+    }
+
+    /// The content of a file has rotted, and nothing else is known to be wrong with its disk.
+    public var isDamage: Bool {
+        switch cause {
+        case .database(let code, _): code & 0xff == SQLiteCode.corrupt || code & 0xff == SQLiteCode.notADatabase
+        case .damaged: true
+        case .system, .endOfFile, .malformed, .limit, .stuck, .diskFailed: false
         }
     }
 
@@ -62,7 +73,7 @@ public struct DiskError: Error, Hashable, Sendable, CustomStringConvertible {
         case .database(let code, let message): "\(operation.rawValue) \(path): \(message) (SQLite \(code))"
         case .endOfFile(let wanted, let got):
             "\(operation.rawValue) \(path): file ended after \(got) of \(wanted) bytes"
-        case .malformed(let what): "\(operation.rawValue) \(path): \(what)"
+        case .malformed(let what), .damaged(let what): "\(operation.rawValue) \(path): \(what)"
         case .limit(let what): "\(operation.rawValue) \(path): \(what)"
         case .stuck: "\(operation.rawValue) \(path): a call has not returned; the disk is taken out of service"
         case .diskFailed: "\(operation.rawValue) \(path): not tried, the disk has failed before"

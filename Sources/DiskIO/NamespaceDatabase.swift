@@ -8,6 +8,8 @@ import Namespace
 ///
 /// All tables' rows lie in one, ordered by key, so that a digest is one walk; changes are found by an index on version.
 /// Replies lie by n: they only come at the end and go from the beginning.
+///
+/// Every value has a checksum: what has rotted is told (`DiskError.isDamage`), and never given.
 public final class NamespaceDatabase: NamespaceRows {
     public let database: SQLiteDatabase
 
@@ -19,6 +21,8 @@ public final class NamespaceDatabase: NamespaceRows {
         in folder: DiskFolder, name: String, _ existence: DiskFile.Existence,
         options: SQLiteDatabase.Options = SQLiteDatabase.Options()
     ) throws {
+        var options = options
+        options.corruption = .isTold
         let database = try SQLiteDatabase(in: folder, name: name, existence, options: options)
         switch existence {
         case .new: try NamespaceSchema.create(in: database)
@@ -31,12 +35,26 @@ public final class NamespaceDatabase: NamespaceRows {
     // MARK: Reading
 
     public func value(of key: NamespaceKey) throws -> [UInt8]? {
-        try key.bytes.withUnsafeBytes { key throws -> [UInt8]? in
+        let found = try key.bytes.withUnsafeBytes { key throws -> (sealed: [UInt8], version: UInt64)? in
             let statement = statements.get
             statement.bindBorrowed(key, at: 1)
-            return try NamespaceDatabase.firstBlob(statement)
+            guard try statement.step() else { return nil }
+            defer { statement.reset() }
+            return (statement.bytes(0), UInt64(bitPattern: statement.integer(1)))
         }
+        return try found.map { try open($0.sealed, key.bytes, $0.version) }
     }
+
+    /// The value without its checksum.
+    private func open(_ sealed: [UInt8], _ name: [UInt8], _ version: UInt64) throws(DiskError) -> [UInt8] {
+        guard let value = SealedValue.open(sealed, name: name, version: version) else {
+            let hex = name.prefix(32).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+            throw DiskError(.database, path: database.path, .damaged("the row \(hex) does not match its checksum"))
+        }
+        return value
+    }
+
+    private static func name(ofReply n: UInt64) -> [UInt8] { withUnsafeBytes(of: n.littleEndian) { Array($0) } }
 
     public func rows(from lower: NamespaceKey, below upper: NamespaceKey, limit: Int) throws -> [NamespaceRow] {
         try lower.bytes.withUnsafeBytes { lower in
@@ -47,10 +65,17 @@ public final class NamespaceDatabase: NamespaceRows {
                 statement.bind(Int64(limit), at: 3)
                 var result: [NamespaceRow] = []
                 while try statement.step() {
-                    result.append(
-                        NamespaceRow(
-                            key: NamespaceKey(bytes: statement.bytes(0)),
-                            version: UInt64(bitPattern: statement.integer(1)), value: statement.bytes(2)))
+                    let key = statement.bytes(0)
+                    let version = UInt64(bitPattern: statement.integer(1))
+                    let sealed = statement.bytes(2)
+                    do {
+                        result.append(
+                            NamespaceRow(
+                                key: NamespaceKey(bytes: key), version: version, value: try open(sealed, key, version)))
+                    } catch {
+                        statement.reset()
+                        throw error
+                    }
                 }
                 return result
             }
@@ -73,10 +98,18 @@ public final class NamespaceDatabase: NamespaceRows {
             statement.bind(Int64(limit), at: 3)
             var result: [ChangedRow] = []
             while try statement.step() {
-                result.append(
-                    ChangedRow(
-                        key: NamespaceKey(bytes: statement.bytes(0)), version: UInt64(bitPattern: statement.integer(1)),
-                        value: statement === statements.changes ? statement.bytes(2) : nil))
+                let key = statement.bytes(0)
+                let version = UInt64(bitPattern: statement.integer(1))
+                let sealed = statement === statements.changes ? statement.bytes(2) : nil
+                do {
+                    result.append(
+                        ChangedRow(
+                            key: NamespaceKey(bytes: key), version: version,
+                            value: try sealed.map { try open($0, key, version) }))
+                } catch {
+                    statement.reset()
+                    throw error
+                }
             }
             return result
         }
@@ -91,7 +124,9 @@ public final class NamespaceDatabase: NamespaceRows {
 
     public func reply(_ n: UInt64) throws -> [UInt8]? {
         statements.getReply.bind(Int64(bitPattern: n), at: 1)
-        return try NamespaceDatabase.firstBlob(statements.getReply)
+        return try NamespaceDatabase.firstBlob(statements.getReply).map {
+            try open($0, NamespaceDatabase.name(ofReply: n), 0)
+        }
     }
 
     public func replies(after n: UInt64, limit: Int) throws -> [KeptReply] {
@@ -100,12 +135,21 @@ public final class NamespaceDatabase: NamespaceRows {
         statement.bind(Int64(limit), at: 2)
         var result: [KeptReply] = []
         while try statement.step() {
-            result.append(KeptReply(n: UInt64(bitPattern: statement.integer(0)), bytes: statement.bytes(1)))
+            let n = UInt64(bitPattern: statement.integer(0))
+            let sealed = statement.bytes(1)
+            do {
+                result.append(KeptReply(n: n, bytes: try open(sealed, NamespaceDatabase.name(ofReply: n), 0)))
+            } catch {
+                statement.reset()
+                throw error
+            }
         }
         return result
     }
 
-    public func state() throws -> [UInt8]? { try NamespaceDatabase.firstBlob(statements.getState) }
+    public func state() throws -> [UInt8]? {
+        try NamespaceDatabase.firstBlob(statements.getState).map { try open($0, [], 0) }
+    }
 
     private static func firstBlob(_ statement: SQLiteStatement) throws -> [UInt8]? {
         guard try statement.step() else { return nil }
@@ -123,6 +167,7 @@ public final class NamespaceDatabase: NamespaceRows {
 
     public func put(_ key: NamespaceKey, _ value: [UInt8], version: UInt64) throws {
         try begin()
+        let value = SealedValue.seal(value, name: key.bytes, version: version)
         try key.bytes.withUnsafeBytes { key in
             try value.withUnsafeBytes { value in
                 let statement = statements.put
@@ -147,6 +192,7 @@ public final class NamespaceDatabase: NamespaceRows {
 
     public func putReply(_ n: UInt64, _ bytes: [UInt8]) throws {
         try begin()
+        let bytes = SealedValue.seal(bytes, name: NamespaceDatabase.name(ofReply: n), version: 0)
         try bytes.withUnsafeBytes { bytes in
             statements.putReply.bind(Int64(bitPattern: n), at: 1)
             statements.putReply.bindBorrowed(bytes, at: 2)
@@ -167,6 +213,7 @@ public final class NamespaceDatabase: NamespaceRows {
 
     public func putState(_ bytes: [UInt8]) throws {
         try begin()
+        let bytes = SealedValue.seal(bytes, name: [], version: 0)
         try bytes.withUnsafeBytes { bytes in
             statements.putState.bindBorrowed(bytes, at: 1)
             try statements.putState.run()

@@ -25,7 +25,7 @@ struct NamespaceStatements {
         begin = try database.prepare("BEGIN IMMEDIATE")
         commit = try database.prepare("COMMIT")
         rollback = try database.prepare("ROLLBACK")
-        get = try database.prepare("SELECT value FROM rows WHERE key=?")
+        get = try database.prepare("SELECT value,version FROM rows WHERE key=?")
         range = try database.prepare(
             "SELECT key,version,value FROM rows WHERE key>=? AND key<? ORDER BY key LIMIT ?")
         put = try database.prepare(
@@ -64,6 +64,10 @@ enum NamespaceSchema {
     /// The formats; each case says what it changed.
     enum Format: Int64, Sendable, CaseIterable {
         case first = 1
+        /// Values end with a checksum.
+        case sealed = 2
+
+        static let present = Format.sealed
     }
 
     static func create(in database: SQLiteDatabase) throws(DiskError) {
@@ -71,7 +75,7 @@ enum NamespaceSchema {
             try database.execute(
                 """
                 CREATE TABLE format(number INTEGER NOT NULL);
-                INSERT INTO format VALUES(\(Format.first.rawValue));
+                INSERT INTO format VALUES(\(Format.present.rawValue));
                 CREATE TABLE rows(
                     key BLOB NOT NULL PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
                 CREATE INDEX rows_by_version ON rows(version,key);
@@ -89,11 +93,11 @@ enum NamespaceSchema {
         let statement = try database.prepare("SELECT number FROM format")
         let number = try statement.step() ? statement.integer(0) : 0
         statement.reset()
-        guard Format(rawValue: number) != nil else {
-            let latest = Format.first.rawValue
+        guard Format(rawValue: number) == .present else {
+            let latest = Format.present.rawValue
             throw DiskError(
                 .database, path: database.path,
-                .malformed("namespace format \(number) is not known to this version, which knows up to \(latest)"))
+                .malformed("namespace format \(number) is not known to this version, which knows \(latest)"))
         }
     }
 }

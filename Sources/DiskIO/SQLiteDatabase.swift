@@ -39,11 +39,20 @@ enum SQLiteCode {
 /// statements and blobs that are not copied. Measured for a row of 1.2 KiB: put 3.6 µs against 5.0 by GRDB's cached
 /// statements inside one hop, get 1.7 against 2.8; and GRDB's commit hook traps on transactions that it did not begin.
 public final class SQLiteDatabase {
+    /// What a file means that SQLite finds corrupt.
+    public enum Corruption: Hashable, Sendable {
+        /// Nothing on the disk can be found any more.
+        case endsTheDisk
+        /// The content can be made anew from elsewhere: the error tells (`DiskError.isDamage`).
+        case isTold
+    }
+
     public struct Options: Hashable, Sendable {
         /// Bytes of a page, a power of two from 512 to 65,536; only a new database takes it.
         public var pageBytes = 4096
         /// Bytes of pages that the connection keeps in memory.
         public var cacheBytes = 8 << 20
+        public var corruption = Corruption.endsTheDisk
         public init(pageBytes: Int = 4096, cacheBytes: Int = 8 << 20) {
             self.pageBytes = pageBytes
             self.cacheBytes = cacheBytes
@@ -66,6 +75,7 @@ public final class SQLiteDatabase {
     /// Frames in the WAL since it began anew, kept by SQLite's hook.
     private let frames = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
     private var pageBytes = 0
+    private let corruption: Corruption
     private var begin: SQLiteStatement?
     private var commit: SQLiteStatement?
     private var rollback: SQLiteStatement?
@@ -83,11 +93,12 @@ public final class SQLiteDatabase {
         case .existing: guard exists else { throw DiskError(.database, path: path, .system(ENOENT)) }
         case .new: guard !exists else { throw DiskError(.database, path: path, .system(EEXIST)) }
         }
-        connection = try SQLiteDatabase.connect(path, existence, health)
+        connection = try SQLiteDatabase.connect(path, existence, health, options.corruption)
         self.path = path
         self.health = health
         self.folder = folder
         self.name = name
+        corruption = options.corruption
         frames.initialize(to: 0)
         // From here on `deinit` closes the connection if anything throws.
         try configure(options)
@@ -109,7 +120,7 @@ public final class SQLiteDatabase {
     }
 
     private static func connect(
-        _ path: String, _ existence: DiskFile.Existence, _ health: DiskHealth
+        _ path: String, _ existence: DiskFile.Existence, _ health: DiskHealth, _ corruption: Corruption
     ) throws(DiskError) -> OpaquePointer {
         // No mutex: the connection is used on one thread at a time.
         var flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
@@ -125,7 +136,7 @@ public final class SQLiteDatabase {
             let message = String(cString: opened.map { sqlite3_errmsg($0) } ?? sqlite3_errstr(code))
             sqlite3_close_v2(opened)
             let error = DiskError(.database, path: path, .database(code: code, message: message))
-            if SQLiteCode.endsTheDisk(code) { health.fail(error) }
+            if SQLiteCode.endsTheDisk(code), !(error.isDamage && corruption == .isTold) { health.fail(error) }
             throw error
         }
         return opened
@@ -237,7 +248,8 @@ public final class SQLiteDatabase {
         let message = String(cString: sqlite3_errmsg(connection))
         let error = DiskError(
             operation, path: path, .database(code: extended == SQLITE_OK ? code : extended, message: message))
-        if SQLiteCode.endsTheDisk(code) { health.fail(error) }
+        let isToldOnly = error.isDamage && corruption == .isTold
+        if SQLiteCode.endsTheDisk(code), !isToldOnly { health.fail(error) }
         return error
     }
 

@@ -171,6 +171,7 @@ public final class NodeProcess {
         guard let storage = parts?.storage else { return }
         connectToMembers()
         let plans = firstDisks(storage.view.map).map(plan)
+        storage.scrubEvery(configuration.scrub.days.map { .seconds(UInt64($0) * 86_400) })
         storage.start(plans, threads: threads) { [self] result in
             switch result {
             case .failure(let failure): finish(OperatorError(.diskFailed, failure.description))

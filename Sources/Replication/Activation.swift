@@ -260,7 +260,8 @@ extension PlacementGroup {
         works.removeAll {
             switch $0.work {
             case .edges, .changes, .piece, .snapshot, .mapBarrier, .promisedOwnReign, .handover: true
-            case .nothing, .traced, .attach, .markedLearning, .tablesKept, .ownChanges, .installedStep,
+            case .nothing, .contentForgotten, .traced, .attach, .markedLearning, .tablesKept, .ownChanges,
+                .installedStep,
                 .installedSnapshot,
                 .syncedAll, .clearedLearning, .proposal:
                 false

@@ -99,6 +99,8 @@ public enum ReplicaEffect: Sendable {
     /// Look at what the own replica holds as soon as the mark is applied, before anything behind it; then `scrubRead`. A later
     /// question replaces one whose mark has not come.
     case scrub(ScrubAsk, to: NodeID, epoch: Epoch)
+    /// It is durable that everything is learned anew: rows that cannot be trusted go.
+    case forgetContent
     /// The scrub that `beginScrub` began is over.
     case scrubEnded(ScrubOutcome)
 

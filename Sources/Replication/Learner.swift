@@ -233,7 +233,8 @@ extension PlacementGroup {
             case .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot, .syncedAll,
                 .clearedLearning, .attach:
                 true
-            case .nothing, .traced, .promisedOwnReign, .mapBarrier, .handover, .edges, .changes, .piece, .snapshot,
+            case .nothing, .contentForgotten, .traced, .promisedOwnReign, .mapBarrier, .handover, .edges, .changes,
+                .piece, .snapshot,
                 .proposal:
                 false
             }

@@ -197,7 +197,7 @@ extension PlacementGroup {
         let primary = following?.primary
         let epoch = following?.epoch
         forgetFollowing()
-        keepState(then: .nothing)
+        keepState(then: .contentForgotten)
         // The primary need not wait for it: it attaches it as a learner.
         if let primary, let epoch { send(.gone, to: primary, epoch: epoch) }
     }

@@ -32,17 +32,29 @@ public struct ScrubResult: Hashable, Sendable {
     public struct Mended: Hashable, Sendable {
         public var node: NodeID
         public var blocks: UInt64
+        public init(node: NodeID, blocks: UInt64) {
+            self.node = node
+            self.blocks = blocks
+        }
     }
 
     public struct Lost: Hashable, Sendable {
         public var object: ObjectID
         public var blocks: [UInt16]
+        public init(object: ObjectID, blocks: [UInt16]) {
+            self.object = object
+            self.blocks = blocks
+        }
     }
 
     /// One object or row, and the members whose copy is not the primary's.
     public struct Difference: Hashable, Sendable {
         public var place: Place
         public var members: [NodeID]
+        public init(place: Place, members: [NodeID]) {
+            self.place = place
+            self.members = members
+        }
     }
 
     public enum Place: Hashable, Sendable {

@@ -5,6 +5,8 @@ import Wire
 enum Work {
     // Everyone
     case nothing
+    /// It is durable that everything is to be learned anew.
+    case contentForgotten
     /// The disk of a fresh replica knows of the group.
     case traced
     /// A follower's promise, or its cut, is durable.
@@ -33,6 +35,7 @@ extension PlacementGroup {
     func workDone(_ work: Work) {
         switch work {
         case .traced: trace = .durable
+        case .contentForgotten: emit(.forgetContent)
         case .nothing, .proposal, .mapBarrier, .handover, .edges, .changes, .piece, .snapshot, .ownChanges: break
         case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)
         case .markedLearning(let attempt, let epoch): markedLearning(attempt, epoch)

@@ -12,6 +12,35 @@ final class FakeNamespace {
     private(set) var now = State()
     private var durable = State()
     private var unsynced: [State] = []
+    /// Rows that changed although nothing wrote them, on the disk.
+    private var rotten: Set<UInt32> = []
+    /// The process has met one: nothing is done with the rows any more, until they are forgotten.
+    private(set) var isDamaged = false
+
+    /// A row rots; false if there is none.
+    func rot(_ random: inout SplitMix64) -> Bool {
+        let keys = now.rows.keys.sorted()
+        guard !keys.isEmpty, !isDamaged else { return false }
+        let key = keys[random.below(keys.count)]
+        now.rows[key] = (now.rows[key] ?? 0) ^ 0x5a5a
+        rotten.insert(key)
+        commit()
+        return true
+    }
+
+    /// Values have checksums: one that has rotted is told, and never given.
+    func value(of key: UInt32) -> UInt32 {
+        if rotten.contains(key) { isDamaged = true }
+        return now.rows[key] ?? 0
+    }
+
+    /// An empty database takes the place of this one.
+    func forget() {
+        now = State()
+        rotten = []
+        isDamaged = false
+        commit()
+    }
 
     /// What was there before; nil for entries that are no operation, or that the rows have already.
     func apply(_ entry: Entry, _ bytes: [UInt8]?) -> UInt32? {
@@ -20,7 +49,8 @@ final class FakeNamespace {
         guard case .namespace = entry.body, let bytes else { return nil }
         let words = Words.words(bytes)
         guard words.count == 2 else { return nil }
-        let before = now.rows[words[0]] ?? 0
+        let before = value(of: words[0])
+        if isDamaged { return nil }
         now.rows[words[0]] = words[1]
         now.results[LostRequest(session: entry.session, request: entry.request)] = before
         return before
@@ -31,7 +61,7 @@ final class FakeNamespace {
         func bytes(_ key: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: key >> (24 - 8 * $0)) } }
         let keys = now.rows.keys.sorted().filter { !bytes($0).lexicographicallyPrecedes(from) }.prefix(limit)
         var digest: UInt64 = 0
-        for key in keys { digest = StableHash.combine(digest, UInt64(key) << 32 | UInt64(now.rows[key] ?? 0)) }
+        for key in keys { digest = StableHash.combine(digest, UInt64(key) << 32 | UInt64(value(of: key))) }
         return RowsFinding(
             asOf: now.applied, digest: digest, count: UInt32(keys.count),
             end: keys.count == limit ? keys.last.map(bytes) : nil)
@@ -46,18 +76,22 @@ final class FakeNamespace {
     }
 
     /// A process was killed: what was not committed is gone.
-    func kill() { now = unsynced.last ?? durable }
+    func kill() {
+        now = unsynced.last ?? durable
+        isDamaged = false
+    }
 
     func losePower(_ random: inout SplitMix64) {
         let kept = random.below(unsynced.count + 1)
         if kept > 0 { durable = unsynced[kept - 1] }
         now = durable
         unsynced = []
+        isDamaged = false
     }
 
     func export() -> [UInt8] {
         var words: [UInt32] = [UInt32(now.rows.count)]
-        for key in now.rows.keys.sorted() { words += [key, now.rows[key] ?? 0] }
+        for key in now.rows.keys.sorted() { words += [key, value(of: key)] }
         let kept = now.results.keys.sorted {
             $0.session != $1.session ? $0.session < $1.session : $0.request < $1.request
         }
@@ -68,6 +102,7 @@ final class FakeNamespace {
     func install(_ bytes: [UInt8], asOf: EntryName) {
         let words = Words.words(bytes)
         now = State()
+        rotten = []
         now.applied = asOf
         guard let rowCount = words.first.map(Int.init) else { return }
         var i = 1

@@ -14,7 +14,15 @@ final class HostedReplica {
     private var queue = ApplyQueue()
     /// What the queue lets wait, in its order.
     private var waiting: [() -> Void] = []
-    private var namespaceWork: [(FakeNamespace) -> (() -> Void)] = []
+    private var namespaceWork: [NamespaceWork] = []
+    /// Between the loss of the rows and the log that begins anew: no entry joins what is there.
+    private var isForgetting = false
+
+    /// What the namespace's thread does, and what the loop does if the rows have rotted.
+    struct NamespaceWork {
+        var work: (FakeNamespace) -> (() -> Void)
+        var refused: () -> Void
+    }
     /// Of a metadata group: in the rows, as far as the loop knows.
     private(set) var applied: EntryName = .zero
     var isDirty = false
@@ -78,6 +86,7 @@ final class HostedReplica {
             simulator.needsCycleEnd(n)
         case .restartLog(let after):
             simulator.tell("\(node.id) begins its log of \(pg) anew after \(after)")
+            isForgetting = false
             drop(queue.clear())
             disk.store.restart(pg, after: after)
             for cut in group.cuts {
@@ -103,12 +112,14 @@ final class HostedReplica {
             }
         case .query(let ticket, let handle):
             let key = Words.words(node.payloads[handle.id]?.bytes ?? []).first ?? 0
-            askAfterDecided { [unowned self] namespace in
-                let value = namespace.now.rows[key] ?? 0
+            let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
+            askAfterDecided(refused) { [unowned self] namespace in
+                let value = namespace.value(of: key)
                 return { self.completed(ticket, value) }
             }
         case .fetchResult(let ticket, let session, let number, _):
-            askAfterDecided { [unowned self] namespace in
+            let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
+            askAfterDecided(refused) { [unowned self] namespace in
                 let kept = namespace.now.results[LostRequest(session: session, request: number)]
                 return {
                     if kept == nil { self.simulator.fail("\(self.node.id) has no result of \(session) \(number)") }
@@ -168,6 +179,7 @@ final class HostedReplica {
             let bytes = node.payloads[payload.id]?.bytes ?? []
             let good = searches[token]?.found(given, bytes, isChecked: isChecked) ?? 0
             event { $0.blocksTaken(token, good, at: $1) }
+        case .forgetContent: forgetRows()
         case .scrub(let ask, let to, let epoch): answer(ask, to: to, epoch: epoch)
         case .scrubEnded(let outcome): simulator.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
@@ -223,7 +235,7 @@ final class HostedReplica {
     /// As `Replica` does it.
     private func take(_ steps: ApplyQueue.Steps) {
         for entry in steps.apply {
-            apply(entry, entry.payload.flatMap { node.payloads[$0.id]?.bytes })
+            if !isForgetting { apply(entry, entry.payload.flatMap { node.payloads[$0.id]?.bytes }) }
             if entry.name == askedScrub?.ask.mark { lookForScrub() }
             if let payload = entry.payload { node.drop(payload) }
         }
@@ -280,13 +292,39 @@ final class HostedReplica {
         event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
     }
 
-    private func askAfterDecided(_ work: @escaping (FakeNamespace) -> (() -> Void)) {
-        afterDecided { [self] in ask(work) }
+    private func askAfterDecided(
+        _ refused: @escaping () -> Void = {}, _ work: @escaping (FakeNamespace) -> (() -> Void)
+    ) {
+        afterDecided { [self] in ask(refused, work) }
     }
 
-    func ask(_ work: @escaping (FakeNamespace) -> (() -> Void)) {
-        namespaceWork.append(work)
+    func ask(_ refused: @escaping () -> Void = {}, _ work: @escaping (FakeNamespace) -> (() -> Void)) {
+        if isForgetting { return refused() }
+        namespaceWork.append(NamespaceWork(work: work, refused: refused))
         simulator.needsCycleEnd(n)
+    }
+
+    /// The rows have rotted: they are learned anew, as `Replica` does it.
+    private func rowsDamaged() {
+        guard !isForgetting else { return }
+        simulator.tell("\(node.id) finds its rows of \(pg) damaged")
+        simulator.counts["damaged rows", default: 0] += 1
+        isForgetting = true
+        drop(queue.clear())
+        for item in namespaceWork { item.refused() }
+        namespaceWork = []
+        let hadRole = group.role != .follower
+        event { $0.contentLost("its rows are damaged", at: $1) }
+        if hadRole { simulator.startOver(n) }
+    }
+
+    private func forgetRows() {
+        guard pg.isMetadata, let namespace = node.namespace else { return }
+        disk.submit(.namespace) { [unowned self] in
+            namespace.forget()
+            return { [unowned self] in applied = .zero }
+        }
+        disk.store.namespaceDurable(pg, through: group.decided)
     }
 
     /// Hands over what has come, at the end of the loop's cycle; one transaction.
@@ -294,10 +332,18 @@ final class HostedReplica {
         guard !namespaceWork.isEmpty, let namespace = node.namespace else { return }
         let batch = namespaceWork
         namespaceWork = []
-        disk.submit(.namespace) {
-            let outcomes = batch.map { $0(namespace) }
-            namespace.commit()
-            return { for outcome in outcomes { outcome() } }
+        disk.submit(.namespace) { [unowned self] in
+            let outcomes = batch.map { item -> () -> Void in
+                if namespace.isDamaged { return item.refused }
+                let outcome = item.work(namespace)
+                return namespace.isDamaged ? item.refused : outcome
+            }
+            let isDamaged = namespace.isDamaged
+            if !isDamaged { namespace.commit() }
+            return { [unowned self] in
+                if isDamaged { rowsDamaged() }
+                for outcome in outcomes { outcome() }
+            }
         }
     }
 }

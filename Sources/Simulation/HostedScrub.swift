@@ -50,7 +50,7 @@ extension HostedReplica {
             simulator.needsCycleEnd(n)
         case .objects(let objects, let depth): disk.find(objects, of: pg, depth, []) { done(.objects($0)) }
         case .rows(let from, let limit):
-            ask { namespace in
+            ask({ done(.notReady) }) { namespace in
                 let found = namespace.digest(from: from, limit: Int(limit))
                 return { done(.rows(found)) }
             }
@@ -112,8 +112,18 @@ extension Simulator {
         }
     }
 
+    /// A node gives its lease up, and takes another: every role held under it is over.
+    func startOver(_ n: Int) {
+        let lease = nodes[n].lease
+        guard lease != .none else { return }
+        leases[Int(lease.rawValue) - 1].revoked = true
+        nodes[n].lease = .none
+        everyReplica(n) { $0.leaseLapsed(lease, at: $1) }
+    }
+
     /// All groups are scrubbed, when all is quiet but for what has rotted.
     func scrubAll() {
+        rotRowOnce()
         for pg in groups where !scrubbed.contains(pg) {
             guard let primary = nodes.first(where: { replica($0.index, pg)?.group.isServing == true }) else { continue }
             replica(primary.index, pg)?.event {

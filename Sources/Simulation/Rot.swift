@@ -9,8 +9,7 @@ extension Scenario {
         scenario.rot = .oneDisk
         scenario.nodes = max(scenario.nodes, 3)
         scenario.copies = 3
-        scenario.metadata = false
-        scenario.dataGroups = max(scenario.dataGroups, 1)
+        if !scenario.metadata { scenario.dataGroups = max(scenario.dataGroups, 1) }
         return scenario
     }
 }
@@ -26,7 +25,8 @@ extension Simulator {
         // What a batch header on the disk knows to be stable: rot before it is never taken for the log's torn end.
         let stable = node.stableMarks.count > 2 ? node.stableMarks[node.stableMarks.count - 3] : nil
         if node.stableMarks.last != host.store.logStable { node.stableMarks.append(host.store.logStable) }
-        let objects = everyObject
+        if scenario.metadata, chance(5) { return rotRow(of: node) }
+        let objects = scenario.dataGroups == 0 ? [] : everyObject
         guard !objects.isEmpty else { return }
         let object = objects[random.below(objects.count)]
         let pg = groups[group(of: object)]
@@ -50,6 +50,26 @@ extension Simulator {
         }
         tell("\(node.id): block \(victim.blocks.first) of \(object) in \(pg) rots")
         counts["rot", default: 0] += 1
+    }
+
+    /// A row of the node's namespace changes. Only while another member holds all of them.
+    private func rotRow(of node: Node) {
+        guard let pg = metadataGroup, let namespace = node.namespace,
+            let g = groups.firstIndex(of: pg),
+            replica(node.index, pg)?.group.canReadLocally == true,
+            records[g].inSync.contains(where: { m in
+                m.node != node.id && replica(Int(m.node.rawValue) - 1, pg)?.group.canReadLocally == true
+            }), namespace.rot(&random)
+        else { return }
+        tell("\(node.id): a row of \(pg) rots")
+        counts["rotten rows", default: 0] += 1
+    }
+
+    /// At the end, when all replicas are whole, so that a scrub has one to find.
+    func rotRowOnce() {
+        guard scenario.rot != .none, scenario.metadata, !hasRottenRow else { return }
+        hasRottenRow = true
+        rotRow(of: nodes[Int(seed % UInt64(scenario.copies))])
     }
 
     /// A flipped byte, a write that was lost, or one that went elsewhere.

@@ -74,6 +74,7 @@ public final class Simulator {
     /// Groups that were scrubbed at the end, and whether that has begun.
     var scrubbed: Set<PGID> = []
     var quietBegins = false
+    var hasRottenRow = false
 
     public init(seed: UInt64, scenario: Scenario) {
         self.seed = seed

@@ -35,6 +35,8 @@ extension StorageNode {
         return standing
     }
 
+    public var scrubbedNow: PGID? { scrubs.running?.pg }
+
     /// By the wall clock.
     public var now: Timestamp { moment().time }
 

@@ -46,6 +46,7 @@ final class Replica {
         self.payloads = payloads
         namespace?.appliedThrough = { [unowned self] through, results in namespaceApplied(through, results) }
         namespace?.failed = { [unowned disk] reason in disk.fail(reason) }
+        namespace?.damaged = { [unowned self] reason in rowsDamaged(reason) }
         namespace?.workArrived = { [unowned node] in node.needsCycleEnd() }
         namespace?.serves = { [unowned group] in group.isServing }
     }
@@ -60,6 +61,7 @@ final class Replica {
         for case .drop(let handle) in left { payloads.drop(handle) }
         namespace?.appliedThrough = nil
         namespace?.failed = nil
+        namespace?.damaged = nil
         namespace?.workArrived = nil
         namespace?.serves = nil
     }
@@ -87,6 +89,7 @@ final class Replica {
             drop(queue.cut(after: after))
             disk.cut(pg, after: after) { [self] in event { $0.logCut(token, at: $1) } }
         case .restartLog(let after):
+            isForgetting = false
             drop(queue.clear())
             disk.restart(pg, after: after)
             for cut in group.cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: after) }
@@ -127,6 +130,7 @@ final class Replica {
         case .blocksFound(let token, let given, let payload):
             let good = payloads.bytes(of: payload).flatMap { searches[token]?.found(given, $0) } ?? 0
             event { $0.blocksTaken(token, good, at: $1) }
+        case .forgetContent: disk.renewNamespace(pg, decided: group.decided)
         case .scrub(let ask, let to, let epoch): scrubbing.ask(ask, to: to, epoch: epoch, of: self)
         case .scrubEnded(let outcome): node.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
@@ -173,12 +177,31 @@ final class Replica {
 
     private func take(_ steps: ApplyQueue.Steps, _ namespace: NamespaceHost) {
         for entry in steps.apply {
-            namespace.apply(entry, entry.payload.flatMap(payloads.bytes))
+            if !isForgetting { namespace.apply(entry, entry.payload.flatMap(payloads.bytes)) }
             if entry.name == scrubbing.mark { scrubbing.look(self) }
             if let payload = entry.payload { payloads.drop(payload) }
         }
         if let through = steps.requestStable { disk.requestStable(pg, through: through) }
         release(steps.released)
+    }
+
+    /// Between the loss of the rows and the log that begins anew: no entry joins what is there.
+    private var isForgetting = false
+
+    /// The rows have rotted: they are learned anew from the other members, one of which leads from now on.
+    private func rowsDamaged(_ reason: String) {
+        node.note(.group(pg), "the rows on disk \(disk.id) are damaged, and are made anew: \(reason)")
+        isForgetting = true
+        drop(queue.clear())
+        let hadRole = group.role != .follower
+        event { $0.contentLost("its rows are damaged", at: $1) }
+        // Others can claim only when the lease that the record names has ended.
+        if hadRole { node.membership.startOver() }
+    }
+
+    /// Its rows could not be opened.
+    func lookAtRows() {
+        if namespace?.isDamaged == true { rowsDamaged("they cannot be opened") }
     }
 
     /// Does what is to see every entry decided so far, once they have been handed over.

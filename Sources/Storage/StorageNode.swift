@@ -197,8 +197,7 @@ public final class StorageNode {
             }
         }
         replicas[pg] = replica
-        let at = orderedReplicas.firstIndex { pg < $0.pg } ?? orderedReplicas.count
-        orderedReplicas.insert(replica, at: at)
+        orderedReplicas.insert(replica, at: orderedReplicas.firstIndex { pg < $0.pg } ?? orderedReplicas.count)
         disk.add(replica)
         replica.event { group, now in
             group.roomChanged(disk.space.admissible)
@@ -213,6 +212,7 @@ public final class StorageNode {
             if let targets = placement.targets(for: pg, directory.view.map) { group.placementWanted(targets, at: now) }
             if let record = directory.view.record(pg) { group.recordRead(record, directory.version(of: pg), at: now) }
         }
+        replica.lookAtRows()
     }
 
     /// Takes a replica out whose group has left the cluster.

@@ -91,6 +91,22 @@ struct StatusCommand: ParsableCommand {
             nodesDraining: newest?.drainingNodes ?? [], nodes: reports)
     }
 
+    private func scrubs(_ nodes: [NodeReport]) -> String {
+        guard let overview = nodes.max(by: { $0.mapVersion < $1.mapVersion })?.scrubs else { return "unknown" }
+        var said: [String] = []
+        if let oldest = overview.oldest {
+            let when = Date(timeIntervalSince1970: Double(oldest) / 1e9).formatted(.iso8601)
+            said.append("every group that was scrubbed was so since \(when)")
+        }
+        if overview.never > 0 { said.append("\(overview.never) groups never were") }
+        if !overview.faulty.isEmpty {
+            said.append("NOT CLEAN: \(overview.faulty.prefix(8).joined(separator: ", ")) (`stave pg show`)")
+        }
+        let running = nodes.compactMap(\.scrubs.running)
+        if !running.isEmpty { said.append("under way: \(running.joined(separator: ", "))") }
+        return said.joined(separator: "; ")
+    }
+
     private func text(_ answer: Answer, _ cluster: Cluster) -> String {
         var lines = ["\(answer.name): \(answer.isHealthy ? "healthy" : "NOT HEALTHY")"]
         lines.append(
@@ -109,6 +125,7 @@ struct StatusCommand: ParsableCommand {
         if !deleting.isEmpty {
             lines.append("  deleted   \(deleting.joined(separator: ", ")): `stave fileset list` shows what is left")
         }
+        lines.append("  scrub     \(scrubs(answer.nodes))")
         var table = Table(
             "  node", "address", "roles", "lease", "session", "primary of", "waiting", "memory", "CPU s", "state")
         for node in cluster.configuration.nodes {

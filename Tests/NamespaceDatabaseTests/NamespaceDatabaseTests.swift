@@ -1,5 +1,6 @@
 import ClusterModel
 import DiskIO
+import Foundation
 import Namespace
 import Testing
 import Wire
@@ -47,6 +48,61 @@ import Wire
         let rows = try NamespaceDatabase(in: temporary.folder, name: "m1", .existing)
         #expect(try RowDigest(rows) == RowDigest(arrays))
         #expect(try NamespaceMachine(fileset: .root, rows: rows).state == whole.state)
+    }
+
+    @Test(
+        "what has changed in the file is told, and never given",
+        arguments: [
+            "UPDATE rows SET value=CAST(X'00' || substr(value,2) AS BLOB)", "UPDATE rows SET version=version+1",
+            "UPDATE rows SET value=X''",
+        ])
+    func rot(change: String) throws {
+        let temporary = try TemporaryFolder()
+        let rows = try NamespaceDatabase(in: temporary.folder, name: "m1", .new)
+        let key = NamespaceKey(bytes: [1, 2, 3])
+        try rows.put(key, [9, 8, 7], version: 5)
+        try rows.commit()
+        #expect(try rows.value(of: key) == [9, 8, 7])
+        try rows.database.execute(change)
+        for read in [
+            { _ = try rows.value(of: key) }, { _ = try rows.rows(from: .least, below: .greatest, limit: 10) },
+            { _ = try rows.changes(after: ChangePosition(version: 0, key: .least), limit: 10) },
+        ] as [() throws -> Void] {
+            let error = #expect(throws: DiskError.self) { try read() }
+            #expect(error?.isDamage == true)
+        }
+        // What is written over it is as good as new.
+        try rows.put(key, [1], version: 6)
+        #expect(try rows.value(of: key) == [1])
+        #expect(!temporary.folder.health.hasFailed)
+    }
+
+    @Test("replies and the state are told to have changed, too")
+    func rotBesideRows() throws {
+        let temporary = try TemporaryFolder()
+        let rows = try NamespaceDatabase(in: temporary.folder, name: "m1", .new)
+        try rows.putReply(7, [1, 2, 3])
+        try rows.putState([4, 5, 6])
+        try rows.commit()
+        #expect(try rows.reply(7) == [1, 2, 3] && rows.state() == [4, 5, 6])
+        // A reply that lies under another number is none, either.
+        try rows.database.execute(
+            "UPDATE replies SET n=8; UPDATE state SET value=CAST(X'04' || substr(value,2,1) || X'07' || substr(value,4) AS BLOB)"
+        )
+        #expect(throws: DiskError.self) { try rows.reply(8) }
+        #expect(throws: DiskError.self) { try rows.replies(after: 0, limit: 10) }
+        #expect(throws: DiskError.self) { try rows.state() }
+    }
+
+    @Test("a file that is no database any more is damage, and does not end the use of its disk")
+    func noDatabase() throws {
+        let temporary = try TemporaryFolder()
+        try Data(repeating: 0x5a, count: 8192).write(to: URL(fileURLWithPath: temporary.path + "/m1"))
+        let error = #expect(throws: DiskError.self) {
+            try NamespaceDatabase(in: temporary.folder, name: "m1", .existing)
+        }
+        #expect(error?.isDamage == true)
+        #expect(!temporary.folder.health.hasFailed)
     }
 
     @Test("rows of another fileset and rows of an unknown format are refused")

@@ -55,6 +55,7 @@ private func fault(_ text: String, _ place: SourceLocation = #_sourceLocation) -
         #expect(configuration.layout == .standard)
         #expect(configuration.limits.nfsPort == 2049)
         #expect(configuration.limits.portmapPort == 111)
+        #expect(configuration.scrub.days == 14)
         #expect(configuration.limits.diskBytes == nil)
         #expect(configuration.recovery.latencyRise == 100)
         #expect(configuration.recovery.floor.bytesPerSecond == 8 << 20)
@@ -170,6 +171,10 @@ private func fault(_ text: String, _ place: SourceLocation = #_sourceLocation) -
         Mistake(
             name: "a floor of recovery that ends nothing", text: least + "\nrecovery: { floor: 100KiB }\n", line: 9,
             key: "recovery.floor", found: "100KiB", expected: "bytes"),
+        Mistake(
+            name: "a period of scrubs that is too long", text: least + "\nscrub: { days: 366 }\n", line: 9,
+            key: "scrub.days",
+            found: "366", expected: "365"),
         Mistake(
             name: "etcd", text: least + "\ncoordination: { etcd: [10.0.0.1] }\n", line: 9, key: "coordination.etcd",
             found: "etcd", expected: "local"),

@@ -28,6 +28,8 @@ struct HandoverTests {
             case done
             case passesOn
         }
+        /// Members that were told to forget what they have, in order.
+        var forgotten: [Int] = []
         private var messages: [(from: Int, to: NodeID, message: ReplicaMessage)] = []
 
         var moment: Moment { Moment(now: Instant(nanoseconds: now), time: Timestamp(nanoseconds: Int64(now))) }
@@ -107,6 +109,7 @@ struct HandoverTests {
                 .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .giveBlocks,
                 .blocksFound, .searchEnded, .report:
                 break
+            case .forgetContent: forgotten.append(i)
             case .scrub(let ask, let to, let epoch): scrubs.append((i, ask, to, epoch))
             case .scrubEnded(let outcome): scrubOutcomes.append(outcome)
             }

@@ -165,6 +165,46 @@ struct ScrubTests {
         #expect(try Self.result(trio).members == [NodeID(1), NodeID(2)])
     }
 
+    @Test("a learner is not asked, although it gets every entry", arguments: [nil, Mutation.scrubAsksLearners])
+    func learner(mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.pass(milliseconds: 1500)
+        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
+        trio.settle()
+        trio.land()
+        trio.pass(milliseconds: 1000)
+        #expect(trio.groups[2].isLearning)
+        for group in trio.groups { group.mutation = mutation }
+        trio.groups[0].beginScrub(at: trio.moment)
+        trio.settle()
+        var asked: [Int] = []
+        Self.answer(trio) { ask, member in
+            if !asked.contains(member) { asked.append(member) }
+            return Self.finding(ask, digest: member == 2 ? 0 : 8)
+        }
+        // Without the rule the learner's lack is taken for a difference.
+        #expect(asked.sorted() == (mutation == nil ? [0, 1] : [0, 1, 2]))
+        #expect(try Self.result(trio).isClean == (mutation == nil))
+    }
+
+    @Test("without the rule that copies are compared as of one entry, a copy that is ahead is taken for another")
+    func withoutMark() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.groups[0].mutation = .scrubWithoutMark
+        trio.groups[0].beginScrub(at: trio.moment)
+        trio.settle()
+        Self.answer(trio) { ask, member in
+            trio.groups[0].ownDeletion(
+                RangeDeletion(
+                    file: Self.object.file, truncation: TruncationMark(number: TruncationNumber(ask.request), size: 0),
+                    layout: .standard, kind: .truncation, edge: nil), at: trio.moment)
+            return Self.finding(ask, digest: member == 2 ? 0 : 8, after: trio.groups[member].decided.n)
+        }
+        #expect(try !Self.result(trio).isClean)
+    }
+
     @Test("rows that differ are found by their key, however many rows agree")
     func rows() throws {
         let trio = try Trio(pg: .metadata(.root))
@@ -201,5 +241,38 @@ struct ScrubTests {
                 ScrubResult.Difference(place: .row(Self.key(2500)), members: [NodeID(2)]),
             ])
         #expect(result.rows >= 2990)
+    }
+
+    @Test(
+        "a member whose content is lost says durably that it must learn before it forgets, and writes do not wait for it"
+    )
+    func contentLost() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.pass(milliseconds: 1500)
+        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
+        #expect(trio.groups[2].isLearning && !trio.groups[2].canReadLocally)
+        #expect(trio.forgotten.isEmpty)
+        trio.settle()
+        #expect(trio.forgotten == [2])
+        #expect(trio.proposals.map(\.proposal.record.inSync.count) == [2])
+        trio.land()
+        #expect(trio.groups[0].isServing && trio.groups[0].waiting == nil)
+    }
+
+    @Test("a primary whose content is lost reigns no more, and never claims before it has learned")
+    func primaryLost() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.groups[0].contentLost("its rows are damaged", at: trio.moment)
+        trio.settle()
+        #expect(!trio.groups[0].isPrimary && trio.forgotten == [0])
+        trio.groups[0].leaseLapsed(trio.lease(0), at: trio.moment)
+        trio.groups[0].leaseTaken(LeaseNumber(99), at: trio.moment)
+        trio.pass(milliseconds: 3000, only: 0)
+        #expect(trio.proposals.isEmpty)
+        for i in 1...2 { trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment) }
+        trio.pass(milliseconds: 3000)
+        #expect(trio.proposals.first?.from == 1)
     }
 }

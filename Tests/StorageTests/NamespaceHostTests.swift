@@ -266,7 +266,7 @@ private struct Bench: Sendable {
         let unit = try await onLoop { $0.host.unit }
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
             let admission = thread.submit(to: CompletionHome { $0() }) {
-                unit.release()
+                unit?.release()
                 return { done.resume() }
             }
             if admission != .accepted { done.resume(throwing: Timeout(description: "the thread takes no work")) }

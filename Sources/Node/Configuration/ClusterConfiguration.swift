@@ -17,6 +17,7 @@ public struct ClusterConfiguration: Sendable {
     public var limits: LimitsConfiguration
     /// How recovery, scrub and rebalancing share the nodes with clients.
     public var recovery: RecoverySettings
+    public var scrub: ScrubConfiguration
 
     public func node(_ id: NodeID) -> NodeConfiguration? { nodes.first { $0.id == id } }
 
@@ -66,6 +67,12 @@ public struct ExportConfiguration: Sendable, Hashable {
     public var ownerUID: UInt32
     public var ownerGID: UInt32
     public var mode: UInt16
+}
+
+/// How replicas are compared in the background.
+public struct ScrubConfiguration: Sendable, Hashable {
+    /// Days from one scrub of a group to the next, 1 … 365; nil for none but those that are asked for.
+    public var days: Int?
 }
 
 /// What an administrator may bound.

@@ -73,6 +73,7 @@ extension ClusterConfiguration {
         let exports = try exports(root)
         let limits = try limits(root)
         let recovery = try recovery(root)
+        let scrub = try scrub(root)
         if let virtual = try root.optional("virtualAddresses") {
             throw virtual.error(
                 found: "virtual addresses",
@@ -81,7 +82,7 @@ extension ClusterConfiguration {
         let configuration = ClusterConfiguration(
             name: name, dataFolder: data, coordination: coordination, policy: policy, dataGroupCount: groups,
             layout: layout,
-            nodes: nodes, exports: exports, limits: limits, recovery: recovery)
+            nodes: nodes, exports: exports, limits: limits, recovery: recovery, scrub: scrub)
         // sun_path holds 108 bytes with its NUL (unix(7)).
         if let last = nodes.last, configuration.socketPath(of: last.id).utf8.count > 100 {
             throw ConfigurationError(
@@ -176,6 +177,14 @@ extension ClusterConfiguration {
         }
         try node?.finish()
         return settings
+    }
+
+    private static func scrub(_ root: ConfigurationNode) throws(ConfigurationError) -> ScrubConfiguration {
+        let node = try root.optional("scrub")
+        let days = try node?.optional("days")?.integer(
+            0...365, "days from one scrub of a group to the next, 0 for none")
+        try node?.finish()
+        return ScrubConfiguration(days: days == 0 ? nil : Int(days ?? 14))
     }
 
     private static func limits(_ root: ConfigurationNode) throws(ConfigurationError) -> LimitsConfiguration {

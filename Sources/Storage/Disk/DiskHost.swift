@@ -291,6 +291,14 @@ final class DiskHost {
         namespaces.open(fileset, done: done)
     }
 
+    /// A metadata replica learns everything anew, durably: its rows go, and its log need not be kept for them.
+    func renewNamespace(_ pg: PGID, decided: EntryName) {
+        guard let fileset = pg.fileset else { return }
+        namespaces.renew(fileset)
+        store.namespaceDurable(pg, through: decided)
+        settle()
+    }
+
     // MARK: - Filesets that are gone
 
     /// What the disk has of filesets that are gone is removed, bit by bit.
@@ -393,7 +401,7 @@ final class DiskHost {
         store = Store(configuration: .standard, crc: .hardware)
         namespaces = NamespaceHosts(
             folder: files.disk.namespaces, thread: namespaceThread, sync: threads.sync, home: home, loop: loop,
-            content: files.facts.content, cache: rowCache)
+            content: files.facts.content, cache: rowCache, logger: logger)
         executor = DiskExecutor(
             disk: files.disk, loop: loop, home: home, payloads: payloads, threads: threads, index: files.index,
             indexLog: files.indexLog, segmentFiles: files.segmentFiles, segments: files.segments)

@@ -24,9 +24,20 @@ final class NamespaceHost {
     private let thread: DiskThread
     private let home: CompletionHome
     private let loop: any EventLoop
-    let unit: ThreadBound<NamespaceUnit>
+    /// Nil while its database is damaged, or is being made anew.
+    private(set) var unit: ThreadBound<NamespaceUnit>?
     /// For making the applied entries durable, so that the log may be trimmed.
-    let writeAheadLog: DiskFile
+    private(set) var writeAheadLog: DiskFile?
+    private var standing: Standing
+    /// Counts databases: what comes back from an earlier one is not heard.
+    private var generation = 0
+    private enum Standing {
+        case usable
+        /// What it holds has rotted: everything is refused. → `renewing`.
+        case damaged
+        /// A new database is being made; work waits. → `usable`.
+        case renewing
+    }
     private var waiting: [NamespaceWork] = []
     private var tickets: [NamespaceTicket: ([UInt8]?) -> Void] = [:]
     private var exports: [NamespaceTicket: (NamespacePart?) -> Void] = [:]
@@ -49,6 +60,8 @@ final class NamespaceHost {
     /// Entries through this one are in the rows; the results are encoded `NamespaceResult`s.
     var appliedThrough: ((EntryName, [(entry: EntryName, bytes: [UInt8])]) -> Void)?
     var failed: ((String) -> Void)?
+    /// The rows cannot be trusted any more: the replica learns everything anew. Nothing is done until `renew` and `began`.
+    var damaged: ((String) -> Void)?
     /// Called when the first work of a cycle has come.
     var workArrived: (() -> Void)?
     /// Whether questions come here, for which rows are kept.
@@ -56,8 +69,9 @@ final class NamespaceHost {
 
     init(
         fileset: FilesetID, applied: EntryName, thread: DiskThread, home: CompletionHome, loop: any EventLoop,
-        unit: ThreadBound<NamespaceUnit>, writeAheadLog: DiskFile, cache: SharedRowCache
+        unit: ThreadBound<NamespaceUnit>?, writeAheadLog: DiskFile?, cache: SharedRowCache
     ) {
+        standing = unit == nil ? .damaged : .usable
         self.fileset = fileset
         self.applied = applied
         self.thread = thread
@@ -67,6 +81,41 @@ final class NamespaceHost {
         self.writeAheadLog = writeAheadLog
         self.cache = cache
         owner = cache.newOwner()
+    }
+
+    /// The database could not be opened, for it has rotted.
+    var isDamaged: Bool {
+        if case .damaged = standing { true } else { false }
+    }
+
+    /// Its database goes, and another is made: what is asked from now on waits for it.
+    func renew() -> ThreadBound<NamespaceUnit>? {
+        refuseAll()
+        standing = .renewing
+        defer { unit = nil }
+        return unit
+    }
+
+    /// The new database is there, with nothing in it.
+    func began(_ unit: ThreadBound<NamespaceUnit>, writeAheadLog: DiskFile) {
+        self.unit = unit
+        self.writeAheadLog = writeAheadLog
+        applied = .zero
+        standing = .usable
+        if !waiting.isEmpty { workArrived?() }
+    }
+
+    /// What was asked is not answered by this database any more.
+    private func refuseAll() {
+        generation += 1
+        changesUnderWay = 0
+        waiting = []
+        forgetRows()
+        let (answers, parts, rows) = (tickets, exports, digests)
+        (tickets, exports, digests) = ([:], [:], [:])
+        for ticket in answers.keys.sorted(by: { $0.rawValue < $1.rawValue }) { answers[ticket]?(nil) }
+        for ticket in parts.keys.sorted(by: { $0.rawValue < $1.rawValue }) { parts[ticket]?(nil) }
+        for ticket in rows.keys.sorted(by: { $0.rawValue < $1.rawValue }) { rows[ticket]?(nil) }
     }
 
     func apply(_ entry: Entry, _ bytes: ByteBuffer?) { add(.apply(entry, bytes)) }
@@ -154,6 +203,16 @@ final class NamespaceHost {
     }
 
     private func add(_ work: NamespaceWork) {
+        if isDamaged {
+            switch work {
+            case .apply: break
+            case .answer(let ticket, _, _), .result(let ticket, _, _), .install(let ticket, _, _):
+                tickets.removeValue(forKey: ticket)?(nil)
+            case .export(let ticket, _): exports.removeValue(forKey: ticket)?(nil)
+            case .digestRows(let ticket, _, _): digests.removeValue(forKey: ticket)?(nil)
+            }
+            return
+        }
         if waiting.isEmpty { workArrived?() }
         if work.changesRows { changesUnderWay += 1 }
         waiting.append(work)
@@ -163,17 +222,17 @@ final class NamespaceHost {
 
     /// Hands over what has come, at the end of the loop's cycle.
     func flush() {
-        guard !waiting.isEmpty else { return }
+        guard !waiting.isEmpty, let unit else { return }
         let batch = waiting
         waiting = []
         let owner = LoopBound(self, loop: loop)
-        let unit = unit
+        let generation = generation
         let keeping: RowKeeping = serves?() == true ? .kept : .forgotten
         let changes = batch.count { $0.changesRows }
         let admission = thread.submit(to: home) {
             guard let unit = unit.value else { return nil }
             let outcomes = unit.run(batch, rows: keeping)
-            return { owner.value.took(outcomes, changes: changes) }
+            return { owner.value.took(outcomes, changes: changes, of: generation) }
         }
         switch admission {
         case .accepted, .stopped: break
@@ -184,7 +243,14 @@ final class NamespaceHost {
         }
     }
 
-    private func took(_ outcomes: NamespaceOutcomes, changes: Int) {
+    private func took(_ outcomes: NamespaceOutcomes, changes: Int, of generation: Int) {
+        guard generation == self.generation else { return }
+        if let damage = outcomes.damage {
+            standing = .damaged
+            refuseAll()
+            damaged?(damage)
+            return
+        }
         changesUnderWay -= changes
         keepRows(outcomes.failure == nil ? outcomes.rows : nil)
         if let failure = outcomes.failure {

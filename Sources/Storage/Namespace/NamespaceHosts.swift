@@ -27,11 +27,13 @@ final class NamespaceHosts {
     var failed: ((String) -> Void)?
 
     private let content: DiskFacts.Content
+    private let logger: Logger
 
     init(
         folder: DiskFolder, thread: DiskThread, sync: SyncThread, home: CompletionHome, loop: any EventLoop,
-        content: DiskFacts.Content, cache: SharedRowCache
+        content: DiskFacts.Content, cache: SharedRowCache, logger: Logger
     ) {
+        self.logger = logger
         self.cache = cache
         self.content = content
         self.folder = folder
@@ -51,7 +53,7 @@ final class NamespaceHosts {
         let admission = thread.submit(
             to: home,
             work: { () throws(DiskError) -> OpenNamespace in
-                let name = "m\(fileset.rawValue)"
+                let name = NamespaceHosts.name(fileset)
                 let existence: DiskFile.Existence = try folder.names().contains(name) ? .existing : .new
                 do {
                     let rows = try NamespaceDatabase(in: folder, name: name, existence)
@@ -71,6 +73,9 @@ final class NamespaceHosts {
                 let (hosts, done) = owner.value
                 switch result {
                 case .success(let opened): done(.success(hosts.add(fileset, opened)))
+                case .failure(let error) where error.isDamage:
+                    hosts.logger.error("the rows of fileset \(fileset) are damaged: \(error)")
+                    done(.success(hosts.add(fileset, nil)))
                 case .failure(let error): done(.failure(error))
                 }
             })
@@ -85,10 +90,60 @@ final class NamespaceHosts {
         var log: DiskFile
     }
 
-    private func add(_ fileset: FilesetID, _ opened: OpenNamespace) -> NamespaceHost {
+    private static func name(_ fileset: FilesetID) -> String { "m\(fileset.rawValue)" }
+
+    /// What cannot be trusted any more is kept beside, for who wants to look at it; one such database of a fileset.
+    private static let damagedSuffix = ".damaged"
+
+    /// The fileset's rows cannot be trusted any more, and it is durable that they are learned anew: an empty database takes
+    /// their place.
+    func renew(_ fileset: FilesetID) {
+        guard let host = hosts[fileset] else { return }
+        let old = host.renew()
+        durable[fileset] = .zero
+        let folder = folder
+        let thread = thread
+        let owner = LoopBound((self, host), loop: loop)
+        let admission = thread.submit(
+            to: home,
+            work: { () throws(DiskError) -> OpenNamespace in
+                old?.release()
+                let name = NamespaceHosts.name(fileset)
+                let names = try folder.names()
+                // The database goes last: with it nothing refers to the others.
+                for file in ["-wal", "-shm", "-journal", ""].map({ name + $0 }) where names.contains(file) {
+                    let kept = file + NamespaceHosts.damagedSuffix
+                    if names.contains(kept) { try folder.remove(kept) }
+                    try folder.rename(file, to: kept)
+                }
+                try folder.sync()
+                do {
+                    let rows = try NamespaceDatabase(in: folder, name: name, .new)
+                    let log = try rows.database.walFile()
+                    let unit = try NamespaceUnit(fileset: fileset, rows: rows)
+                    return OpenNamespace(unit: ThreadBound(unit, to: thread), applied: .zero, log: log)
+                } catch let error as DiskError {
+                    throw error
+                } catch {
+                    throw DiskError(.database, path: folder.path + "/" + name, .malformed("\(error)"))
+                }
+            },
+            completion: { result in
+                let (hosts, host) = owner.value
+                switch result {
+                case .success(let opened):
+                    guard hosts.hosts[fileset] === host else { return }
+                    host.began(opened.unit, writeAheadLog: opened.log)
+                case .failure(let error): hosts.failed?("\(error)")
+                }
+            })
+        if admission != .accepted { failed?("the namespace thread takes no work") }
+    }
+
+    private func add(_ fileset: FilesetID, _ opened: OpenNamespace?) -> NamespaceHost {
         let host = NamespaceHost(
-            fileset: fileset, applied: opened.applied, thread: thread, home: home, loop: loop, unit: opened.unit,
-            writeAheadLog: opened.log, cache: cache)
+            fileset: fileset, applied: opened?.applied ?? .zero, thread: thread, home: home, loop: loop,
+            unit: opened?.unit, writeAheadLog: opened?.log, cache: cache)
         hosts[fileset] = host
         // What was found may have been committed by a process that was killed, and never synced.
         durable[fileset] = .zero
@@ -116,10 +171,10 @@ final class NamespaceHosts {
     /// Makes what the fileset's rows hold now durable, whatever is known of them: a snapshot replaces rows without a new
     /// name. `done` comes only if it is.
     func syncRows(_ fileset: FilesetID, _ done: @escaping () -> Void) {
-        guard let host = hosts[fileset] else { return }
+        guard let host = hosts[fileset], let log = host.writeAheadLog else { return }
         let through = host.applied
         let owner = LoopBound((self, done), loop: loop)
-        let admission = sync.request(host.writeAheadLog, home: home) { result in
+        let admission = sync.request(log, home: home) { result in
             let (hosts, done) = owner.value
             switch result {
             case .success:
@@ -133,10 +188,12 @@ final class NamespaceHosts {
     }
 
     private func sync(_ fileset: FilesetID, _ done: @escaping () -> Void) {
-        guard let host = hosts[fileset], host.applied > durable[fileset] ?? .zero else { return done() }
+        guard let host = hosts[fileset], let log = host.writeAheadLog, host.applied > durable[fileset] ?? .zero else {
+            return done()
+        }
         let through = host.applied
         let owner = LoopBound((self, done), loop: loop)
-        let admission = sync.request(host.writeAheadLog, home: home) { result in
+        let admission = sync.request(log, home: home) { result in
             let (hosts, done) = owner.value
             switch result {
             case .success where hosts.hosts[fileset] == nil: break
@@ -189,7 +246,10 @@ final class NamespaceHosts {
                 let names = try folder.names()
                 for fileset in filesets {
                     // The database goes last: with it nothing refers to the others.
-                    for file in ["-wal", "-shm", "-journal", ""].map({ "m\(fileset.rawValue)" + $0 })
+                    for file in ["-wal", "-shm", "-journal", ""].flatMap({ suffix in
+                        let file = NamespaceHosts.name(fileset) + suffix
+                        return [file + NamespaceHosts.damagedSuffix, file]
+                    })
                     where names.contains(file) {
                         try folder.remove(file)
                     }

@@ -67,6 +67,8 @@ struct NamespaceOutcomes: Sendable {
     var logBytes = 0
     /// The disk's use ends (store.md, rule 4).
     var failure: String?
+    /// What the rows hold has rotted: nothing is done with them any more.
+    var damage: String?
 }
 
 /// One fileset's machine with its rows. Used on the namespace thread only.
@@ -82,6 +84,7 @@ final class NamespaceUnit {
     private var lastExport: UInt64 = 0
     /// Nothing is done after a failure: a later entry must never be committed without the one that failed.
     private var failure: String?
+    private var damage: String?
 
     init(fileset: FilesetID, rows: NamespaceDatabase) throws {
         self.rows = rows
@@ -93,8 +96,9 @@ final class NamespaceUnit {
     /// Applies entries in one transaction and answers queries at their places; everything is committed when it returns.
     func run(_ batch: [NamespaceWork], rows keeping: RowKeeping) -> NamespaceOutcomes {
         var outcomes = NamespaceOutcomes()
-        if let failure {
+        if failure != nil || damage != nil {
             outcomes.failure = failure
+            outcomes.damage = damage
             return outcomes
         }
         do {
@@ -108,6 +112,9 @@ final class NamespaceUnit {
             if install == nil, outcomes.logBytes > StorageLimits.namespaceLogBytes {
                 _ = try rows.database.passiveCheckpoint()
             }
+        } catch let error as DiskError where error.isDamage {
+            damage = "\(error)"
+            outcomes.damage = damage
         } catch {
             failure = "the namespace of \(machine.state.fileset): \(error)"
             outcomes.failure = failure

@@ -1,0 +1,139 @@
+import ClusterModel
+import Replication
+import Testing
+import Wire
+
+@testable import Storage
+
+/// When which group is scrubbed, how fast, and what is kept of it.
+struct ScrubScheduleTests {
+    static let groups = (0..<4).map { PGID.data($0) }
+    static let day: Int64 = 86_400_000_000_000
+
+    static func at(_ days: Double) -> Timestamp { Timestamp(nanoseconds: Int64(days * Double(day)) + day * 20_000) }
+
+    static func result() -> ScrubResult { ScrubResult(members: [NodeID(1), NodeID(2)]) }
+
+    private func fortnightly() -> ScrubSchedule {
+        var schedule = ScrubSchedule()
+        schedule.period = .seconds(14 * 86_400)
+        return schedule
+    }
+
+    /// Groups in the order of their scrubs, each ended at once, looked at every hour from `from` to `to`.
+    private func run(
+        _ schedule: inout ScrubSchedule, from: Double, to: Double, last: inout [PGID: Timestamp]
+    ) -> [PGID] {
+        var order: [PGID] = []
+        var time = from
+        while time < to {
+            let now = Self.at(time)
+            let known = last
+            if let pg = schedule.next(leading: Self.groups, last: { known[$0] }, at: now) {
+                order.append(pg)
+                last[pg] = now
+                schedule.ended(pg, .finished(Self.result()), at: now)
+            }
+            time += 1.0 / 24
+        }
+        return order
+    }
+
+    @Test("groups that never were are scrubbed within a day, and then each once in a period")
+    func periods() {
+        var schedule = fortnightly()
+        var last: [PGID: Timestamp] = [:]
+        #expect(Set(run(&schedule, from: 0, to: 1.3, last: &last)) == Set(Self.groups))
+        #expect(run(&schedule, from: 1.3, to: 13.9, last: &last).isEmpty)
+        #expect(run(&schedule, from: 13.9, to: 15.5, last: &last).count == Self.groups.count)
+    }
+
+    @Test("a node that restarts knows from the record when each group was scrubbed last")
+    func restart() {
+        var schedule = fortnightly()
+        var last: [PGID: Timestamp] = [:]
+        for pg in Self.groups { last[pg] = Self.at(-3) }
+        #expect(run(&schedule, from: 0, to: 10.9, last: &last).isEmpty)
+        #expect(run(&schedule, from: 10.9, to: 11.5, last: &last).count == Self.groups.count)
+    }
+
+    @Test("without a period nothing is scrubbed but what was asked for, and that comes first")
+    func wanted() {
+        var schedule = ScrubSchedule()
+        #expect(schedule.next(leading: Self.groups, last: { _ in nil }, at: Self.at(100)) == nil)
+        schedule.period = .seconds(86_400)
+        schedule.want([Self.groups[3]])
+        #expect(schedule.standing(Self.groups[3]).stage == .waiting)
+        #expect(schedule.next(leading: Self.groups, last: { _ in Self.at(0) }, at: Self.at(200)) == Self.groups[3])
+        #expect(schedule.standing(Self.groups[3]).stage == .running)
+        // One at a time.
+        #expect(schedule.next(leading: Self.groups, last: { _ in Self.at(0) }, at: Self.at(200)) == nil)
+        // Asked for while it runs: once more, for what was already looked at.
+        schedule.want([Self.groups[3]])
+        schedule.ended(Self.groups[3], .finished(Self.result()), at: Self.at(200))
+        #expect(schedule.next(leading: Self.groups, last: { _ in Self.at(199.9) }, at: Self.at(200)) == Self.groups[3])
+    }
+
+    @Test("a group that is not led here any more is left to others")
+    func notLed() {
+        var schedule = ScrubSchedule()
+        schedule.want([Self.groups[0], Self.groups[1]])
+        #expect(schedule.next(leading: [Self.groups[1]], last: { _ in nil }, at: Self.at(0)) == Self.groups[1])
+        #expect(schedule.standing(Self.groups[0]).stage == nil)
+    }
+
+    @Test("a scrub that was interrupted is begun again, but not at once")
+    func interrupted() {
+        var schedule = fortnightly()
+        let one = [Self.groups[0]]
+        #expect(schedule.next(leading: one, last: { _ in Self.at(-20) }, at: Self.at(0)) == one[0])
+        schedule.ended(one[0], .interrupted("its primary reigns no more"), at: Self.at(0))
+        #expect(schedule.standing(one[0]).interruption == "its primary reigns no more")
+        #expect(schedule.next(leading: one, last: { _ in Self.at(-20) }, at: Self.at(0.0001)) == nil)
+        #expect(schedule.next(leading: one, last: { _ in Self.at(-20) }, at: Self.at(0.01)) == one[0])
+    }
+
+    @Test("the pace yields to clients, and to whoever sets it")
+    func pace() {
+        var pace = ScrubPace()
+        func second(_ n: UInt64) -> Instant { Instant(nanoseconds: n * 1_000_000_000) }
+        #expect(pace.pace(requests: 0, at: second(1)) == StorageLimits.scrubPaceCalm)
+        #expect(pace.pace(requests: 100, at: second(1)) == nil)
+        #expect(pace.pace(requests: 100, at: second(2)) == StorageLimits.scrubPaceBusy)
+        #expect(pace.pace(requests: 101, at: second(3)) == StorageLimits.scrubPaceCalm)
+        pace.share = 3 << 20
+        #expect(pace.pace(requests: 200, at: second(4)) == 3 << 20)
+    }
+
+    @Test("what was found survives its coding, and names files and offsets")
+    func note() throws {
+        var result = Self.result()
+        let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(77)), index: 0)
+        result.lost = [ScrubResult.Lost(object: object, blocks: [3])]
+        result.lostCount = 1
+        result.differing = [
+            ScrubResult.Difference(place: .object(object), members: [NodeID(2)]),
+            ScrubResult.Difference(place: .row([1, 0, 0, 0, 0, 0, 0, 0, 9]), members: [NodeID(3)]),
+        ]
+        result.differingCount = 2
+        let note = ScrubNote(result, started: Self.at(0), ended: Self.at(1)) { _ in .standard }
+        #expect(try ScrubNote(decoding: note.encoded()) == note)
+        #expect(note.standing == .faulty)
+        #expect(note.findings.contains { $0.contains("offset 12288 of inode 77 in fileset 1") })
+        #expect(note.findings.contains { $0.contains("the row of inode 9 on nodes 3") })
+    }
+
+    @Test("a scrub that finds more than a record holds is cut short, and says so")
+    func longNote() throws {
+        var result = Self.result()
+        for i in 0..<64 {
+            let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(UInt64(i))), index: 0)
+            result.lost.append(ScrubResult.Lost(object: object, blocks: Array(0..<64)))
+        }
+        result.lostCount = 1000
+        let note = ScrubNote(result, started: Self.at(0), ended: Self.at(1)) { _ in nil }
+        #expect(note.findings.count == StorageLimits.scrubFindings)
+        #expect(note.findings.last?.contains("1000 objects") == true)
+        #expect(try ScrubNote(decoding: note.encoded()) == note)
+    }
+}
