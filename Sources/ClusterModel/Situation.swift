@@ -7,7 +7,6 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case promotionOfUnknownOutcome
     case refusedAfterUnknown
     case removedThoughConnected
-    case acknowledgedLogGone
     case newBootOfCleanMember
     case waitsAtLeastSize
     case removalWhileActivating
@@ -39,7 +38,6 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case pieceReadAnew
     case earlyPieceSent
     case earlyPieceOvertaken
-    case snapshotTooOld
     case catchUpAbandoned
     case recordedMemberLearned
     case newerMapAwaited
@@ -78,7 +76,6 @@ public enum Situation: UInt8, CaseIterable, Sendable {
             "the outcome of a promotion is not known: acknowledgements of both sets are needed"
         case .refusedAfterUnknown: "the store refuses a repetition while an earlier sending may still be made"
         case .removedThoughConnected: "a member is removed that is connected, and learns anew"
-        case .acknowledgedLogGone: "a member is back whose log ends before what it once acknowledged, and must learn"
         case .newBootOfCleanMember:
             "a member that was closed in order comes back under another boot, which goes into the record first"
         case .waitsAtLeastSize:
@@ -116,7 +113,6 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .earlyPieceSent: "a piece goes early, although an undecided entry touches it"
         case .earlyPieceOvertaken:
             "an early piece is overtaken by the decision of what touches it: the learner begins anew"
-        case .snapshotTooOld: "the rows of a snapshot are from before the learner's log"
         case .catchUpAbandoned: "catching up makes no progress, and begins anew"
         case .recordedMemberLearned: "a member that the record names has learned all it lacked, and needs no promotion"
         case .newerMapAwaited: "a request relies on a newer map than the primary has"

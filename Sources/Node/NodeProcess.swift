@@ -21,6 +21,7 @@ import Wire
 public final class NodeProcess {
     public let configuration: ClusterConfiguration
     public let id: NodeID
+    private let newestProtocol: ProtocolVersion
     private let logger: Logger
     private let loop: any EventLoop
     private let group: MultiThreadedEventLoopGroup
@@ -55,12 +56,15 @@ public final class NodeProcess {
     }
 
     /// Opens the coordination store; throws what an operator can act on.
-    public init(configuration: ClusterConfiguration, id: NodeID, logger: Logger) throws {
+    public init(
+        configuration: ClusterConfiguration, id: NodeID, newestProtocol: ProtocolVersion = .newest, logger: Logger
+    ) throws {
         guard configuration.node(id) != nil else {
             throw OperatorError(.nodeUnknown, "\(configuration.name) has no node \(id.rawValue)")
         }
         self.configuration = configuration
         self.id = id
+        self.newestProtocol = newestProtocol
         self.logger = logger
         do {
             boot = try BootClock.bootID()
@@ -80,10 +84,13 @@ public final class NodeProcess {
     }
 
     /// Runs the node until it is told to stop (SIGTERM, SIGINT) or cannot go on. Called on the main thread.
-    public static func run(configuration: ClusterConfiguration, id: NodeID, logger: Logger) throws {
+    public static func run(
+        configuration: ClusterConfiguration, id: NodeID, newestProtocol: ProtocolVersion = .newest, logger: Logger
+    ) throws {
         cs_keep_large_allocations()
         signal(SIGPIPE, SIG_IGN)
-        let process = try NodeProcess(configuration: configuration, id: id, logger: logger)
+        let process = try NodeProcess(
+            configuration: configuration, id: id, newestProtocol: newestProtocol, logger: logger)
         let signals = [SIGTERM, SIGINT].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -142,7 +149,8 @@ public final class NodeProcess {
         let progress = progress
         let storage = StorageNode(
             loop: loop, localNode: id, boot: boot, directory: directory, coordinator: coordinator,
-            hasProgress: { progress.stalled(now: BootClock.now()).isEmpty }, logger: logger)
+            hasProgress: { progress.stalled(now: BootClock.now()).isEmpty }, newestProtocol: newestProtocol,
+            logger: logger)
         storage.govern(by: configuration.recovery)
         parts = Parts(directory: directory, storage: storage, exports: directory.view.map.exports)
         guard directory.view.map.node(id) != nil else {

@@ -159,7 +159,7 @@ extension PlacementGroup {
 
     func claimWon(_ kind: ClaimKind, under number: LeaseNumber) {
         guard role == .claiming else { return }
-        guard number == lease, let record else {
+        guard number == lease || mutated(.activatesUnderNewerLease) && lease != .none, let record else {
             // The lease has lapsed meanwhile: the claim is void.
             mark(.claimVoidWithoutLease)
             role = .follower
@@ -170,7 +170,7 @@ extension PlacementGroup {
         reign = Reign()
         reign.number = count
         reign.epoch = record.epoch
-        reign.lease = number
+        reign.lease = mutated(.activatesUnderNewerLease) ? lease : number
         reign.since = now.now
         reign.afterPowerLoss = kind == .powerLoss
         reign.stamp = presentStamp

@@ -20,6 +20,14 @@ public struct ApplyQueue: Sendable {
     /// For each that waits: the entry through which it waits, ascending.
     private var waiting: [EntryName] = []
 
+    #if DEBUG || STAVE_MUTANTS
+        /// The rule left out (`PlacementGroup.mutation`).
+        public var mutation: Mutation?
+        private var waitsForLog: Bool { mutation != .rowsBeforeStable }
+    #else
+        private var waitsForLog: Bool { true }
+    #endif
+
     public init() {}
 
     /// What may be done now, in this order.
@@ -71,7 +79,7 @@ public struct ApplyQueue: Sendable {
     private mutating func advance() -> Steps {
         var steps = Steps()
         while let entry = next, entry.name <= decidedThrough {
-            guard entry.name <= stableThrough else {
+            guard entry.name <= stableThrough || !waitsForLog else {
                 steps.requestStable = decidedThrough
                 break
             }

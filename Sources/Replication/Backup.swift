@@ -77,7 +77,10 @@ extension PlacementGroup {
             state.boot = local.boot ?? state.boot
             state.formerBoots.removeAll { _ in record?.inSyncMember(on: local.node)?.boot == local.boot }
         }
-        let common = history.common(with: theirs, notBeyond: history.end)
+        let common =
+            mutated(.comparesNumbersOnly)
+            ? history.name(at: min(history.end.n, theirs.end.n)) ?? history.end
+            : history.common(with: theirs, notBeyond: history.end)
         if isRecorded, !state.learning, !absent || history.end == .zero && theirs.end.n <= history.end.n,
             common.n >= decided.n
         {
@@ -202,6 +205,10 @@ extension PlacementGroup {
         if lastTime < entry.time { lastTime = entry.time }
         if entry.durability == .stable { following?.stableWanted = entry.name }
         emit(.append(entry, entry.durability))
+        if mutated(.acknowledgesBeforeWritten) {
+            appended = entry.name
+            acknowledgeProgress()
+        }
         if mutated(.completeThroughFollowsLog) { state.completeThrough = entry.name }
         announce(mutated(.applyUndecided) ? entry.name : a.decided, a.stamp)
     }

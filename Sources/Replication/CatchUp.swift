@@ -338,8 +338,8 @@ extension PlacementGroup {
             return
         }
         if asOf.n < reign.catchUps[k].start.n {
-            // Rows from before the learner's log: they do not join.
-            mark(.snapshotTooOld)
+            // Rows from before the learner's log do not join. Rows are read behind all that was decided (`ApplyQueue`), and the
+            // learner's log begins there: a guard.
             drop(payload)
             _ = end(token)
             abandonCatchUp(node)
@@ -381,7 +381,8 @@ extension PlacementGroup {
             reign.members[i].isNeeded = true
             reign.members[i].isComplete = !reign.members[i].isInSync
         }
-        send(.finish(attempt: c.attempt, through: history.end), to: c.node)
+        let through = mutated(.promotesThroughDecided) ? decided : history.end
+        send(.finish(attempt: c.attempt, through: through), to: c.node)
     }
 
     func finishedArrived(from node: NodeID, epoch: Epoch, attempt: UInt32) {

@@ -62,6 +62,7 @@ extension PlacementGroup {
             if peers[i].connected { detach(facts.node) }
             if peers[i].boot != facts.boot { peers[i].status = nil }
             peers[i].boot = facts.boot
+            peers[i].spoken = facts.spoken
             peers[i].connected = true
             peers[i].silent = false
             peers[i].isGone = false
@@ -69,7 +70,8 @@ extension PlacementGroup {
             peers[i].since = now.now
             peers[i].status = nil
         } else {
-            peers.append(Peer(node: facts.node, boot: facts.boot, connected: true, since: now.now))
+            peers.append(
+                Peer(node: facts.node, boot: facts.boot, spoken: facts.spoken, connected: true, since: now.now))
             peers.sort { $0.node < $1.node }
         }
         claim.statusAsked = Instant(nanoseconds: 0)
@@ -171,13 +173,14 @@ extension PlacementGroup {
         self.now = now
         if lease != .none, lease != number { leaseLapsed(lease, at: now) }
         lease = number
+        if mutated(.lapseIgnored), role == .primary { reign.lease = number }
     }
 
     /// The node's lease has ended, if only for an instant: every role held under it is over.
     public func leaseLapsed(_ number: LeaseNumber, at now: Moment) {
         self.now = now
         leaseSeenEnded(number, at: now)
-        guard lease == number else { return }
+        guard lease == number, !mutated(.lapseIgnored) else { return }
         lease = .none
         endReign()
     }

@@ -79,9 +79,12 @@ public struct MapFacts: Hashable, Sendable {
 public struct PeerFacts: Hashable, Sendable {
     public var node: NodeID
     public var boot: BootID
-    public init(node: NodeID, boot: BootID) {
+    /// The version of the protocol that is spoken with it.
+    public var spoken: ProtocolVersion
+    public init(node: NodeID, boot: BootID, spoken: ProtocolVersion = .newest) {
         self.node = node
         self.boot = boot
+        self.spoken = spoken
     }
 }
 

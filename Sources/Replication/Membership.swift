@@ -275,9 +275,8 @@ extension PlacementGroup {
             let recorded = record.inSyncMember(on: node)
             // The tail must be there to fill what it lacks, and what it once acknowledged must still be there.
             guard reign.members[i].isInSync, recorded?.disk == a.member.disk, end.n >= decided.n,
-                end.n >= reign.members[i].appended, history.contains(end)
+                end.n >= reign.members[i].appended, history.contains(end) || mutated(.keepDivergentTail)
             else {
-                mark(.acknowledgedLogGone, if: end.n < reign.members[i].appended)
                 beginCatchUp(i, fork: end)
                 break
             }

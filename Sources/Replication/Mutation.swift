@@ -30,6 +30,16 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case pieceOverUndecided
     case goneUnheard
     case answersAfterHandover
+    case comparesNumbersOnly
+    case acknowledgesBeforeWritten
+    case lapseIgnored
+    case activatesUnderNewerLease
+    case lostRequestsStay
+    case promotesThroughDecided
+    /// Of the way to the namespace's rows: entries are handed over when they are decided.
+    case rowsBeforeStable
+    /// Of the coordination store: a loss of power takes its last change back.
+    case recordGoesBack
     case scrubWithoutMark
     case scrubAsksLearners
     /// Of the shell: lost blocks are taken from whoever is asked first, the primary, whatever their checksums.

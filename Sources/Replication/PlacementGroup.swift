@@ -117,6 +117,8 @@ public final class PlacementGroup {
     struct Peer {
         var node: NodeID
         var boot: BootID?
+        /// The version of the protocol that is spoken with it; the oldest while nothing is.
+        var spoken = ProtocolVersion.oldest
         var connected: Bool
         /// Since when it is connected, or not, or silent.
         var since: Instant
@@ -197,6 +199,10 @@ public final class PlacementGroup {
         return boot == local.boot || (!rebooted && state.formerBoots.contains(boot))
     }
 
+    /// Whether that node understands what came with this version of the protocol.
+    func speaks(_ version: ProtocolVersion, _ node: NodeID) -> Bool {
+        peers.contains { $0.node == node && $0.connected && $0.spoken >= version }
+    }
     func peer(_ node: NodeID) -> Peer? { peers.first { $0.node == node } }
     func isReachable(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.isReachable } }
     func isPresent(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.isPresent } }

@@ -114,7 +114,8 @@ extension PlacementGroup {
         }
         for object in objects {
             // What is void here is lost; what is void elsewhere only is still here, and was executed.
-            let lost = state.voids.filter { $0.object == object }.map(\.request)
+            let lost =
+                mutated(.lostRequestsStay) ? [] : state.voids.filter { $0.object == object }.map(\.request)
             for l in lost { windows.forget(l.session, l.request) }
             name(.restate(Restatement(object: object, lost: lost)), nil, .stable)
         }

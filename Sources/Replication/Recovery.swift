@@ -26,8 +26,10 @@ extension PlacementGroup {
             if isVoid, !mutated(.voidIgnored) {
                 // What the entry wrote is gone, and so is its request: a retry must be executed.
                 entry.body = .empty
-                entry.session = .none
-                entry.request = .none
+                if !mutated(.lostRequestsStay) {
+                    entry.session = .none
+                    entry.request = .none
+                }
                 entry.payload = nil
             }
             history.append(entry.name)

@@ -6,7 +6,8 @@ import Wire
 /// Invariants:
 /// - copies are compared as of one entry: a mark that the primary puts into the log behind the question. What an entry behind
 ///   the mark has touched before a member looked is compared again at a later mark, or counted as unsettled;
-/// - only members that are in sync and lack nothing are asked, and only such answer: never a learner;
+/// - only members that are in sync and lack nothing are asked, and only such answer: never a learner, nor one that speaks a
+///   version of the protocol without scrub, which does not count as compared;
 /// - bad blocks are mended by their checksums, at whoever meets them; copies that differ and all hold are never touched;
 /// - a copy is learned anew only if it is proven bad, all others hold and agree, and writes need not wait for it;
 /// - no request of a client waits for anything here.
@@ -52,8 +53,9 @@ extension PlacementGroup {
 
     /// Who is compared with the primary now.
     private var scrubMembers: [MemberProgress] {
-        if mutated(.scrubAsksLearners) { return reign.members.filter { $0.phase == .streaming && isPresent($0.node) } }
-        return reign.members.filter {
+        let able = reign.members.filter { speaks(.v9, $0.node) }
+        if mutated(.scrubAsksLearners) { return able.filter { $0.phase == .streaming && isPresent($0.node) } }
+        return able.filter {
             $0.isInSync && $0.isNeeded && $0.isComplete && $0.phase == .streaming && isPresent($0.node)
         }
     }
@@ -252,8 +254,8 @@ extension PlacementGroup {
         self.now = now
         if node == local.node {
             scrubbedArrived(from: node, epoch: epoch, answer)
-        } else {
-            // It may have become a learner while it looked.
+        } else if speaks(.v9, node) {
+            // (It may be back as an older program since it asked.) This one may have become a learner while it looked.
             var answer = answer
             if !canReadLocally, !mutated(.scrubAsksLearners) { answer.content = .notReady }
             send(.scrubbed(answer), to: node, epoch: epoch)

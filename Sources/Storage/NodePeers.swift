@@ -10,12 +10,14 @@ extension StorageNode: NodeTransportDelegate {
     public func transportHello(_ transport: NodeTransport, for purpose: Hello.Purpose) -> Hello {
         Hello(
             cluster: directory.view.map.cluster, node: localNode, boot: boot, lease: membership.lease?.number ?? .none,
-            mapVersion: directory.view.map.version, purpose: purpose)
+            newestProtocol: newestProtocol.rawValue, mapVersion: directory.view.map.version, purpose: purpose)
     }
 
-    public func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello) {
-        peers.connected(node, boot: hello.boot, at: moment().now)
-        let facts = PeerFacts(node: node, boot: hello.boot)
+    public func transport(
+        _ transport: NodeTransport, connected node: NodeID, hello: Hello, spoken: ProtocolVersion
+    ) {
+        peers.connected(node, boot: hello.boot, spoken: spoken, at: moment().now)
+        let facts = PeerFacts(node: node, boot: hello.boot, spoken: spoken)
         for replica in orderedReplicas { replica.event { $0.peerConnected(facts, at: $1) } }
     }
 

@@ -8,6 +8,7 @@ struct PeerWatch {
     private struct Peer {
         var node: NodeID
         var hello: BootID
+        var spoken: ProtocolVersion
         var connection: UInt64
         var lastHeard: Instant
         var isSilent = false
@@ -23,10 +24,11 @@ struct PeerWatch {
         case spoke(NodeID)
     }
 
-    mutating func connected(_ node: NodeID, boot: BootID, at now: Instant) {
+    mutating func connected(_ node: NodeID, boot: BootID, spoken: ProtocolVersion, at now: Instant) {
         peers.removeAll { $0.node == node }
         lastConnection += 1
-        peers.append(Peer(node: node, hello: boot, connection: lastConnection, lastHeard: now))
+        peers.append(
+            Peer(node: node, hello: boot, spoken: spoken, connection: lastConnection, lastHeard: now))
         peers.sort { $0.node < $1.node }
     }
 
@@ -63,7 +65,9 @@ struct PeerWatch {
         return changes
     }
 
-    var connected: [(node: NodeID, boot: BootID)] { peers.map { ($0.node, $0.hello) } }
+    var connected: [(node: NodeID, boot: BootID, spoken: ProtocolVersion)] {
+        peers.map { ($0.node, $0.hello, $0.spoken) }
+    }
     /// Tells one connection to a node from the next; nil without one.
     func connection(to node: NodeID) -> UInt64? { peers.first { $0.node == node }?.connection }
     func isConnected(_ node: NodeID) -> Bool { peers.contains { $0.node == node } }

@@ -21,6 +21,8 @@ public final class StorageNode {
     public let loop: any EventLoop
     public let localNode: NodeID
     let boot: BootID
+    /// It speaks no later version of the protocol: the newest, but in a test of versions side by side.
+    let newestProtocol: ProtocolVersion
     let logger: Logger
     let payloads: PayloadTable
     let rowCache = SharedRowCache()
@@ -87,9 +89,10 @@ public final class StorageNode {
 
     public init(
         loop: any EventLoop, localNode: NodeID, boot: BootID, directory: ClusterDirectory, coordinator: any Coordinator,
-        hasProgress: @escaping @Sendable () -> Bool, logger: Logger
+        hasProgress: @escaping @Sendable () -> Bool, newestProtocol: ProtocolVersion = .newest, logger: Logger
     ) {
         self.loop = loop
+        self.newestProtocol = newestProtocol
         self.localNode = localNode
         self.boot = boot
         self.directory = directory
@@ -203,7 +206,7 @@ public final class StorageNode {
             group.roomChanged(disk.space.admissible)
             group.mapChanged(map, at: now)
             for peer in peers.connected {
-                group.peerConnected(PeerFacts(node: peer.node, boot: peer.boot), at: now)
+                group.peerConnected(PeerFacts(node: peer.node, boot: peer.boot, spoken: peer.spoken), at: now)
                 if peers.isLeaving(peer.node) { group.peerLeaving(peer.node, at: now) }
             }
             if departure != nil { group.leavingBegan(at: now) }

@@ -16,6 +16,8 @@ final class NodeConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
     private(set) var peer: Hello?
+    /// The version that both sides speak, from their hellos on; a hello is the same in all.
+    private(set) var spoken = ProtocolVersion.oldest
     private let transport: NodeTransport
     private let side: Side
     private var decoder = FrameDecoder()
@@ -87,7 +89,7 @@ final class NodeConnection: ChannelInboundHandler {
                 }
                 do {
                     let message = try header.withUnsafeReadableBytes {
-                        try NodeMessage(kind: kind, header: $0, payload: handle)
+                        try NodeMessage(kind: kind, header: $0, payload: handle, in: spoken)
                     }
                     try received(message)
                 } catch {
@@ -153,7 +155,7 @@ final class NodeConnection: ChannelInboundHandler {
         // The command line learns the cluster's id from the answer; its own hello has none.
         let isNameless = hello.purpose == .admin && hello.cluster == ClusterID(0)
         if hello.cluster != own.cluster, !isNameless { throw WireError("a hello of another cluster, \(hello.cluster)") }
-        if min(hello.newestProtocol, own.newestProtocol) < max(hello.oldestProtocol, own.oldestProtocol) {
+        guard let version = own.spoken(with: hello) else {
             throw WireError(
                 "a hello of protocol \(hello.oldestProtocol)…\(hello.newestProtocol); this program speaks "
                     + "\(own.oldestProtocol)…\(own.newestProtocol)")
@@ -165,6 +167,7 @@ final class NodeConnection: ChannelInboundHandler {
             send(.hello(own))
         }
         peer = hello
+        spoken = version
         transport.connectionOpened(self, peer: hello)
         beginSharing(hello)
     }
@@ -172,6 +175,13 @@ final class NodeConnection: ChannelInboundHandler {
     /// Queues a message; it leaves with `NodeTransport.flush`.
     func send(_ message: NodeMessage) {
         guard let context else {
+            return
+        }
+        // Who sends has asked for the peer's version; what slips through is lost, as with a connection that breaks.
+        guard message.since <= spoken else {
+            transport.logger.error(
+                "\(describePeer) speaks protocol \(spoken.rawValue): a message of \(message.since.rawValue) is not sent"
+            )
             return
         }
         var origin: ExchangeID?

@@ -22,7 +22,8 @@ public enum NodeEndpoint: Hashable, Sendable, CustomStringConvertible {
 /// Who hears of messages and connections. Called on the transport's loop.
 public protocol NodeTransportDelegate: AnyObject {
     func transport(_ transport: NodeTransport, received message: NodeMessage, from node: NodeID)
-    func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello)
+    /// `spoken`: the version of the protocol that both speak.
+    func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello, spoken: ProtocolVersion)
     func transport(_ transport: NodeTransport, disconnected node: NodeID)
     /// A question of the command line; `answer` is called once, on the loop.
     func transport(_ transport: NodeTransport, asked text: AdminText, answer: @escaping (AdminText) -> Void)
@@ -222,7 +223,7 @@ public final class NodeTransport {
             old.close()
         }
         connections[peer.node] = connection
-        delegate?.transport(self, connected: peer.node, hello: peer)
+        delegate?.transport(self, connected: peer.node, hello: peer, spoken: connection.spoken)
     }
 
     func connectionClosed(_ connection: NodeConnection) {

@@ -22,15 +22,11 @@ public struct Hello: Hashable, Sendable {
         case admin = 2
     }
 
-    /// The version of this program's protocol, the only one that it speaks. 2: usage of files and filesets. 3: payloads that are
-    /// not sent back to where they came from. 4: replicas that are out of use at a node that lives. 5: a cut that waits for the
-    /// one before it. 6: handover. 7: blocks that a disk has lost. 8: one stamp for a flush of many groups, nodes that are about
-    /// to stop. 9: scrub.
-    public static let currentProtocol: UInt16 = 9
-
     public init(
-        cluster: ClusterID, node: NodeID, boot: BootID, lease: LeaseNumber, oldestProtocol: UInt16 = currentProtocol,
-        newestProtocol: UInt16 = currentProtocol, mapVersion: MapVersion, features: UInt64 = 0, purpose: Purpose
+        cluster: ClusterID, node: NodeID, boot: BootID, lease: LeaseNumber,
+        oldestProtocol: UInt16 = ProtocolVersion.oldest.rawValue,
+        newestProtocol: UInt16 = ProtocolVersion.newest.rawValue, mapVersion: MapVersion, features: UInt64 = 0,
+        purpose: Purpose
     ) {
         self.cluster = cluster
         self.node = node

@@ -120,8 +120,10 @@ extension NodeMessage {
         }
     }
 
-    /// Reads one message of a frame; everything must be used up.
-    public init(kind: UInt8, header: UnsafeRawBufferPointer, payload: PayloadHandle?) throws(WireError) {
+    /// Reads one message of a frame where that version is spoken; everything must be used up.
+    public init(
+        kind: UInt8, header: UnsafeRawBufferPointer, payload: PayloadHandle?, in version: ProtocolVersion = .newest
+    ) throws(WireError) {
         var r = WireReader(header)
         let source = PayloadSource(payload)
         switch kind {
@@ -179,6 +181,9 @@ extension NodeMessage {
         default: throw WireError("a message of unknown kind \(kind)")
         }
         try r.finish()
+        if since > version {
+            throw WireError("a message of protocol \(since.rawValue) where \(version.rawValue) is spoken")
+        }
         if payload != nil, self.payload == nil { throw WireError("a payload that no field announces") }
     }
 }

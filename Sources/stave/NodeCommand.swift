@@ -5,6 +5,7 @@ import Foundation
 import Glibc
 import Logging
 import Node
+import Wire
 
 struct NodeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -36,7 +37,20 @@ struct NodeCommand: ParsableCommand {
         @Option(name: .long, help: "What to log: trace, debug, info, notice, warning, error or critical.")
         var logLevel: String = "info"
 
+        @Option(
+            name: .long,
+            help: ArgumentHelp(
+                "Speak no later version of the protocol between nodes: for tests of versions side by side.",
+                valueName: "version", visibility: .hidden))
+        var newestProtocol: UInt16 = ProtocolVersion.newest.rawValue
+
         func run() throws {
+            guard let version = ProtocolVersion(rawValue: newestProtocol) else {
+                throw OperatorError(
+                    .usage,
+                    "this program speaks protocols \(ProtocolVersion.oldest.rawValue) to \(ProtocolVersion.newest.rawValue), not \(newestProtocol)"
+                )
+            }
             guard let level = Logger.Level(rawValue: logLevel) else {
                 throw OperatorError(.usage, "\"\(logLevel)\" is no level of the log")
             }
@@ -58,7 +72,8 @@ struct NodeCommand: ParsableCommand {
             MetricsRegistry.bootstrap()
             var logger = Logger(label: "node-\(id)")
             logger.logLevel = level
-            try NodeProcess.run(configuration: cluster.configuration, id: node, logger: logger)
+            try NodeProcess.run(
+                configuration: cluster.configuration, id: node, newestProtocol: version, logger: logger)
         }
     }
 

@@ -180,7 +180,9 @@ struct ScrubCommand: ParsableCommand {
             objects: scrub.objects, blocks: scrub.blocks, rows: scrub.rows, mended: scrub.mended,
             faults: scrub.findings)
         if scrub.members.count < view.placement.count {
-            group.faults.append("\(scrub.members.count) of \(view.placement.count) copies are in sync")
+            group.faults.append(
+                "\(scrub.members.count) of \(view.placement.count) copies were compared: the others are not in sync, or "
+                    + "their nodes speak an older protocol")
         }
         group.agrees = scrub.isClean && group.faults.isEmpty
         return group

@@ -2,6 +2,7 @@ import Admin
 import ClusterModel
 import Foundation
 import Node
+import Wire
 
 /// What a test of processes could not go on with.
 struct ClusterFailure: Error, CustomStringConvertible {
@@ -107,8 +108,11 @@ final class TestCluster {
         return Date().timeIntervalSince(begin)
     }
 
-    /// Starts one node and waits for nothing.
-    func launch(_ node: UInt16) throws { processes[NodeID(node)] = try launcher.start(NodeID(node)) }
+    /// Starts one node and waits for nothing; it speaks no later version of the protocol than this one, if one is named.
+    func launch(_ node: UInt16, newestProtocol: ProtocolVersion? = nil) throws {
+        let options = newestProtocol.map { ["--newest-protocol", "\($0.rawValue)"] } ?? []
+        processes[NodeID(node)] = try launcher.start(NodeID(node), options: options)
+    }
 
     private func reap(_ node: NodeID) {
         guard let process = processes.removeValue(forKey: node) else { return }

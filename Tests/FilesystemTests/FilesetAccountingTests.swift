@@ -28,7 +28,7 @@ struct FilesetAccountingTests {
     @Test("Usage that a node told stands until it tells the next")
     func lastTold() {
         var peers = PeerWatch()
-        peers.connected(NodeID(2), boot: BootID(1), at: Instant(nanoseconds: 0))
+        peers.connected(NodeID(2), boot: BootID(1), spoken: .newest, at: Instant(nanoseconds: 0))
         let usage = report([1], [1: 10])
         peers.told(NodeID(2), NodeStanding(mapVersion: MapVersion(1), totalBytes: 5, freeBytes: 4, usage: usage))
         peers.told(NodeID(2), NodeStanding(mapVersion: MapVersion(2), totalBytes: 5, freeBytes: 3))

@@ -22,6 +22,7 @@ final class Host: NodeTransportDelegate {
     private(set) var heard: [Heard] = []
     /// Whether payloads of what was heard are kept.
     var keepsPayloads = false
+    private(set) var spoken: ProtocolVersion?
     private let hello: Hello
 
     init(loop: any EventLoop, hello: Hello, sharing: NodeTransport.Sharing) {
@@ -38,7 +39,10 @@ final class Host: NodeTransportDelegate {
         heard.append(.message(message, payload: bytes))
         if let handle = message.payload, !keepsPayloads { transport.payloads.drop(handle) }
     }
-    func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello) { heard.append(.connected(node)) }
+    func transport(_ transport: NodeTransport, connected node: NodeID, hello: Hello, spoken: ProtocolVersion) {
+        self.spoken = spoken
+        heard.append(.connected(node))
+    }
     func transport(_ transport: NodeTransport, disconnected node: NodeID) { heard.append(.disconnected(node)) }
     func transport(_ transport: NodeTransport, asked text: AdminText, answer: @escaping (AdminText) -> Void) {
         heard.append(.asked(text.json))
@@ -55,7 +59,8 @@ final class Host: NodeTransportDelegate {
 let cluster = ClusterID(0x1234)
 
 func hello(
-    _ node: UInt16, cluster: ClusterID = cluster, protocols: ClosedRange<UInt16> = 1...1,
+    _ node: UInt16, cluster: ClusterID = cluster,
+    protocols: ClosedRange<UInt16> = ProtocolVersion.oldest.rawValue...ProtocolVersion.newest.rawValue,
     purpose: Hello.Purpose = .peer
 ) -> Hello {
     Hello(

@@ -113,7 +113,7 @@ extension Host {
     @Test(
         "A node of another cluster, or of a protocol that is not spoken, is not let in",
         arguments: [
-            hello(1, cluster: ClusterID(9)), hello(1, protocols: 2...3), hello(1, protocols: 0...0),
+            hello(1, cluster: ClusterID(9)), hello(1, protocols: 100...101), hello(1, protocols: 0...0),
         ])
     func strangers(stranger: Hello) async throws {
         try await withNetwork { network in
@@ -126,15 +126,51 @@ extension Host {
         }
     }
 
-    @Test("Of two protocol ranges that meet, the connection is made")
-    func protocols() async throws {
+    @Test(
+        "Of two protocol ranges that meet, the lower of the newest versions is spoken",
+        arguments: [
+            (0...ProtocolVersion.oldest.rawValue, ProtocolVersion.oldest), (0...1000, .newest),
+        ] as [(ClosedRange<UInt16>, ProtocolVersion)])
+    func protocols(_ range: ClosedRange<UInt16>, _ spoken: ProtocolVersion) async throws {
         try await withNetwork { network in
             let host = try await network.host(hello(2))
             let raw = try RawSocket(path: network.path(2))
             defer { raw.close() }
-            raw.send(.hello(hello(1, protocols: 0...7)))
+            raw.send(.hello(hello(1, protocols: range)))
             #expect(raw.receive(FrameHead.size).count == FrameHead.size)
             try await network.wait(for: "the stranger", host) { $0.connectedTo == [NodeID(1)] }
+            #expect(try await network.on(host) { $0.spoken } == spoken)
+        }
+    }
+
+    @Test("What the version that is spoken does not have is not sent, and the connection goes on without it")
+    func newerMessages() async throws {
+        try await withNetwork { network in
+            let old = try await network.host(hello(1, protocols: 0...ProtocolVersion.oldest.rawValue))
+            let new = try await network.host(hello(2))
+            try await network.connect(old, to: 2)
+            _ = try await network.on(new) { host in
+                host.transport.send(
+                    .replica(ReplicaMessage(pg: .data(1), epoch: Epoch(1), body: .mustLearn)), to: NodeID(1))
+                host.transport.send(alive(5), to: NodeID(1))
+            }
+            try await network.wait(for: "the message that both know", old) { $0.messages.count == 1 }
+            #expect(try await network.on(old) { $0.messages } == [alive(5)])
+        }
+    }
+
+    @Test("A message that the version which is spoken does not have ends the connection of who sends it")
+    func newerMessageReceived() async throws {
+        try await withNetwork { network in
+            let host = try await network.host(hello(2))
+            let raw = try RawSocket(path: network.path(2))
+            defer { raw.close() }
+            raw.send(.hello(hello(1, protocols: 0...ProtocolVersion.oldest.rawValue)))
+            try await network.wait(for: "the connection", host) { $0.connectedTo == [NodeID(1)] }
+            raw.send(.replica(ReplicaMessage(pg: .data(1), epoch: Epoch(1), body: .mustLearn)))
+            try await network.wait(for: "its end", host) { $0.transport.openConnections.isEmpty }
+            let heard = try await network.on(host) { $0.messages.count }
+            #expect(heard == 0)
         }
     }
 
@@ -148,7 +184,7 @@ extension Host {
             // Long enough for two attempts.
             let deadline = ContinuousClock.now.advanced(by: .milliseconds(250))
             while ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(10)) }
-            #expect(try await network.on(one) { $0.connectedTo.isEmpty })
+            #expect(try await network.on(one) { $0.transport.openConnections.isEmpty })
         }
     }
 

@@ -22,9 +22,9 @@ struct Frame: Hashable {
         if head.headerLength != header.count { throw WireError("the frame's head tells another length") }
     }
 
-    func decoded() throws -> NodeMessage {
+    func decoded(in version: ProtocolVersion = .newest) throws -> NodeMessage {
         let handle = payloadLength == 0 ? nil : PayloadHandle(id: 7, length: payloadLength)
-        return try header.withUnsafeBytes { try NodeMessage(kind: kind, header: $0, payload: handle) }
+        return try header.withUnsafeBytes { try NodeMessage(kind: kind, header: $0, payload: handle, in: version) }
     }
 
     /// "KIND PAYLOAD-LENGTH HEADER" in hexadecimal digits, the form of the corpus.

@@ -45,6 +45,31 @@ private let rounds = ProcessInfo.processInfo.environment["STAVE_SEEDS"].flatMap 
         }
     }
 
+    /// messages-8.txt is never written anew: it is what nodes of that version send.
+    @Test("Every message of an older version that is still spoken is read and written again byte for byte")
+    func frozenOlder() throws {
+        for frame in try Corpus.frames("messages-8.txt") {
+            let message = try frame.decoded(in: .v8)
+            #expect(message.since == .v8, "\(frame.line)")
+            #expect(try Frame(message) == frame, "\(frame.line)")
+        }
+    }
+
+    @Test("A message of a newer version is refused where an older one is spoken")
+    func newerMessages() throws {
+        var newer = 0
+        for frame in try Corpus.frames("messages.txt") {
+            let message = try frame.decoded()
+            if message.since == .v8 {
+                #expect(try frame.decoded(in: .v8) == message)
+            } else {
+                newer += 1
+                #expect(throws: WireError.self, "\(frame.line)") { try frame.decoded(in: .v8) }
+            }
+        }
+        #expect(newer > 0)
+    }
+
     @Test("What fuzzers found is refused")
     func finds() throws {
         for frame in try Corpus.frames("finds.txt") {

@@ -21,8 +21,8 @@ public struct NodeLauncher: Sendable {
     }
 
     /// Starts a node as a process of its own session, which outlives this one; its output goes to the end of its log. Gives
-    /// the process's id.
-    public func start(_ id: NodeID) throws -> Int32 {
+    /// the process's id. `options`: further words of its command line.
+    public func start(_ id: NodeID, options: [String] = []) throws -> Int32 {
         let log = configuration.logPath(of: id)
         try prepareFolders()
         var actions = posix_spawn_file_actions_t()
@@ -45,7 +45,7 @@ public struct NodeLauncher: Sendable {
         // POSIX_SPAWN_SETSID is 0x80 in glibc's spawn.h, behind a feature macro that the overlay is built without.
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | 0x80))
         // The title says what it is: `pgrep -f 'stave node'` finds it.
-        let words = ["stave", "node", "--config", file, "--id", "\(id.rawValue)"]
+        let words = ["stave", "node", "--config", file, "--id", "\(id.rawValue)"] + options
         var arguments = words.map { strdup($0) } + [nil]
         defer { for word in arguments { free(word) } }
         var process: pid_t = 0

@@ -1,0 +1,59 @@
+import ClusterModel
+import Foundation
+import Testing
+import Wire
+
+extension ClusterTests {
+    @Test(
+        "Nodes of the version before and of this one serve together through kills and catching up, and one is upgraded")
+    func versionsSideBySide() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 59)
+        cluster.kill9([3])
+        try cluster.launch(3, newestProtocol: .oldest)
+        try cluster.wait("node 3 answers", within: 30) { (try? cluster.status(3)) != nil }
+        try cluster.awaitAllInSync(within: 60)
+
+        // One client through the new version's gateway, one through the old one's.
+        let loads = [1, 3].map { WriteLoad("load-\($0)", seed: UInt64($0)) }
+        let addresses = [cluster.address(1), cluster.address(3)]
+        let running = concurrently(2) { i in loads[i].run(at: addresses[i]) }
+        func goOn(_ what: String, _ chosen: [WriteLoad]) throws {
+            let then = chosen.map { $0.count.load(ordering: .relaxed) }
+            try cluster.wait("clients go on \(what)", within: 60) {
+                zip(chosen, then).allSatisfy { $0.count.load(ordering: .relaxed) > $1 + 60 }
+            }
+        }
+        try goOn("on both versions", loads)
+
+        // A new one dies, and learns from an old one, or beside it.
+        cluster.kill9([2])
+        try goOn("without node 2", loads)
+        try cluster.launch(2)
+        try cluster.wait("node 2 answers", within: 30) { (try? cluster.status(2)) != nil }
+        try cluster.awaitAllInSync(within: 90)
+
+        // The old one dies, and learns from new ones.
+        cluster.kill9([3])
+        try goOn("without node 3", [loads[0]])
+        try cluster.launch(3, newestProtocol: .oldest)
+        try cluster.wait("node 3 answers", within: 30) { (try? cluster.status(3)) != nil }
+        try cluster.awaitAllInSync(within: 90)
+        try goOn("on both versions again", loads)
+        for load in loads { load.stop() }
+        running.wait()
+        for load in loads { #expect(try load.faults(at: cluster.address(3)) == []) }
+
+        // What the old version cannot be asked is left out, and the command says so; nothing breaks by it.
+        let mixed = try #require(try cluster.scrub())
+        #expect(mixed.contains("of 3 copies"), "\(mixed)")
+        try cluster.wait("node 3 hears the others", within: 20) {
+            Set(try cluster.status(3).peersHeard).isSuperset(of: [1, 2])
+        }
+
+        cluster.kill9([3])
+        try cluster.launch(3)
+        try cluster.wait("node 3 answers", within: 30) { (try? cluster.status(3)) != nil }
+        try cluster.awaitAllInSync(within: 60)
+        #expect(try cluster.scrub() == nil)
+    }
+}
