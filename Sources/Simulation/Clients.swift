@@ -189,6 +189,12 @@ extension Simulator {
 
     func responseArrived(_ c: Int, _ attempt: Int, _ response: PGResponse, _ content: [UInt8]) {
         guard clients[c].attempt == attempt, let work = clients[c].work else { return }
+        if scenario.lostAnswers > 0, !healing, work.number != .none, chance(scenario.lostAnswers) {
+            clients[c].attempt += 1
+            agenda.add(
+                .clientTimeout(client: c, attempt: clients[c].attempt), at: clock + second + below(9 * second))
+            return
+        }
         switch response.body {
         case .refused(let refusal): refused(c, refusal)
         case .written(let stamp), .flushed(let stamp), .mutated(let stamp):
@@ -274,7 +280,11 @@ extension Simulator {
             }
         }
         clients[c].work = nil
-        agenda.add(.clientStep(c), at: clock + 1 + below(chance(20) ? 300 * millisecond : 15 * millisecond))
+        // Some come back after seconds, with what they knew then.
+        let sleeps = scenario.laggards && c % 2 == 1 && chance(40)
+        agenda.add(
+            .clientStep(c),
+            at: clock + 1 + below(sleeps ? 6 * second : chance(20) ? 300 * millisecond : 15 * millisecond))
     }
 
     private func refused(_ c: Int, _ refusal: PGRefusal) {
@@ -334,7 +344,8 @@ extension Simulator {
 
     func clientTimedOut(_ c: Int, _ attempt: Int) {
         guard clients[c].attempt == attempt, let g = clients[c].work?.g else { return }
-        if chance(70), records[g].epoch > clients[c].known[g].epoch { clients[c].known[g] = records[g] }
+        let staysAsLong = scenario.laggards && c % 2 == 1 && !finishing
+        if !staysAsLong, chance(70), records[g].epoch > clients[c].known[g].epoch { clients[c].known[g] = records[g] }
         self.attempt(c)
     }
 
@@ -360,10 +371,18 @@ extension Simulator {
         mapChanged()
         tell("\(old) is replaced by \(map.lastSession)")
         sessionsServed.remove(s)
+        // Numbers that the old session has not used in any group.
+        let first = sessions[s].next.max() ?? 1
+        let numbers = (0..<UInt64(scenario.lanes)).map { RequestNumber(first + $0) }
         sessions[s] = ClientSession(id: map.lastSession, groups: groups.count)
         for c in clients.indices where clients[c].session == s {
+            let mapVersion = clients[c].mapVersion
+            if let work = clients[c].work {
+                haunt(c, session: old, number: work.number, mapVersion: mapVersion, work)
+            }
             clients[c].mapVersion = map.version
             abandon(c)
+            haunt(c, session: old, number: numbers[c % scenario.lanes], mapVersion: mapVersion)
         }
     }
 }

@@ -34,6 +34,12 @@ enum Happening {
     case stop(node: Int, life: Int, restartAfter: UInt64)
     case mend
     case end
+    // Directed faults
+    case endProcess(of: Int, life: Int, power: Bool, back: UInt64)
+    case stallThenReset(node: Int, life: Int)
+    case reset(Int, Int)
+    case replaceSession
+    case late(client: Int, g: Int, PGRequest, [UInt8])
 }
 
 enum CoordinatorRequest {

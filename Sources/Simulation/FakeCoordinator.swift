@@ -15,6 +15,12 @@ extension Simulator {
                 answerNode(n, life, .ended(proposal.record.pg, proposal.token, .refused), after: 50 * millisecond)
                 return
             }
+            if let landing = directed(proposal: proposal, by: n) {
+                answerNode(
+                    n, life, .ended(proposal.record.pg, proposal.token, .unknown), after: below(20 * millisecond))
+                agenda.add(.coordinator(request), at: landing)
+                return
+            }
             if !healing, chance(scenario.unknownOutcomes) {
                 // Told as unknown; made later, soon, or never.
                 answerNode(
@@ -57,6 +63,10 @@ extension Simulator {
             }
             recordVersions[g] += 1
             let before = records[g]
+            #if DEBUG || STAVE_MUTANTS
+                if recordsBefore.isEmpty { recordsBefore = groups.map { _ in nil } }
+                recordsBefore[g] = before
+            #endif
             let record = p.record
             if !isLife(n, life) { markMadeAfterDeath(of: nodes[n].id, before, record) }
             records[g] = record
@@ -67,8 +77,11 @@ extension Simulator {
             if record.epoch != before.epoch.next { fail("an epoch was left out") }
             let least = min(map.policy.minInSync, before.inSync.count)
             if record.inSync.count < least { fail("the in-sync set fell below \(least): \(record.inSync)") }
-            answerNode(n, life, .ended(pg, p.token, .won(version(g))))
+            answerNode(
+                n, life, .ended(pg, p.token, .won(version(g))),
+                after: answersHeldUntil[n] > clock ? answersHeldUntil[n] - clock : nil)
             if record.primaryLease != before.primaryLease { claimedAt = clock }
+            directed(made: record, after: before, by: n)
             if p.raisesLossNumber != nil {
                 map.lossNumber = map.lossNumber.next
                 mapChanged()
@@ -103,6 +116,16 @@ extension Simulator {
         if !leases[i].revoked, clock >= leases[i].until { leases[i].revoked = true }
         return leases[i].revoked
     }
+
+    #if DEBUG || STAVE_MUTANTS
+        /// A store whose last commit is lost with power.
+        func recordsGoBack() {
+            guard scenario.mutation == .recordGoesBack else { return }
+            for (g, before) in recordsBefore.enumerated() {
+                if let before { records[g] = before }
+            }
+        }
+    #endif
 
     var watchDelay: UInt64 { clock < watchesLateUntil ? below(8 * second) : 0 }
 

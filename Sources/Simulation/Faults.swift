@@ -8,6 +8,7 @@ extension Simulator {
     func start(_ n: Int) {
         let node = nodes[n]
         node.beginLife()
+        considerUpgrade(node)
         tell("\(node.id) starts, boot \(node.boot)")
         let host = HostedDisk(self, n)
         node.host = host
@@ -158,13 +159,16 @@ extension Simulator {
         if scenario.withoutFaults.contains(faultCount) { return }
         counts["\(kind)", default: 0] += 1
         tell("fault \(faultCount): \(kind)")
-        happen(kind, to: n)
+        account.began(kind, until: happen(kind, to: n))
     }
 
-    private func happen(_ kind: Scenario.Fault, to n: Int) {
+    /// Gives when it is over, about.
+    private func happen(_ kind: Scenario.Fault, to n: Int) -> UInt64 {
+        var over = clock + second
         let back = chance(50) ? 50 * millisecond + below(300 * millisecond) : 300 * millisecond + below(6 * second)
         switch kind {
         case .kill:
+            over = clock + back
             if chance(15) {
                 for i in nodes.indices { kill(i, restartAfter: 50 * millisecond + below(2 * second)) }
             } else if chance(50) {
@@ -176,14 +180,23 @@ extension Simulator {
             }
         case .killAgain:
             // One node again and again, while the others go on.
-            var at: UInt64 = 0
+            over = clock
             for _ in 0..<2 + random.below(4) {
-                agenda.add(.kill(node: n), at: clock + at)
-                at += 150 * millisecond + below(1500 * millisecond)
+                agenda.add(.kill(node: n), at: over)
+                over += 150 * millisecond + below(1500 * millisecond)
             }
-        case .powerLoss: losePower(n, restartAfter: back)
+        case .powerLoss:
+            losePower(n, restartAfter: back)
+            over = clock + back
         case .powerLossOfAll:
-            for i in nodes.indices { losePower(i, restartAfter: 50 * millisecond + below(4 * second)) }
+            #if DEBUG || STAVE_MUTANTS
+                recordsGoBack()
+            #endif
+            for i in nodes.indices {
+                let back = 50 * millisecond + below(4 * second)
+                losePower(i, restartAfter: back)
+                over = max(over, clock + back)
+            }
         case .powerCut:
             // All at about the same time, each in the middle of what it does.
             for i in nodes.indices where nodes[i].alive {
@@ -191,10 +204,12 @@ extension Simulator {
                 nodes[i].stepsToLive = random.below(40)
                 nodes[i].cutsPower = true
                 nodes[i].restartAfter = back
+                over = max(over, clock + back)
                 agenda.add(
                     .cutPower(node: i, life: nodes[i].life, restartAfter: back), at: clock + below(20 * millisecond))
             }
         case .cleanRestart:
+            over = clock + back
             if chance(30) {
                 for i in nodes.indices { stopCleanly(i, restartAfter: 50 * millisecond + below(2 * second)) }
             } else if scenario.balances, chance(70) {
@@ -202,11 +217,16 @@ extension Simulator {
             } else {
                 stopCleanly(n, restartAfter: back)
             }
-        case .pause: pause(n, 100 * millisecond + below(chance(50) ? 1 * second : 8 * second))
+        case .pause:
+            let length = 100 * millisecond + below(chance(50) ? 1 * second : 8 * second)
+            pause(n, length)
+            over = clock + length
         case .pauseAcrossLease:
             // Ends about when the lease does.
             for i in nodes.indices where i == n || chance(25) {
-                pause(i, 2300 * millisecond + below(1500 * millisecond))
+                let length = 2300 * millisecond + below(1500 * millisecond)
+                pause(i, length)
+                over = max(over, clock + length)
             }
         case .reset: reset(n)
         case .partition:
@@ -214,15 +234,26 @@ extension Simulator {
             for other in nodes.indices where other != n && (chance(60) || nodes.count == 2) {
                 partition(n, other, length)
             }
-        case .oneWayPartition: stall(n, 300 * millisecond + below(5 * second))
+            over = clock + length
+        case .oneWayPartition:
+            let length = 300 * millisecond + below(5 * second)
+            stall(n, length)
+            over = clock + length
         case .slowLink:
             for other in nodes.indices where other != n && chance(60) {
                 links[n][other].slowUntil = clock + below(5 * second)
                 links[other][n].slowUntil = clock + below(5 * second)
+                over = max(links[n][other].slowUntil, links[other][n].slowUntil)
             }
-        case .coordinatorAway: nodes[n].awayFromCoordinatorUntil = clock + below(6 * second)
-        case .coordinatorSlow: coordinatorSlowUntil = clock + below(5 * second)
-        case .watchesLate: watchesLateUntil = clock + below(6 * second)
+        case .coordinatorAway:
+            over = clock + below(6 * second)
+            nodes[n].awayFromCoordinatorUntil = over
+        case .coordinatorSlow:
+            over = clock + below(5 * second)
+            coordinatorSlowUntil = over
+        case .watchesLate:
+            over = clock + below(6 * second)
+            watchesLateUntil = over
         case .clockStep: nodes[n].wallOffset = Int64(below(7200 * second)) - Int64(3600 * second)
         case .newSession: replaceSession(random.below(sessions.count))
         case .checkpoint:
@@ -230,17 +261,37 @@ extension Simulator {
                 nodes[n].host?.store.requestCheckpoint()
                 needsCycleEnd(n)
             }
-        case .failedSync: failSync(n, restartAfter: back + below(8 * second))
-        case .relocate: relocate()
-        case .wornDisk: nodes[n].slowUntil = clock + 4 * second + below(8 * second)
-        case .replaceDisk: replaceDisk(n, restartAfter: back)
+        case .failedSync:
+            over = clock + back + below(8 * second)
+            failSync(n, restartAfter: over - clock)
+        case .relocate:
+            relocate()
+            over = clock + 5 * second
+        case .replaceDisk:
+            replaceDisk(n, restartAfter: back)
+            over = clock + back
+        case .wornDisk:
+            over = clock + 4 * second + below(8 * second)
+            nodes[n].slowUntil = over
         case .handover: handOver()
-        case .suspend: suspend(n, map.nodes[n].duty == .full ? .suspended : .full)
-        case .slowDisk: nodes[n].slowUntil = clock + below(4 * second)
+        case .suspend:
+            suspend(n, map.nodes[n].duty == .full ? .suspended : .full)
+            over = clock + 5 * second
+        case .slowDisk:
+            over = clock + below(4 * second)
+            nodes[n].slowUntil = over
         case .fullDisk:
-            nodes[n].fullUntil = clock + below(5 * second)
+            over = clock + below(5 * second)
+            nodes[n].fullUntil = over
             nodes[n].disk.capacityBytes = UInt64(nodes[n].disk.dataSlots * Geometry.slotSize)
+        case .starvedLease: over = starveLease()
+        case .backupReboots: over = rebootBackup()
+        case .longOutage: over = longOutage()
+        case .frozenPrimary: over = freezePrimary()
+        case .checkpointCut: over = cutCheckpoints()
+        case .directed, .rot, .clockDrift: break
         }
+        return over
     }
 
     func endFullness(_ n: Int) {
@@ -291,6 +342,7 @@ extension Simulator {
     func mend() {
         tell("no more faults")
         healing = true
+        account.healed()
         for n in nodes.indices {
             nodes[n].awayFromCoordinatorUntil = 0
             nodes[n].stepsToLive = nil
@@ -298,6 +350,7 @@ extension Simulator {
             nodes[n].slowUntil = 0
             endFullness(n)
             for other in nodes.indices { links[n][other].slowUntil = 0 }
+            upgradeForGood(n)
             if !nodes[n].alive { start(n) }
             if map.nodes[n].duty == .suspended { suspend(n, .full) }
         }

@@ -71,6 +71,10 @@ final class HostedDisk {
         life = simulator.nodes[n].life
         disk = simulator.nodes[n].disk
         store = Store(configuration: simulator.scenario.store, crc: BlockContent.crc)
+        #if DEBUG || STAVE_MUTANTS
+            store.mutation = simulator.scenario.storeMutation
+            simulator.nodes[n].disk.verifiesReads = store.mutation != .readsUnverified
+        #endif
     }
 
     var node: Simulator.Node { simulator.nodes[n] }

@@ -35,6 +35,9 @@ final class HostedReplica {
         self.group = group
         self.disk = disk
         if pg.isMetadata { applied = node.namespace?.now.applied ?? .zero }
+        #if DEBUG || STAVE_MUTANTS
+            queue.mutation = simulator.scenario.mutation
+        #endif
     }
 
     private var node: Simulator.Node { simulator.nodes[n] }

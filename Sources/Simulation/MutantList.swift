@@ -10,13 +10,13 @@
                 mutation: .removalTakenAsWon, firstSeed: 1, theme: .leases),
             Mutant(
                 name: "takes a promotion of unknown outcome for failed", rule: "replication.md 15; traps.md 18",
-                mutation: .unknownPromotionTakenAsFailed, firstSeed: 1, theme: .learning),
+                mutation: .unknownPromotionTakenAsFailed, firstSeed: 1, theme: .promotions),
             Mutant(
                 name: "keeps a tail that nobody else has", rule: "replication.md 7; traps.md 6",
-                mutation: .keepDivergentTail, firstSeed: 1),
+                mutation: .keepDivergentTail, firstSeed: 1, theme: .claims),
             Mutant(
                 name: "serves before all members hold the log", rule: "replication.md 7",
-                mutation: .serveBeforeAllHoldTheLog, firstSeed: 1),
+                mutation: .serveBeforeAllHoldTheLog, firstSeed: 1, theme: .claims),
             Mutant(
                 name: "answers reads of its tail while it activates", rule: "replication.md 7; traps.md 3",
                 mutation: .answerReadsOfTheTail, firstSeed: 1, theme: .leases),
@@ -31,13 +31,13 @@
                 mutation: .promoteWithPiecesMissing, firstSeed: 1, theme: .learning),
             Mutant(
                 name: "proposes a promotion before it needs the learner", rule: "replication.md 15; traps.md 8",
-                mutation: .promoteWithoutNeedingLearner, firstSeed: 1, theme: .learning),
+                mutation: .promoteWithoutNeedingLearner, firstSeed: 1, theme: .promotions),
             Mutant(
                 name: "promotes what is not synced", rule: "replication.md 15; traps.md 8", mutation: .promoteNotSynced,
                 firstSeed: 1, theme: .powerLosses),
             Mutant(
                 name: "compares nodes only, not boots", rule: "replication.md 9; traps.md 5",
-                mutation: .membershipByNode, firstSeed: 1, theme: .powerLosses),
+                mutation: .membershipByNode, firstSeed: 1, theme: .outages),
             Mutant(
                 name: "answers stable writes after the append", rule: "replication.md 3",
                 mutation: .stableAfterAppendOnly, firstSeed: 1, theme: .powerLosses),
@@ -49,25 +49,25 @@
                 firstSeed: 1),
             Mutant(
                 name: "acknowledges an epoch before the promise is durable", rule: "replication.md 4",
-                mutation: .promiseNotDurable, firstSeed: 1),
+                mutation: .promiseNotDurable, firstSeed: 1, test: "ClaimTests/promiseBeforeAnswer"),
             Mutant(
                 name: "lets complete-through follow the log", rule: "replication.md 11; traps.md 8",
                 mutation: .completeThroughFollowsLog, firstSeed: 1, theme: .learning),
             Mutant(
                 name: "fetches only what the primary changed", rule: "replication.md 11; traps.md 57",
-                mutation: .oneSidedChanges, firstSeed: 1, theme: .powerLosses),
+                mutation: .oneSidedChanges, firstSeed: 1, theme: .outages),
             Mutant(
                 name: "leaves the request windows behind", rule: "replication.md 14; traps.md 63",
-                mutation: .windowLeftBehind, firstSeed: 1, theme: .learning),
+                mutation: .windowLeftBehind, firstSeed: 1, theme: .promotions),
             Mutant(
                 name: "reads the map before its claim has won", rule: "replication.md 7; traps.md 62",
-                mutation: .mapReadBeforeClaim, firstSeed: 1, theme: .leases),
+                mutation: .mapReadBeforeClaim, firstSeed: 1, theme: .claims),
             Mutant(
                 name: "answers without looking at its lease", rule: "replication.md 5; traps.md 1",
-                mutation: .leaseNotChecked, firstSeed: 1, theme: .leases),
+                mutation: .leaseNotChecked, firstSeed: 1, theme: .claims),
             Mutant(
                 name: "checks sessions when requests are admitted only", rule: "replication.md 2",
-                mutation: .sessionCheckedAtAdmission, firstSeed: 1, theme: .leases),
+                mutation: .sessionCheckedAtAdmission, firstSeed: 1, theme: .claims),
             Mutant(
                 name: "applies what is not decided", rule: "replication.md 4; traps.md 6", mutation: .applyUndecided,
                 firstSeed: 1),
@@ -76,13 +76,14 @@
                 firstSeed: 1, theme: .powerLosses),
             Mutant(
                 name: "lets the shortest log claim after a loss of power", rule: "replication.md 9",
-                mutation: .shortestLogClaims, firstSeed: 1, theme: .powerLosses),
+                mutation: .shortestLogClaims, firstSeed: 1, theme: .outages, test: "PowerLossTests/longestLog"),
             Mutant(
                 name: "takes a stream while its claim is under way", rule: "replication.md 9",
-                mutation: .streamAcceptedWhileClaiming, firstSeed: 1),
+                mutation: .streamAcceptedWhileClaiming, firstSeed: 1, theme: .claims,
+                test: "ClaimTests/streamWhileClaiming"),
             Mutant(
                 name: "reads pieces over undecided entries", rule: "replication.md 12; traps.md 63",
-                mutation: .pieceOverUndecided, firstSeed: 1, theme: .learning),
+                mutation: .pieceOverUndecided, firstSeed: 1, theme: .contention),
             Mutant(
                 name: "waits for a replica whose disk is out of use", rule: "replication.md 6", mutation: .goneUnheard,
                 firstSeed: 1, theme: .failedSyncs),
@@ -92,6 +93,63 @@
             Mutant(
                 name: "repairs with the primary's copy whatever its checksum", rule: "store.md 5",
                 mutation: .giveWhateverThereIs, firstSeed: 1, theme: .rot),
+            Mutant(
+                name: "compares numbers of entries without their epochs", rule: "replication.md, Names; traps.md 7",
+                mutation: .comparesNumbersOnly, firstSeed: 1, theme: .claims),
+            Mutant(
+                name: "acknowledges what is not written", rule: "replication.md 3; traps.md 5",
+                mutation: .acknowledgesBeforeWritten, firstSeed: 1),
+            Mutant(
+                name: "goes on when its lease came back", rule: "architecture.md, Leases; traps.md 55",
+                mutation: .lapseIgnored, firstSeed: 1, theme: .leases),
+            Mutant(
+                name: "activates under a newer lease than its claim's", rule: "replication.md 7; traps.md 55",
+                mutation: .activatesUnderNewerLease, firstSeed: 1, theme: .claims),
+            Mutant(
+                name: "answers requests that a void record lost", rule: "replication.md 18; traps.md 58",
+                mutation: .lostRequestsStay, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "promotes through what is decided", rule: "replication.md 15; traps.md 63",
+                mutation: .promotesThroughDecided, firstSeed: 1, theme: .promotions),
+            Mutant(
+                name: "changes rows before their records are stable", rule: "store.md 1",
+                mutation: .rowsBeforeStable, firstSeed: 1, theme: .outages),
+            Mutant(
+                name: "keeps records in a store that forgets its last change with power", rule: "traps.md 11",
+                mutation: .recordGoesBack, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "writes in place before the log is stable", rule: "store.md 1; traps.md 25",
+                storeMutation: .writesInPlaceBeforeLog, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "marks slots that are not synced", rule: "store.md 2; traps.md 59",
+                storeMutation: .marksSlotsUnsynced, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
+                storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "takes a log that lost records for a torn one", rule: "store.md 3; traps.md 27",
+                storeMutation: .corruptTakenForTorn, firstSeed: 1, theme: .rot),
+            Mutant(
+                name: "replays before it marks slots", rule: "store.md, Allocation; traps.md 60",
+                storeMutation: .replayLeavesSlotsUnmarked, firstSeed: 1),
+            Mutant(
+                name: "gives freed slots again at once", rule: "store.md, Pending; traps.md 61",
+                storeMutation: .freedAtOnce, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "gives slots again under their readers", rule: "store.md, Pending; traps.md 61",
+                storeMutation: .freedUnderReaders, firstSeed: 1),
+            Mutant(
+                name: "leaves the clean mark when it appends", rule: "replication.md 9; traps.md 69",
+                storeMutation: .cleanMarkStays, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "trims what a database has not kept", rule: "store.md, Checkpoint; traps.md 32",
+                storeMutation: .trimsWhatIsNotDurable, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "takes a block that moved for a bad one", rule: "store.md 5; traps.md 66",
+                storeMutation: .mismatchTakenAtOnce, firstSeed: 1),
+            Mutant(
+                name: "reads without verifying", rule: "store.md 5; traps.md 28",
+                storeMutation: .readsUnverified, firstSeed: 1, theme: .rot),
             Mutant(
                 name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
                 firstSeed: 1),

@@ -58,6 +58,8 @@ extension Simulator {
         var rate: UInt64 = 1000
         /// How far its wall clock is off.
         var wallOffset: Int64 = 0
+        /// The newest version of the protocol that its program speaks.
+        var newestProtocol = ProtocolVersion.newest
         var awayFromCoordinatorUntil: UInt64 = 0
 
         /// Quicker than in production, for a run is short.

@@ -146,7 +146,9 @@ extension Simulator {
             replica.event { [self] group, now in
                 group.mapChanged(MapFacts(map), at: now)
                 for other in nodes.indices where other != n && nodes[other].isOpen && links[other][n].isUp {
-                    group.peerConnected(PeerFacts(node: nodes[other].id, boot: nodes[other].bootID), at: now)
+                    group.peerConnected(
+                        PeerFacts(
+                            node: nodes[other].id, boot: nodes[other].bootID, spoken: links[other][n].spoken), at: now)
                 }
                 if node.lease != .none { group.leaseTaken(node.lease, at: now) }
                 let slow = node.paces.standings

@@ -20,6 +20,7 @@ extension Simulator {
     func rot() {
         guard !healing else { return }
         agenda.add(.rot, at: clock + 10 * millisecond + below(400 * millisecond))
+        account.began(.rot, until: clock + second)
         let node = nodes[Int(seed % UInt64(scenario.copies))]
         guard node.isOpen, node.pausedUntil == nil, let host = node.host else { return }
         // What a batch header on the disk knows to be stable: rot before it is never taken for the log's torn end.

@@ -37,11 +37,22 @@ public struct Scenario: Sendable {
     public var lanes = 2
     /// Milliseconds of virtual time with faults.
     public var faultsFor: UInt64 = 20_000
-    public var faults: [Fault] = Fault.allCases
+    public var faults: [Fault] = Fault.drawn
+    public var schedules: [DirectedSchedule] = []
+    /// Whether some nodes speak an older version of the protocol, and are upgraded on the way.
+    public var mixedVersions = false
+    /// Whether gateways go on that do not know of their session's end.
+    var zombies = false
+    /// Whether some clients stay with a primary until it refuses them, and what a pause held back goes on in any order.
+    var laggards = false
+    /// Of a hundred answers to changes: how many get lost, with a client that asks again only seconds later.
+    var lostAnswers = 0
     /// Probability of each, in 1/100, that the answer to a change of the record is lost, and that it lands late.
     public var unknownOutcomes = 15
     public var payloadVoids = true
     public var rot = Rot.none
+    /// What this was turned to by name.
+    public private(set) var theme: Theme?
     /// Whether groups are scrubbed while all else happens; at the end all are.
     public var scrubs = true
     /// Whether primaries go where placement wants them, and nodes that stop in order give theirs away first.
@@ -52,10 +63,11 @@ public struct Scenario: Sendable {
     var relocates: Bool { faults.contains(.relocate) || faults.contains(.replaceDisk) }
     #if DEBUG || STAVE_MUTANTS
         public var mutation: Mutation?
+        public var storeMutation: StoreMutation?
     #endif
     public init() {}
 
-    public enum Fault: CaseIterable, Sendable {
+    public enum Fault: UInt8, CaseIterable, Sendable {
         case kill
         case killAgain
         case powerLoss
@@ -90,9 +102,29 @@ public struct Scenario: Sendable {
         case relocate
         /// A node comes back with an empty disk in the place of its own.
         case replaceDisk
+        // Of themes only
+        /// A primary's lease runs out under it, and what it logged last reaches nobody.
+        case starvedLease
+        /// A backup reboots before it is missed, and is the one that is left.
+        case backupReboots
+        /// All lose power, and some stay away for longer than anybody is waited for.
+        case longOutage
+        /// A primary is stopped for longer than its lease lasts.
+        case frozenPrimary
+        /// All lose power while their checkpoints copy and commit.
+        case checkpointCut
+        /// What a directed schedule does (`DirectedSchedule`).
+        case directed
+        /// Of `Scenario.rot`.
+        case rot
+        /// Boot-time clocks that run at different speeds.
+        case clockDrift
 
         /// Drawn after all else, so that a seed's other draws stay what they were.
         static let drawnLast: [Fault] = [.suspend, .wornDisk, .relocate, .replaceDisk]
+        static let drawn: [Fault] = allCases.filter {
+            $0.rawValue < Fault.starvedLease.rawValue && !drawnLast.contains($0)
+        }
         static let ofPower: [Fault] = [.powerLoss, .powerLossOfAll, .powerCut]
     }
 
@@ -116,7 +148,9 @@ public struct Scenario: Sendable {
         s.sessions = 1 + random.below(3)
         s.lanes = 1 + random.below(3)
         s.faultsFor = UInt64(5_000 + random.below(25_000))
-        s.faults = Fault.allCases.filter { !Fault.drawnLast.contains($0) && random.below(3) != 0 }
+        var versions = SplitMix64(seed: seed ^ 0x0e25)
+        s.mixedVersions = s.nodes > 1 && versions.below(4) == 0
+        s.faults = Fault.drawn.filter { _ in random.below(3) != 0 }
         // After a sync that failed and a loss of power a group may lack any whole replica.
         let fails = random.below(3) == 0
         s.faults.removeAll { fails ? Fault.ofPower.contains($0) : $0 == .failedSync }
@@ -129,6 +163,7 @@ public struct Scenario: Sendable {
         case 2: s.turn(to: .leases, &random)
         case 3: s.turn(to: .handovers, &random)
         case 4: s.faults = [.kill, .killAgain, .pause, .reset, .partition, .newSession, .checkpoint]
+        case 5: s.turn(to: [.promotions, .claims, .outages, .contention][random.below(4)], &random)
         default: break
         }
         if s.faults.isEmpty { s.faults = [.kill] }
@@ -153,22 +188,79 @@ public struct Scenario: Sendable {
         case rot
         /// Disks that are out of use under nodes that live.
         case failedSyncs
+        /// Learners that become members, and are soon alone.
+        case promotions
+        /// Claims whose outcome is late, sessions that end meanwhile, and clients that know of neither.
+        case claims
+        /// Learners that catch up while everybody writes to the same few blocks.
+        case contention
+        /// Losses of power after which some stay away for a minute, or reboot unseen.
+        case outages
         /// Groups that move, and disks that are replaced by empty ones.
         case relocations
     }
 
-    mutating func turn(to theme: Theme, seed: UInt64) {
+    public mutating func turn(to theme: Theme, seed: UInt64) {
+        self.theme = theme
         var random = SplitMix64(seed: seed)
         turn(to: theme, &random)
     }
 
     mutating func turn(to theme: Theme, _ random: inout SplitMix64) {
         switch theme {
+        case .contention:
+            dataGroups = 1
+            nodes = 3
+            copies = 3
+            files = 1
+            cuts = false
+            sessions = 3
+            lanes = 3
+            lostAnswers = 5
+            faults = [.killAgain, .kill, .slowLink, .slowLink, .pause, .reset]
+        case .promotions:
+            lostAnswers = 5
+            if dataGroups == 0 { dataGroups = 1 }
+            nodes = 3
+            copies = 3
+            unknownOutcomes = 0
+            faultsFor = max(faultsFor, 20_000)
+            schedules = [[.powerCutAfterPromotion, .lonelyLearner, .untoldPromotion][random.below(3)]]
+            faults = [.killAgain, .kill, .partition, .pause]
+        case .claims:
+            nodes = max(nodes, 3)
+            copies = max(copies, 2 + random.below(2))
+            readsAfterClaims = random.below(2) == 0
+            if dataGroups == 0 { dataGroups = 1 }
+            cuts = false
+            files = 1
+            zombies = true
+            laggards = true
+            sessions = max(sessions, 2)
+            schedules = [.sessionsEndWhileActivating, .lateClaim]
+            faults = [
+                .pauseAcrossLease, .pause, .frozenPrimary, .frozenPrimary, .frozenPrimary, .coordinatorAway,
+                .watchesLate, .watchesLate, .starvedLease,
+                .starvedLease, .newSession, .kill, .partition,
+            ]
+        case .outages:
+            if dataGroups == 0 { dataGroups = 1 }
+            nodes = 3
+            copies = 3
+            files = 3 + random.below(6)
+            largeWrites = 10 + random.below(20)
+            stableWrites = random.below(15)
+            let isLong = random.below(2) == 0
+            faultsFor = isLong ? 170_000 : 40_000
+            faults = isLong ? [.longOutage, .kill, .checkpoint] : [.backupReboots, .backupReboots, .checkpoint, .kill]
         case .powerLosses:
             if dataGroups == 0 { dataGroups = 1 }
             largeWrites = 20 + random.below(40)
             stableWrites = random.below(20)
-            faults = [.powerCut, .powerCut, .powerLossOfAll, .powerLoss, .kill, .checkpoint, .cleanRestart, .slowDisk]
+            faults = [
+                .powerCut, .powerCut, .checkpointCut, .powerLossOfAll, .powerLoss, .kill, .checkpoint, .cleanRestart,
+                .slowDisk,
+            ]
         case .learning:
             if dataGroups == 0 { dataGroups = 1 }
             nodes = max(nodes, 3)
@@ -232,6 +324,7 @@ public struct Outcome: Sendable {
     public var virtualMilliseconds: UInt64
     public var counts: [String: Int]
     public var situations: Situations
+    public var account: FaultAccount
     /// How the scenario differs from what the seed draws.
     public var differences: String
 

@@ -107,6 +107,8 @@ extension Simulator {
     func send(_ n: Int, _ message: ReplicaMessage, to node: NodeID) {
         let to = Int(node.rawValue) - 1
         guard to < nodes.count, to != n, links[n][to].isUp else { return }
+        let spoken = links[n][to].spoken
+        if message.body.since > spoken { return fail("\(nodes[n].id) sends \(node) what it cannot read: \(message)") }
         let bytes = message.payload.flatMap { nodes[n].payloads[$0.id]?.bytes }
         if message.payload != nil, bytes == nil { fail("\(nodes[n].id) sends a payload that it dropped") }
         let link = links[n][to]
@@ -129,11 +131,11 @@ extension Simulator {
         writer.replicaMessage(message)
         mix(UInt64(writer.bytes.count) &* 131 &+ UInt64(to))
         if random.below(8) == 0 {
-            let decoded = writer.bytes.withUnsafeBytes { bytes -> ReplicaMessage? in
-                var reader = WireReader(bytes)
-                return try? reader.replicaMessage(PayloadSource(message.payload))
+            let spoken = links[from][to].spoken
+            let decoded = writer.bytes.withUnsafeBytes {
+                try? NodeMessage(kind: EchoFrame.messageKind, header: $0, payload: message.payload, in: spoken)
             }
-            if decoded != message { fail("a message does not survive its codec: \(message)") }
+            if decoded != .replica(message) { fail("a message does not survive its codec: \(message)") }
         }
         guard let replica = replica(to, message.pg) else {
             if nodes[to].lostItsDisk || isOnForeignDisk(to, message.pg) {
@@ -153,6 +155,7 @@ extension Simulator {
         for (from, to) in [(a, b), (b, a)] {
             links[from][to].connection += 1
             links[from][to].isUp = true
+            links[from][to].spoken = min(nodes[from].newestProtocol, nodes[to].newestProtocol)
             links[from][to].lastDelivery = max(links[from][to].lastDelivery, clock + delay)
             agenda.add(.connected(from, to: to, connection: links[from][to].connection), at: clock + delay)
         }

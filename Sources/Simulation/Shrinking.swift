@@ -99,8 +99,11 @@ extension Scenario {
 
     /// How this differs from what the seed draws: for `with`.
     public func differences(fromSeed seed: UInt64) -> String {
-        let drawn = Scenario.drawn(seed: seed).deviations
-        return deviations.filter { !drawn.contains($0) }.joined(separator: ",")
+        var base = Scenario.drawn(seed: seed)
+        if let theme { base.turn(to: theme, seed: seed) }
+        let drawn = base.deviations
+        return ((theme.map { ["theme=\($0)"] } ?? []) + deviations.filter { !drawn.contains($0) }).joined(
+            separator: ",")
     }
 
     /// Takes "nodes=3,without=2+5", or "theme=learning" before all else. False if a word is not understood.

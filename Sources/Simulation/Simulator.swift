@@ -16,6 +16,8 @@ public final class Simulator {
         var stalledUntil: UInt64 = 0
         var slowUntil: UInt64 = 0
         var lastDelivery: UInt64 = 0
+        /// The version of the protocol that both ends speak.
+        var spoken = ProtocolVersion.newest
     }
 
     struct Lease {
@@ -36,6 +38,10 @@ public final class Simulator {
     /// In the order of the groups.
     var records: [PGRecord]
     var recordVersions: [Int64]
+    #if DEBUG || STAVE_MUTANTS
+        /// Each group's record before the present one, for a mutant.
+        var recordsBefore: [PGRecord?] = []
+    #endif
     var map: ClusterMap
     /// Where each group should lie, and how often that has changed.
     var wanted: [[PlacementTarget]]
@@ -65,6 +71,9 @@ public final class Simulator {
     var claimedAt: UInt64 = 0
     /// How many faults have come.
     var faultCount = 0
+    var account = FaultAccount()
+    /// What a directed schedule lets each node wait for the coordinator's answers.
+    var answersHeldUntil: [UInt64] = []
     var partitions: [(a: Int, b: Int, until: UInt64)] = []
     /// The files that clients use, and those that were removed.
     var files: [WorkFile] = []
@@ -107,8 +116,10 @@ public final class Simulator {
         for node in nodes where scenario.clockDrift > 0 {
             node.rate = UInt64(1000 - scenario.clockDrift + clocks.below(2 * scenario.clockDrift + 1))
         }
+        drawVersions()
         links = Array(
             repeating: Array(repeating: Link(), count: scenario.nodes), count: scenario.nodes)
+        answersHeldUntil = Array(repeating: 0, count: scenario.nodes)
     }
 
     // MARK: Running
@@ -126,6 +137,7 @@ public final class Simulator {
             }
         }
         for i in nodes.indices { start(i) }
+        if scenario.clockDrift > 0 { account.began(.clockDrift, until: .max) }
         if scenario.faultsFor > 0 { agenda.add(.fault, at: clock + 500 * millisecond) }
         if scenario.rot != .none { agenda.add(.rot, at: clock + second) }
         if scenario.scrubs { agenda.add(.scrub, at: clock + second) }
@@ -140,6 +152,7 @@ public final class Simulator {
                 break
             }
             happen(next.what)
+            account.stepped(at: clock)
             checkAlways()
             if steps > 4_000_000 { fail("too many steps") }
         }
@@ -152,7 +165,7 @@ public final class Simulator {
             seed: seed, failure: failure, story: failure == nil ? [] : Array(story.suffix(60)), hash: hash,
             finalRandom: random.next(), state: stateHash, answered: answered, steps: steps, faults: faultCount,
             virtualMilliseconds: clock / millisecond, counts: counts,
-            situations: situations, differences: scenario.differences(fromSeed: seed))
+            situations: situations, account: account, differences: scenario.differences(fromSeed: seed))
     }
 
     /// Of records, logs, and what clients saw.
@@ -210,14 +223,20 @@ public final class Simulator {
         case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .scrub, .restart, .kill, .cutPower,
             .thaw,
             .pause,
-            .cut, .mend, .end:
+            .cut, .mend, .end, .endProcess, .stallThenReset, .reset, .replaceSession, .late:
             nil
         }
     }
 
     private func happen(_ what: Happening) {
         if let n = target(what), let until = nodes[n].pausedUntil, until > clock {
-            agenda.add(what, at: until)
+            // Renewal and watches stand on threads of their own: what was frozen goes on in any order.
+            let isLater =
+                switch what {
+                case .renew, .toNode: scenario.laggards
+                default: false
+                }
+            agenda.add(what, at: until + (isLater ? below(30 * millisecond) : 0))
             return
         }
         switch what {
@@ -227,7 +246,10 @@ public final class Simulator {
         case .connected(let from, let to, let connection):
             guard nodes[from].isOpen, links[from][to].connection == connection, links[from][to].isUp else { return }
             everyReplica(to) {
-                $0.peerConnected(PeerFacts(node: self.nodes[from].id, boot: self.nodes[from].bootID), at: $1)
+                $0.peerConnected(
+                    PeerFacts(
+                        node: self.nodes[from].id, boot: self.nodes[from].bootID, spoken: self.links[from][to].spoken),
+                    at: $1)
             }
         case .disconnected(let n, let from):
             if !links[from][n].isUp { everyReplica(n) { $0.peerDisconnected(self.nodes[from].id, at: $1) } }
@@ -271,6 +293,11 @@ public final class Simulator {
             }
         case .stop(let n, let life, let delay): if isLife(n, life) { stopCleanly(n, restartAfter: delay) }
         case .mend: mend()
+        case .endProcess(let n, let life, let power, let back): end(n, life, losesPower: power, back: back)
+        case .stallThenReset(let n, let life): stallThenReset(n, life)
+        case .reset(let a, let b): if !healing { reset(a, b) }
+        case .replaceSession: if !healing { replaceSession(random.below(sessions.count)) }
+        case .late(let c, let g, let request, let content): lateRequest(c, g, request, content)
         case .end:
             mendLinks()
             returnDisks()

@@ -122,7 +122,7 @@ extension Simulator {
         return ObjectRange(object: object, offset: offset, length: BlockContent.offset(fields.upperBound) - offset)
     }
 
-    private func aWrite() -> Draft {
+    func aWrite() -> Draft {
         nextValue += 1
         let durability: Durability = chance(scenario.stableWrites) ? .stable : .unstable
         let (f, object) = someObject()

@@ -299,12 +299,16 @@ extension Store {
         }
         named[slot] = nil
         if !row.claimed.isEmpty, row.claimed[i] == slot { row.claimed[i] = 0 }
-        if row.content.slot(i) != slot { freed.append(slot) }
+        if row.content.slot(i) != slot { free(slot) }
     }
 
     /// A row gives a slot up: free after the next checkpoint, unless a record under way relies on it.
     func unlink(_ slot: UInt32) {
-        if named[slot] == nil { freed.append(slot) }
+        if named[slot] == nil { free(slot) }
+    }
+
+    private func free(_ slot: UInt32) {
+        if mutated(.freedAtOnce) { allocator.release(slot) } else { freed.append(slot) }
     }
 
     /// The record is applied, or never will be.

@@ -105,7 +105,9 @@ extension Store {
         var position = log.written
         for group in orderedGroups {
             if let first = group.tail.first, first.isWritten { position = min(position, first.position) }
-            if let first = group.undurable.first { position = min(position, first.position) }
+            if let first = group.undurable.first, !mutated(.trimsWhatIsNotDurable) {
+                position = min(position, first.position)
+            }
         }
         return position
     }
@@ -118,7 +120,9 @@ extension Store {
                 guard phase != .beginning, checkpoint.isRequested || isCheckpointUrgent else { return }
                 freeze()
             case .syncingLog:
-                guard log.stable >= checkpoint.position, checkpoint.isDecidedStable else {
+                guard
+                    log.stable >= checkpoint.position && checkpoint.isDecidedStable || mutated(.writesInPlaceBeforeLog)
+                else {
                     sync.wanted = max(sync.wanted, checkpoint.position)
                     pumpSync()
                     return

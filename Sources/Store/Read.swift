@@ -130,6 +130,7 @@ extension Store {
         guard source(row, local) == then, delta < piece.checksums.count,
             row.content.checksum(local) == piece.checksums[delta]
         else {
+            if mutated(.mismatchTakenAtOnce) { return .bad }
             mark(.readMeetsMovedBlock)
             return .readAgain
         }
@@ -226,7 +227,7 @@ extension Store {
     func releaseRead() {
         let oldest = openReads.first ?? ReadTicket(nextTicket)
         var released = false
-        while let first = freedAwaitingReads.first, first.before <= oldest {
+        while let first = freedAwaitingReads.first, first.before <= oldest || mutated(.freedUnderReaders) {
             for slot in first.slots { allocator.release(slot) }
             freedAwaitingReads.removeFirst()
             released = true

@@ -371,7 +371,7 @@ extension Store {
                 break
             }
         }
-        if recovery.knownStable > recovery.end { recovery.isCorrupt = true }
+        if recovery.knownStable > recovery.end, !mutated(.corruptTakenForTorn) { recovery.isCorrupt = true }
         decideRecords()
     }
 }

@@ -16,7 +16,11 @@ extension Store {
             let group = record.group
             // What records say of a group is in memory only: the next checkpoint lets the log forget them.
             group.isDirty = true
-            if case .clean = record.body { recovery.closing = .clean } else { recovery.closing = .abrupt }
+            if case .clean = record.body {
+                recovery.closing = .clean
+            } else if !mutated(.cleanMarkStays) {
+                recovery.closing = .abrupt
+            }
             switch record.body {
             case .entry(let entry, let decided, _, _):
                 group.row.decided = max(group.row.decided, decided)
@@ -170,7 +174,9 @@ extension Store {
 
     private func coveredBlocks(after record: LogRecord, _ shape: ContentShape) -> [Bool] {
         var covered = [Bool](repeating: false, count: shape.blocks.count)
-        guard let recovery, let index = recovery.replay.lastIndex(where: { $0 === record }) else { return covered }
+        guard let recovery, let index = recovery.replay.lastIndex(where: { $0 === record }),
+            !mutated(.voidThoughCovered)
+        else { return covered }
         for later in recovery.replay[(index + 1)...] where !later.isVoid && isDecided(later) {
             // A repair is of what was there before, which need not be this record.
             if case .repair = later.body { continue }
@@ -212,7 +218,7 @@ extension Store {
         recovery.phase = .loading
         for record in recovery.replay + recovery.dead {
             for slot in record.slots where slot != 0 {
-                allocator.mark(slot)
+                if !mutated(.replayLeavesSlotsUnmarked) { allocator.mark(slot) }
                 named[slot, default: 0] += 1
             }
         }

@@ -108,12 +108,16 @@ public final class Store {
     var growthFailed = false
 
     #if DEBUG || STAVE_MUTANTS
-        /// Those met so far; a release build of Stave has no such thing (Package.swift).
+        /// The rule left out, for tests of the tests; a release build of Stave has no such thing (Package.swift).
+        public var mutation: StoreMutation?
+        @inline(__always) func mutated(_ m: StoreMutation) -> Bool { mutation == m }
+        /// Those met so far.
         public private(set) var situations = Situations()
         func mark(_ s: Situation, if condition: @autoclosure () -> Bool = true) {
             if condition() { situations.insert(s) }
         }
     #else
+        @inline(__always) func mutated(_ m: StoreMutation) -> Bool { false }
         @inline(__always) func mark(_ s: Situation, if condition: @autoclosure () -> Bool = true) {}
     #endif
     var freeBytes: UInt64 = 0

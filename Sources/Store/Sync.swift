@@ -46,6 +46,7 @@ extension Store {
 
     func pumpSync() {
         guard sync.phase == .idle, phase != .failed else { return }
+        if sync.dataWanted > log.slotsSynced, mutated(.marksSlotsUnsynced) { log.slotsSynced = log.written }
         if sync.dataWanted > log.slotsSynced || sync.dataForced {
             sync.phase = .data
             sync.dataForced = false

@@ -11,7 +11,11 @@ struct MutantSearch {
 
     #if DEBUG || STAVE_MUTANTS
         func run() async -> Bool {
-            let chosen = Mutant.all.filter { only.map($0.name.contains) ?? true }
+            let named = Mutant.all.filter { only.map($0.name.contains) ?? true }
+            for mutant in named {
+                if let test = mutant.test { print("by test \(mutant.name) (\(mutant.rule)): \(test)") }
+            }
+            let chosen = named.filter { $0.test == nil }
             var missed: [String] = []
             await withTaskGroup(of: (Int, Mutant.Finding?).self) { group in
                 var next = 0
@@ -36,7 +40,9 @@ struct MutantSearch {
                     fflush(nil)
                 }
             }
-            print("\(chosen.count - missed.count) of \(chosen.count) mutants found")
+            print(
+                "\(chosen.count - missed.count) of \(chosen.count) mutants found, \(named.count - chosen.count) by tests only"
+            )
             return missed.isEmpty
         }
     #else

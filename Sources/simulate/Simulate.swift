@@ -40,6 +40,11 @@ struct Simulate: AsyncParsableCommand {
     var only: String?
     @Flag(help: "One node's disk rots all the while, whatever else the seed chooses.")
     var rot = false
+    @Option(
+        help: ArgumentHelp(
+            "Turn every seed to this theme (\(Scenario.Theme.allCases.map(\.rawValue).joined(separator: ", "))), or to all in turn.",
+            valueName: "name or all"))
+    var theme: String?
     @Option(help: ArgumentHelp("Seeds to run at once (one for each processor).", valueName: "n"))
     var jobs: Int?
 
@@ -48,6 +53,10 @@ struct Simulate: AsyncParsableCommand {
         if let jobs, jobs < 1 { throw ValidationError("--jobs takes a number from 1 on") }
         if let seeds, seeds < 1 { throw ValidationError("--seeds takes a number from 1 on") }
         if with != nil, seed == nil { throw ValidationError("--with goes with --seed") }
+        if let theme, theme != "all", Scenario.Theme(rawValue: theme) == nil {
+            throw ValidationError("--theme \(theme): there is none of this name")
+        }
+        if theme != nil, seed != nil || mutants { throw ValidationError("--theme goes with many seeds") }
         if only != nil, !mutants { throw ValidationError("--only chooses among --mutants") }
         if coverage, mutants || seed != nil { throw ValidationError("--coverage goes alone") }
         if mutants, seed != nil { throw ValidationError("--mutants chooses its own seeds") }
@@ -74,7 +83,13 @@ struct Simulate: AsyncParsableCommand {
 
     private var scenario: @Sendable (UInt64) -> Scenario {
         let rot = rot
-        return { seed in rot ? Scenario.rotting(seed: seed) : Scenario.drawn(seed: seed) }
+        let themes: [Scenario.Theme?] =
+            theme == "all" ? [nil] + Scenario.Theme.allCases : [theme.flatMap { Scenario.Theme(rawValue: $0) }]
+        return { seed in
+            var scenario = rot ? Scenario.rotting(seed: seed) : Scenario.drawn(seed: seed)
+            if let theme = themes[Int(seed % UInt64(themes.count))] { scenario.turn(to: theme, seed: seed) }
+            return scenario
+        }
     }
 
     /// One seed with its story, twice.

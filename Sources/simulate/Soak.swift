@@ -19,6 +19,7 @@ struct Soak {
         var milliseconds: UInt64 = 0
         var steps = 0
         var failed: [UInt64] = []
+        var account = FaultAccount()
         /// The failure with the fewest steps.
         var toShrink: Outcome?
     }
@@ -49,7 +50,11 @@ struct Soak {
             }
         }
         if let smallest = totals.toShrink { shrink(smallest) }
-        print(line(totals, ContinuousClock.now - start))
+        for kind in Scenario.Fault.allCases {
+            let line = totals.account.lines[Int(kind.rawValue)]
+            print("\(kind): \(line.times) times, in effect in \(line.steps) steps")
+        }
+        print(line(totals, ContinuousClock.now - start) + String(format: ", %.0f s of CPU", Soak.processorSeconds))
         return totals.failed.isEmpty
     }
 
@@ -70,7 +75,7 @@ struct Soak {
     /// The first failure, made as small as it goes.
     private func shrink(_ outcome: Outcome) {
         say("making seed \(outcome.seed) smaller")
-        var shrinking = Shrinking(seed: outcome.seed, scenario: .drawn(seed: outcome.seed), outcome: outcome)
+        var shrinking = Shrinking(seed: outcome.seed, scenario: scenario(outcome.seed), outcome: outcome)
         shrinking.run()
         print("\nsmaller, after \(shrinking.runs) runs:\n\(shrinking.outcome.report)")
     }
@@ -80,11 +85,19 @@ struct Soak {
         totals.answered += outcome.answered
         totals.milliseconds += outcome.virtualMilliseconds
         totals.steps += outcome.steps
+        totals.account.add(outcome.account)
         guard let failure = outcome.failure else { return }
         totals.failed.append(outcome.seed)
         if outcome.steps < totals.toShrink?.steps ?? .max { totals.toShrink = outcome }
         print(totals.failed.count <= Soak.shownFailures ? outcome.report : "seed \(outcome.seed): \(failure)")
         fflush(nil)
+    }
+
+    /// Of this process so far.
+    private static var processorSeconds: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
     private func line(_ totals: Totals, _ elapsed: Duration) -> String {
