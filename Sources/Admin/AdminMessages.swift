@@ -16,6 +16,7 @@ public enum AdminCommand: String, Codable, Hashable, Sendable, CaseIterable {
     case map
     case groups
     case waits
+    case acceptLoss = "pg-accept-loss"
     case setDuty = "node-duty"
     case addNode = "node-add"
     case removeNode = "node-remove"

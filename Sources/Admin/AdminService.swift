@@ -57,6 +57,7 @@ public final class AdminService {
         case .map: Self.reply(.success(mapReport()), done)
         case .groups: Self.reply(.success(groupReports()), done)
         case .waits: Self.reply(.success(waits()), done)
+        case .acceptLoss: try acceptLoss(arguments) { Self.reply($0, done) }
         case .setDuty: try setDuty(arguments) { Self.reply($0, done) }
         case .addNode: try addNode(arguments) { Self.reply($0, done) }
         case .removeNode: try removeNode(arguments) { Self.reply($0, done) }
@@ -257,13 +258,9 @@ public final class AdminService {
                 learners: record.learners.map { Int($0.node.rawValue) },
                 placement: record.placement.map { PlaceReport(node: Int($0.node.rawValue), disk: "\($0.disk)") },
                 lossNumber: record.lossNumber.rawValue,
-                replica: standings.first { $0.pg == pg }.map { standing in
-                    ReplicaStatus(
-                        disk: "\(standing.disk)", role: "\(standing.role)", isServing: standing.isServing,
-                        isLearning: standing.isLearning, catchUps: standing.catchUps.map(CatchUpReport.init),
-                        decidedEpoch: standing.decided.epoch.rawValue,
-                        decidedNumber: standing.decided.n, waiting: standing.waiting?.plainWords)
-                }, scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg))
+                leastMembers: min(view.map.policy.minInSync, record.inSync.count),
+                replica: standings.first { $0.pg == pg }.map(ReplicaStatus.init),
+                scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg))
         }
     }
 

@@ -16,18 +16,28 @@ extension WaitReason {
         case .proposal: "the outcome of a change of its record"
         case .handover(let node):
             "node \(node.rawValue) to take the group over; `stave node list` tells whether it answers"
-        case .members(let nodes): "acknowledgements of \(names(nodes)): not running, stopped, or behind"
-        case .powerLoss(let nodes): "\(names(nodes)) after a loss of power: their disks may hold what was acknowledged"
+        case .members(let nodes):
+            "acknowledgements of \(names(nodes)): not running, stopped, or behind; `stave cluster up` starts what does not "
+                + "run; if a disk is destroyed for good, see `stave pg accept-loss --help`"
+        case .powerLoss(let nodes):
+            "\(names(nodes)) after a loss of power: their disks may hold what was acknowledged; start them, or, if a disk is "
+                + "destroyed for good, see `stave pg accept-loss --help`"
         case .mapVersion(let version): "version \(version.rawValue) of the cluster map"
         case .entriesInFlight: "entries that are under way"
         case .log: "its own disk's log"
         case .learning: "content: this replica is catching up"
+        case .wholeReplica(let nodes):
+            "a replica that lacks nothing, for this one lacks content"
+                + (nodes.isEmpty ? "" : ": start \(names(nodes))") + "; if there is none any more, see "
+                + "`stave pg accept-loss --help`"
         }
     }
 
-    private func names(_ nodes: [NodeID]) -> String {
-        (nodes.count == 1 ? "node " : "nodes ") + nodes.map { "\($0.rawValue)" }.joined(separator: ", ")
-    }
+    private func names(_ nodes: [NodeID]) -> String { plainNames(nodes) }
+}
+
+func plainNames(_ nodes: [NodeID]) -> String {
+    (nodes.count == 1 ? "node " : "nodes ") + nodes.map { "\($0.rawValue)" }.joined(separator: ", ")
 }
 
 extension GatewayWait.Reason {

@@ -210,12 +210,32 @@ public struct GroupReport: Codable, Sendable {
     public var learners: [Int]
     public var placement: [PlaceReport]
     public var lossNumber: UInt64
+    /// How many members must be here for writes to go on; nil from a node of an earlier version.
+    public var leastMembers: Int?
     /// Of the answering node's replica; nil if it has none.
     public var replica: ReplicaStatus?
     /// What the last scrub found that came to its end, whoever led it; nil if there was none.
     public var scrub: ScrubSummary?
     /// Of the answering node; nil if it leads no scrub of the group and knows of none that was interrupted.
     public var scrubbing: ScrubStatus?
+    public init(
+        group: String, epoch: UInt64, primary: Int?, inSync: [Int], inSyncDisks: [String]? = nil, learners: [Int],
+        placement: [PlaceReport], lossNumber: UInt64, leastMembers: Int?, replica: ReplicaStatus?,
+        scrub: ScrubSummary? = nil, scrubbing: ScrubStatus? = nil
+    ) {
+        self.group = group
+        self.epoch = epoch
+        self.primary = primary
+        self.inSync = inSync
+        self.inSyncDisks = inSyncDisks
+        self.learners = learners
+        self.placement = placement
+        self.lossNumber = lossNumber
+        self.leastMembers = leastMembers
+        self.replica = replica
+        self.scrub = scrub
+        self.scrubbing = scrubbing
+    }
 }
 
 public struct PlaceReport: Codable, Sendable, Hashable {
@@ -234,7 +254,56 @@ public struct ReplicaStatus: Codable, Sendable {
     /// Epoch and number of the last entry known to be decided.
     public var decidedEpoch: UInt64
     public var decidedNumber: UInt64
+    /// "whole", "rebooted" (whole but for what a loss of power may have taken of what was not flushed), "old" (the record does
+    /// not name it any more), "incomplete" (a learner's, or a failed disk's) or "nothing"; nil from a node of an earlier version, as
+    /// what follows.
+    public var content: String?
+    /// Epoch and number of the last entry that the disk has.
+    public var endEpoch: UInt64?
+    public var endNumber: UInt64?
+    /// The other members of the record as this replica sees them.
+    public var members: [OtherMemberReport]?
     public var waiting: String?
+    public init(
+        disk: String, role: String, isServing: Bool, isLearning: Bool, catchUps: [CatchUpReport],
+        decidedEpoch: UInt64, decidedNumber: UInt64, content: String, endEpoch: UInt64, endNumber: UInt64, members: [OtherMemberReport], waiting: String?
+    ) {
+        self.disk = disk
+        self.role = role
+        self.isServing = isServing
+        self.isLearning = isLearning
+        self.catchUps = catchUps
+        self.decidedEpoch = decidedEpoch
+        self.decidedNumber = decidedNumber
+        self.content = content
+        self.endEpoch = endEpoch
+        self.endNumber = endNumber
+        self.members = members
+        self.waiting = waiting
+    }
+}
+
+/// A member of a group's record as another replica sees it.
+public struct OtherMemberReport: Codable, Sendable, Hashable {
+    public var node: Int
+    public var disk: String
+    /// "whole", "rebooted", "catching up", "learning", "nothing", "unasked" or "away".
+    public var state: String
+    /// Of a whole or rebooted one: the last entry that it has, as far as is known.
+    public var endEpoch: UInt64
+    public var endNumber: UInt64
+    /// Of one that is away: for how long, at most since the replica was opened that tells it.
+    public var secondsAway: Double?
+    public init(
+        node: Int, disk: String, state: String, endEpoch: UInt64 = 0, endNumber: UInt64 = 0, secondsAway: Double? = nil
+    ) {
+        self.node = node
+        self.disk = disk
+        self.state = state
+        self.endEpoch = endEpoch
+        self.endNumber = endNumber
+        self.secondsAway = secondsAway
+    }
 }
 
 /// How far a learner of a group is, as the group's primary knows it.

@@ -64,6 +64,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case readBesideThePrimary
     case memberWithoutRoom
     case diskGoneBesideLivingNode
+    case membersKeptAtAcceptedLoss
+    case incompleteContentTaken
 
     /// What has happened then.
     public var meaning: String {
@@ -136,6 +138,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerNotPlacedAnyMore: "a learner is given up, for placement does not name it any more"
         case .answerStoppedByLease: "an answer is ready, and the lease has ended: it does not leave"
         case .lateRequestOfFencedSession: "a request of an ended session arrives after its successor was served"
+        case .membersKeptAtAcceptedLoss: "an operator gives members up, and more than one of the others goes on"
+        case .incompleteContentTaken: "an operator has a group go on with a replica that lacks content"
         case .diskGoneBesideLivingNode: "a node lives whose disk is out of use, and says so"
         case .memberWithoutRoom: "a write is refused, for another member's disk has no room"
         case .readBesideThePrimary: "a replica beside the primary serves a read"

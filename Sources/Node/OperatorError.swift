@@ -21,6 +21,8 @@ public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible 
         case diskLearns = 1018
         case stopHangs = 1019
         case stillLeads = 1030
+        case notConfirmed = 1031
+        case nothingLeft = 1032
         case stillMoving = 1040
 
         /// "ST1003"
@@ -167,6 +169,23 @@ extension OperatorError.Code {
                 next:
                     "`stave pg list` shows which; `stave why` tells what they wait for; run the command again to go on waiting"
             )
+        case .notConfirmed:
+            Page(
+                title: "Accepting a loss was not confirmed",
+                cause:
+                    "`stave pg accept-loss` gives up members of a group for good, and with them what only they have. It says "
+                    + "what that is, and changes nothing before somebody confirms it: with --yes or by typing it; with --lost "
+                    + "NODE for members that are here or were a minute ago; with --incomplete for a replica that lacks content.",
+                next:
+                    "start every node whose disk may still be there; only if a disk is destroyed, give the command again "
+                    + "with what the message names")
+        case .nothingLeft:
+            Page(
+                title: "Nothing is left of a placement group",
+                cause: "No node that answers has a replica of it with content.",
+                next:
+                    "start the nodes that should hold it (`stave pg show GROUP` names them), or bring back their disks; "
+                    + "without any of them its content is gone")
         case .usage:
             Page(title: "The command's words are off", cause: "An argument is missing or wrong.", next: "see --help")
         }

@@ -129,7 +129,7 @@ extension PlacementGroup {
     private func ownMember(_ record: PGRecord) -> Member { local }
 
     /// A member under its present boot, which it vouched for or which the record names.
-    private func updated(_ m: Member) -> Member {
+    func updated(_ m: Member) -> Member {
         Member(node: m.node, disk: m.disk, boot: peer(m.node)?.boot ?? m.boot)
     }
 
@@ -142,7 +142,7 @@ extension PlacementGroup {
         new.inSync = members.sorted { $0.node < $1.node }
         new.learners = []
         var raises: LossNumber?
-        if kind == .powerLoss, !mutated(.lossNumberNotRaised) {
+        if kind != .normal, !mutated(.lossNumberNotRaised) {
             raises = map.lossNumber
             new.lossNumber = map.lossNumber.next
         }
@@ -165,6 +165,15 @@ extension PlacementGroup {
             role = .follower
             return
         }
+        if kind == .acceptedLoss {
+            emit(.report(.lossAccepted(record.lossNumber)))
+            if case .incomplete(let end) = content { return takeAsItIs(end, under: number, record.epoch) }
+        }
+        beginReign(kind, under: number)
+    }
+
+    func beginReign(_ kind: ClaimKind, under number: LeaseNumber) {
+        guard let record else { return }
         role = .primary
         let count = reign.number + 1
         reign = Reign()
@@ -172,13 +181,13 @@ extension PlacementGroup {
         reign.epoch = record.epoch
         reign.lease = mutated(.activatesUnderNewerLease) ? lease : number
         reign.since = now.now
-        reign.afterPowerLoss = kind == .powerLoss
+        reign.afterPowerLoss = kind != .normal
         reign.stamp = presentStamp
         reign.told = decided
         reign.lastNamed = now.now
         // A fresh member that was killed before its first claim landed is whole, too.
         rebooted = false
-        if kind == .powerLoss {
+        if kind != .normal {
             emit(.report(.lossNumberRaised(record.lossNumber)))
         }
         state.promised = record.epoch
@@ -263,7 +272,7 @@ extension PlacementGroup {
             case .nothing, .contentForgotten, .traced, .attach, .markedLearning, .tablesKept, .ownChanges,
                 .installedStep,
                 .installedSnapshot,
-                .syncedAll, .clearedLearning, .proposal:
+                .syncedAll, .clearedLearning, .proposal, .tookAsItIs:
                 false
             }
         }

@@ -218,6 +218,10 @@ extension PlacementGroup {
         switch role {
         case .claiming: return .proposal
         case .follower:
+            if state.learning || absent, record.primary != nil, leaseHasEnded(record.primaryLease) {
+                return .wholeReplica(
+                    record.inSync.map(\.node).filter { $0 != local.node && !isPresent($0) })
+            }
             if state.learning || following?.phase == .waitingToLearn { return .learning }
             if following?.phase == .streaming { return nil }
             if let primary = record.primary, !leaseHasEnded(record.primaryLease) {

@@ -174,6 +174,8 @@ public enum ReplicaReport: Hashable, Sendable {
     case handedOver(NodeID)
     /// That member did not become the primary, after all.
     case handoverGivenUp(NodeID)
+    /// An operator has given up the other members; the loss number is this one now.
+    case lossAccepted(LossNumber)
     /// A member must learn anew, for this reason.
     case mustLearn(String)
     /// These nodes are to hold the group from now on.
@@ -200,4 +202,6 @@ public enum WaitReason: Hashable, Sendable {
     case log
     /// This replica lacks content.
     case learning
+    /// It lacks content, and nobody brings it: these members of the record are away.
+    case wholeReplica([NodeID])
 }

@@ -42,6 +42,8 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var powerLossPatience = TimeSpan.seconds(10)
     /// After a loss of power: how long members are waited for that may have kept their boot.
     public var keptBootPatience = TimeSpan.seconds(60)
+    /// Who has been away for less is given up by an operator only by name: a machine needs about that long to start.
+    public var lossPatience = TimeSpan.seconds(60)
     /// Pieces under way to one learner.
     public var piecesInFlight = 2
     /// The pace of catching up of each learner, until the shell says another (`paceChanged`).

@@ -15,6 +15,8 @@ struct PendingProposal {
 enum ClaimKind: Hashable {
     case normal
     case powerLoss
+    /// An operator has given up the other members.
+    case acceptedLoss
 }
 
 enum ProposalKind {

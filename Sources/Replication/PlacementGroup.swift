@@ -40,6 +40,8 @@ public final class PlacementGroup {
     /// Bytes that it sent to learners since it was opened.
     public internal(set) var copiedBytes: UInt64 = 0
     var now: Moment
+    /// When this replica was opened.
+    let opened: Instant
     /// Time-outs count from here: events may come more often than they are due.
     var lastTick: Instant
 
@@ -67,6 +69,8 @@ public final class PlacementGroup {
         case underWay
         case durable
     }
+    /// Without a trace that counts: the last entry that the disk knows of, for an operator who has nothing else.
+    var found = EntryName.zero
     /// Whether unstable entries may be gone.
     var rebooted: Bool
     var lastTime: Timestamp = .zero
@@ -137,7 +141,8 @@ public final class PlacementGroup {
 
     /// Opens a replica. `local.boot` is the machine's present boot. Throws if the kept state cannot be read.
     public init(
-        pg: PGID, local: Member, recovered: RecoveredReplica?, limits: ReplicationLimits = ReplicationLimits(),
+        pg: PGID, local: Member, recovered: RecoveredReplica?, found: EntryName = .zero,
+        limits: ReplicationLimits = ReplicationLimits(),
         at now: Moment
     ) throws(WireError) {
         guard let boot = local.boot else { throw WireError("a replica is opened without the machine's boot") }
@@ -146,10 +151,12 @@ public final class PlacementGroup {
         self.limits = limits
         pace = limits.learningPace
         self.now = now
+        opened = now.now
         lastTick = now.now
         state = ReplicaState(boot: boot)
         absent = recovered == nil
         scrubPace = limits.scrubPaceFloor
+        self.found = found
         rebooted = false
         reign = Reign()
         if let recovered { try recover(recovered, boot: boot) }
@@ -190,6 +197,8 @@ public final class PlacementGroup {
     /// A follower's log is the primary's only once it has attached; a primary's is the truth.
     private var holdsLog: Bool { role == .primary || following?.phase == .streaming }
     public var isLearning: Bool { state.learning }
+    /// The disk has nothing of the group that counts.
+    public var isAbsent: Bool { absent }
 
     /// Whether the record names this replica, under a boot for which it can speak.
     var isRecorded: Bool {

@@ -20,6 +20,8 @@ enum Work {
     case syncedAll(attempt: UInt32, epoch: Epoch)
     case clearedLearning(attempt: UInt32, epoch: Epoch)
     // Primary
+    /// Content that is not whole, and the beginning of its own log, are stable.
+    case tookAsItIs(Epoch, under: LeaseNumber)
     case promisedOwnReign(reign: UInt64)
     case mapBarrier(reign: UInt64)
     /// The store is asked whether it answers, before the reign ends.
@@ -45,6 +47,7 @@ extension PlacementGroup {
             snapshotInstalled(attempt, epoch, step, position)
         case .syncedAll(let attempt, let epoch): syncedAll(attempt, epoch)
         case .clearedLearning(let attempt, let epoch): clearedLearning(attempt, epoch)
+        case .tookAsItIs(let epoch, let number): tookAsItIs(epoch, under: number)
         case .promisedOwnReign(let number): ownReignPromised(number)
         }
     }

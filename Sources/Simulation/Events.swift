@@ -30,6 +30,8 @@ enum Happening {
     case thaw(node: Int)
     case pause(node: Int)
     case cut(Int, Int)
+    case destroy
+    case acceptLoss
     case leaving(Int, node: Int, connection: Int)
     case stop(node: Int, life: Int, restartAfter: UInt64)
     case mend

@@ -76,13 +76,18 @@ extension Simulator {
                     + "\(record.inSync), loss \(record.lossNumber.rawValue)")
             if record.epoch != before.epoch.next { fail("an epoch was left out") }
             let least = min(map.policy.minInSync, before.inSync.count)
-            if record.inSync.count < least { fail("the in-sync set fell below \(least): \(record.inSync)") }
+            let isAccepted = destruction.survivors.contains { nodes[$0].id == record.primary }
+            if record.inSync.count < least, !isAccepted {
+                fail("the in-sync set fell below \(least): \(record.inSync)")
+            }
             answerNode(
                 n, life, .ended(pg, p.token, .won(version(g))),
                 after: answersHeldUntil[n] > clock ? answersHeldUntil[n] - clock : nil)
             if record.primaryLease != before.primaryLease { claimedAt = clock }
             directed(made: record, after: before, by: n)
             if p.raisesLossNumber != nil {
+                // Of a loss that an operator accepts it is known who accepted it.
+                if !isAccepted { lossesOfPower += 1 }
                 map.lossNumber = map.lossNumber.next
                 mapChanged()
             }

@@ -359,6 +359,7 @@ extension Simulator {
         mendLinks()
         disksReturnAt = clock + Simulator.outage
         agenda.add(.end, at: clock + 2 * second)
+        beginDestruction()
     }
 
     /// How long nodes without their disks live on after the last fault, so that the others have to go on beside them.
@@ -369,7 +370,7 @@ extension Simulator {
         guard healing, clock >= disksReturnAt, nodes.contains(where: \.lostItsDisk) else { return }
         for g in groups.indices {
             let whole = records[g].placement.filter { !nodes[Int($0.node.rawValue) - 1].lostItsDisk }
-            if whole.count >= map.policy.minInSync,
+            if whole.count >= map.policy.minInSync, !destruction.isUnderWay,
                 !nodes.contains(where: { node in
                     node.replicas.contains { $0.pg == groups[g] && $0.group.isServing }
                 })

@@ -56,6 +56,8 @@ final class HostedDisk {
         var reapply: [(Entry, [UInt8]?)] = []
         var isCorrupt: Bool
 
+        /// The last entry that anything here knows of.
+        var end: EntryName { max(decided, max(stable, entries.last?.name ?? .zero)) }
         var replica: RecoveredReplica? {
             isCorrupt || state.isEmpty
                 ? nil
@@ -382,7 +384,7 @@ final class HostedDisk {
 
     private func settleReport(_ pg: PGID) {
         guard let health = unsettled[pg] else { return }
-        if health == .corrupt, replica(pg)?.group.isLearning != true { return }
+        if health == .corrupt, replica(pg)?.group.isAbsent != false { return }
         unsettled[pg] = nil
         store.settleReport(pg, token: token { _ in })
         simulator.needsCycleEnd(n)

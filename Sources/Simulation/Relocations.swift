@@ -29,8 +29,14 @@ extension Simulator {
             }
             if whole.isEmpty || whole.count < 2 && map.policy.minInSync < 2 { return }
         }
-        let old = node.disk.id
         kill(n, restartAfter: delay)
+        putEmptyDisk(n)
+    }
+
+    /// Into a node that does not run.
+    func putEmptyDisk(_ n: Int) {
+        let node = nodes[n]
+        let old = node.disk.id
         node.replaceDisk()
         for g in groups.indices {
             if records[g].inSync.contains(where: { $0.disk == old }) { situations.insert(.emptyDiskInAMembersPlace) }
@@ -81,7 +87,9 @@ extension Simulator {
         var recovered = found?.replica
         if found == nil, record.primary == nil, listed { recovered = .fresh(boot: node.bootID) }
         do {
-            let group = try PlacementGroup(pg: pg, local: local, recovered: recovered, limits: .simulated, at: moment(n))
+            let group = try PlacementGroup(
+                pg: pg, local: local, recovered: recovered, found: found?.end ?? .zero, limits: .simulated,
+                at: moment(n))
             #if DEBUG || STAVE_MUTANTS
                 group.mutation = scenario.mutation
             #endif

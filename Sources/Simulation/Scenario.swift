@@ -49,6 +49,8 @@ public struct Scenario: Sendable {
     var lostAnswers = 0
     /// Probability of each, in 1/100, that the answer to a change of the record is lost, and that it lands late.
     public var unknownOutcomes = 15
+    /// Of most disks at once, after the faults; the loss is accepted.
+    public var destruction = Destruction.none
     public var payloadVoids = true
     public var rot = Rot.none
     /// What this was turned to by name.
@@ -128,6 +130,17 @@ public struct Scenario: Sendable {
         static let ofPower: [Fault] = [.powerLoss, .powerLossOfAll, .powerCut]
     }
 
+    public enum Destruction: CaseIterable, Sendable {
+        case none
+        case othersDestroyed
+        /// Their nodes come back with empty disks before the loss is accepted.
+        case othersEmpty
+        /// Their nodes come back with all that they have after the loss was accepted.
+        case othersAway
+        /// What is left is a replica that lacks content.
+        case laggardLeft
+    }
+
     public enum Rot: Sendable {
         case none
         /// Of one node's disk, again and again.
@@ -171,6 +184,12 @@ public struct Scenario: Sendable {
         if random.below(5) == 0 { s.faults.append(.relocate) }
         if random.below(12) == 0 { s.turn(to: .relocations, &random) }
         if random.below(6) == 0 { s.faults.append(.wornDisk) }
+        // From numbers of its own, so that a seed's faults stay what they were.
+        var destructions = SplitMix64(seed: seed ^ 0xde57_2011)
+        if s.copies > 1, destructions.below(6) == 0 {
+            s.destruction = Destruction.allCases[1 + destructions.below(4)]
+            if s.nodes == 5, destructions.below(2) == 0 { s.copies = 5 }
+        }
         return s
     }
 
@@ -198,6 +217,8 @@ public struct Scenario: Sendable {
         case outages
         /// Groups that move, and disks that are replaced by empty ones.
         case relocations
+        /// Disks that are destroyed, and losses that are accepted.
+        case destructions
     }
 
     public mutating func turn(to theme: Theme, seed: UInt64) {
@@ -292,6 +313,11 @@ public struct Scenario: Sendable {
                 .relocate, .relocate, .relocate, .replaceDisk, .wornDisk, .kill, .killAgain, .pause, .partition,
                 .cleanRestart, .checkpoint,
             ]
+        case .destructions:
+            nodes = max(nodes, 3)
+            copies = max(copies, 2 + random.below(nodes - 1))
+            faultsFor = UInt64(1_000 + random.below(6_000))
+            destruction = Destruction.allCases[1 + random.below(4)]
         case .leases:
             nodes = max(nodes, 3)
             copies = max(copies, 2 + random.below(2))

@@ -54,6 +54,9 @@ public final class Simulator {
     /// Places of sessions whose present holder has been served.
     var sessionsServed: Set<Int> = []
     var healing = false
+    var destruction = Destruction()
+    /// How often the loss number rose because something may have been lost with the power.
+    var lossesOfPower = 0
     var disksReturnAt: UInt64 = 0
     var finishing = false
     var failure: String?
@@ -223,7 +226,7 @@ public final class Simulator {
         case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .scrub, .restart, .kill, .cutPower,
             .thaw,
             .pause,
-            .cut, .mend, .end, .endProcess, .stallThenReset, .reset, .replaceSession, .late:
+            .cut, .destroy, .acceptLoss, .mend, .end, .endProcess, .stallThenReset, .reset, .replaceSession, .late:
             nil
         }
     }
@@ -280,7 +283,9 @@ public final class Simulator {
                 scrubSomething()
                 agenda.add(.scrub, at: clock + 100 * millisecond + below(3 * second))
             }
-        case .restart(let n): if !nodes[n].alive { start(n) }
+        case .restart(let n): if !nodes[n].alive, !destruction.down.contains(n) { start(n) }
+        case .destroy: destroy()
+        case .acceptLoss: acceptLoss()
         case .kill(let n): if !healing { kill(n, restartAfter: 50 * millisecond + below(200 * millisecond)) }
         case .cutPower(let n, let life, let back):
             if isLife(n, life), nodes[n].cutsPower { losePower(n, restartAfter: back) }
@@ -302,7 +307,7 @@ public final class Simulator {
             mendLinks()
             returnDisks()
             // Two seconds of work after the last fault, then each client reads everything.
-            if healing { finishing = true }
+            if healing, !destruction.isUnderWay { finishing = true }
             considerQuiet()
             if healing { agenda.add(.end, at: clock + second) }
         }

@@ -183,7 +183,8 @@ public final class StorageNode {
         let group: PlacementGroup
         let found = recovered?.replica(boot: boot)
         do {
-            group = try PlacementGroup(pg: pg, local: local, recovered: found, limits: .byTurn, at: moment())
+            group = try PlacementGroup(
+                pg: pg, local: local, recovered: found, found: recovered?.end ?? .zero, limits: .byTurn, at: moment())
         } catch {
             return disk.fail("the state of group \(pg) cannot be read: \(error)")
         }

@@ -30,6 +30,20 @@ struct GroupView: Encodable {
         var status: ReplicaStatus
     }
 
+    /// What the nodes that answer say of every group.
+    static func reports(_ cluster: Cluster) throws -> [String: [(node: Int, report: GroupReport)]] {
+        let (answers, silent) = cluster.askAll(AdminQuestion(.groups), [GroupReport].self)
+        guard !answers.isEmpty else {
+            throw OperatorError(
+                .nodeNotRunning, "no node of \(cluster.configuration.name) answers (\(silent.first?.reason ?? ""))")
+        }
+        var reports: [String: [(node: Int, report: GroupReport)]] = [:]
+        for (id, answer) in answers {
+            for report in answer { reports[report.group, default: []].append((Int(id.rawValue), report)) }
+        }
+        return reports
+    }
+
     /// Of every group, from what the nodes that answer say.
     static func all(_ cluster: Cluster) throws -> [GroupView] {
         let (answers, silent) = cluster.askAll(AdminQuestion(.groups), [GroupReport].self)
@@ -80,7 +94,8 @@ struct GroupView: Encodable {
 
 struct GroupCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "pg", abstract: "Show placement groups: who leads them, who is in sync.",
+        commandName: "pg",
+        abstract: "Show placement groups: who leads them, who is in sync; go on without lost members.",
         discussion: """
             Examples:
               stave pg list
@@ -88,7 +103,7 @@ struct GroupCommand: ParsableCommand {
               stave pg list --json | jq '.[].catchUps[] | {node, stage, copiedObjects, objects, secondsLeft}'
               stave pg show d12            one group with all its replicas (data groups are d0 …, metadata groups m1 …)
             """,
-        subcommands: [List.self, Show.self], defaultSubcommand: List.self)
+        subcommands: [List.self, Show.self, AcceptLoss.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List all placement groups.")

@@ -41,7 +41,8 @@ extension OperatorError.Code {
         case .notHealthy, .stillLeads, .stillMoving: 4
         case .clusterExists, .clusterIncomplete, .nodeFailed, .nodeNotRunning, .portTaken, .diskFailed,
             .coordinationFailed,
-            .refused, .scrubDiffers, .preflight, .diskLearns, .stopHangs:
+            .refused, .scrubDiffers, .preflight, .diskLearns, .stopHangs,
+            .notConfirmed, .nothingLeft:
             1
         }
     }

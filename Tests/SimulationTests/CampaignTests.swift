@@ -62,6 +62,30 @@ struct CampaignTests {
         print("\(count) seeds, \(mended) blocks mended, \(damaged) namespaces made anew")
     }
 
+    @Test(
+        "when most disks are destroyed, the rest goes on once the loss is accepted, and whoever comes back agrees with it"
+    )
+    func destructions() {
+        let one = CampaignTests.number("STAVE_SEED")
+        let count = one == nil ? CampaignTests.number("STAVE_SEEDS") ?? 24 : 1
+        let first = one ?? CampaignTests.number("STAVE_FIRST_SEED") ?? 1
+        var accepted = 0
+        for seed in first..<first + count {
+            var scenario = Scenario.drawn(seed: seed)
+            guard scenario.with("theme=destructions", seed: seed) else {
+                Issue.record("the theme is known")
+                return
+            }
+            let simulator = Simulator(seed: seed, scenario: scenario)
+            simulator.tracing = one != nil
+            let outcome = simulator.run()
+            #expect(outcome.failure == nil, "\(outcome.report)")
+            accepted += outcome.counts["losses accepted"] ?? 0
+        }
+        #expect(accepted > 0 || one != nil, "the campaign accepts losses")
+        print("\(count) seeds, \(accepted) losses accepted")
+    }
+
     /// Seeds that once found a defect of the protocol, or are near one that did.
     @Test(
         "what a seed once found stays mended",

@@ -116,7 +116,7 @@ final class DiskHost {
         guard let origin = unsettled[pg] else { return }
         switch origin {
         case .found, .fresh: break
-        case .corrupt: guard replicas[pg]?.group.isLearning == true else { return }
+        case .corrupt: guard replicas[pg]?.group.isAbsent == false else { return }
         }
         unsettled[pg] = nil
         store.settleReport(pg, token: token { _ in })

@@ -35,6 +35,9 @@ struct RecoveredOnDisk {
         RecoveredOnDisk(pg: pg, state: [], tables: nil, origin: .fresh)
     }
 
+    /// The last entry that anything here knows of.
+    var end: EntryName { max(decided, max(stable, entries.last?.name ?? .zero)) }
+
     /// Nil where the replica has to begin as one whose disk has no trace of the group.
     func replica(boot: BootID) -> RecoveredReplica? {
         switch origin {

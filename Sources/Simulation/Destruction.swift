@@ -1,0 +1,130 @@
+import ClusterModel
+import Replication
+
+/// All disks but a few are destroyed, or their nodes stay away, and an operator accepts the loss (replication.md, 10).
+///
+/// What is checked then:
+/// - what the replicas that are left had, is all there, if they were whole: stable or not, unless they had lost power;
+/// - whoever comes back learns: all replicas hold the same at the end, though some have entries that the survivors never had;
+/// - the group serves.
+struct Destruction {
+    /// Nodes that go on, the first of them by the operator's choice; empty until they are chosen.
+    var survivors: [Int] = []
+    /// Nodes that stay down until the loss has been accepted.
+    var down: [Int] = []
+    /// A node that is kept out for a while so that it lacks something.
+    var laggard: Int?
+    /// Until the loss has been accepted in every group.
+    var isUnderWay = false
+    /// How often the operator has asked.
+    var attempts = 0
+    /// Survivors lacked something that was decided.
+    var losesContent = false
+}
+
+extension Simulator {
+    /// After the last fault.
+    func beginDestruction() {
+        guard scenario.destruction != .none else { return }
+        destruction.isUnderWay = true
+        agenda.add(.destroy, at: clock + second)
+    }
+
+    func destroy() {
+        guard let left = scenario.destruction == .laggardLeft ? laggards() : wholeNodes() else {
+            return agenda.add(.destroy, at: clock + (destruction.laggard == nil ? second : 2 * millisecond))
+        }
+        destruction.survivors = left
+        destruction.laggard = nil
+        tell("only \(left.map { "\(nodes[$0].id)" }.joined(separator: " and ")) is left")
+        for n in nodes.indices where !left.contains(n) {
+            kill(n, restartAfter: 0)
+            switch scenario.destruction {
+            case .none, .othersAway: destruction.down.append(n)
+            case .othersDestroyed, .laggardLeft:
+                putEmptyDisk(n)
+                destruction.down.append(n)
+            case .othersEmpty: putEmptyDisk(n)
+            }
+        }
+        agenda.add(.acceptLoss, at: clock + below(2 * second))
+    }
+
+    /// Nodes that are whole in every group: fewer than can go on by themselves.
+    private func wholeNodes() -> [Int]? {
+        let whole = nodes.indices.filter { n in
+            nodes[n].isOpen && nodes[n].lease != .none
+                && groups.indices.allSatisfy { g in
+                    guard let group = replica(n, groups[g])?.group, case .whole = group.content else { return false }
+                    return records[g].inSyncMember(on: nodes[n].id) != nil
+                }
+        }
+        guard !whole.isEmpty else { return nil }
+        let least = groups.indices.map { min(map.policy.minInSync, records[$0].inSync.count) }.min() ?? 1
+        let left = Array(whole.prefix(max(1, least - 1)))
+        return least > left.count ? left : nil
+    }
+
+    /// One node is away for a while, and comes back: as soon as it lacks something, it is all that is left.
+    private func laggards() -> [Int]? {
+        guard let n = destruction.laggard else {
+            guard isWhole, let chosen = records[0].placement.last.map({ Int($0.node.rawValue) - 1 }) else { return nil }
+            destruction.laggard = chosen
+            kill(chosen, restartAfter: second + below(3 * second))
+            return nil
+        }
+        guard nodes[n].isOpen, nodes[n].lease != .none else { return nil }
+        let contents = groups.compactMap { replica(n, $0)?.group.content }
+        let lacks = contents.contains { content in
+            switch content {
+            case .incomplete: true
+            case .old, .whole, .nothing: false
+            }
+        }
+        // It may have learned all before it was looked at.
+        let isIn = records.allSatisfy { $0.inSyncMember(on: nodes[n].id) != nil } && !lacks
+        guard lacks || isIn || chance(1) else { return nil }
+        destruction.losesContent = !isIn
+        return [n]
+    }
+
+    /// The operator: asks until every group that waits for who is gone goes on.
+    func acceptLoss() {
+        var isDone = true
+        destruction.attempts += 1
+        // A removal of the survivor may have been made after who proposed it was destroyed: nothing was decided without it then.
+        let takesAny = scenario.destruction == .laggardLeft || destruction.attempts > 30
+        for g in groups.indices {
+            let isServed = nodes.contains { node in
+                node.replicas.contains { $0.pg == groups[g] && $0.group.isServing }
+            }
+            // Of nodes that come back empty some may have learned all without an operator.
+            let waits = records[g].inSync.contains { m in destruction.down.contains { nodes[$0].id == m.node } }
+            if isServed, !waits { continue }
+            isDone = false
+            // Whoever has most is found by asking all.
+            for n in destruction.survivors {
+                guard let hosted = replica(n, groups[g]) else { continue }
+                var refusal: LossRefusal?
+                let named = destruction.down.map { nodes[$0].id }
+                let content: LossDemand.Demanded = takesAny ? .any : .whole
+                let mayLack = hosted.group.mayLackUnflushed
+                hosted.event {
+                    refusal = $0.lossAccepted(
+                        LossDemand(epoch: self.records[g].epoch, content: content, named: named), at: $1)
+                }
+                if refusal == nil {
+                    tell("\(nodes[n].id) is to go on with \(groups[g])")
+                    counts["losses accepted", default: 0] += 1
+                    if mayLack { lossesOfPower += 1 }
+                    break
+                }
+            }
+        }
+        guard isDone else { return agenda.add(.acceptLoss, at: clock + 300 * millisecond) }
+        destruction.isUnderWay = false
+        let back = destruction.down
+        destruction.down = []
+        for n in back where !nodes[n].alive { agenda.add(.restart(node: n), at: clock + below(second)) }
+    }
+}
