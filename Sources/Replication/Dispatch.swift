@@ -128,6 +128,7 @@ extension PlacementGroup {
             peers[i].status = nil
         }
         detach(node)
+        searchesLost(node)
         if role == .primary { considerRemoval() }
     }
 

@@ -18,7 +18,8 @@ struct BlockSearch {
 /// Invariants:
 /// - only in-sync members are asked, and only a replica that lacks nothing answers: never a learner;
 /// - what comes is as good as its checksum: the shell verifies it, and what does not hold is asked of the next member;
-/// - a search ends: when all is found, when every in-sync member has answered, or after `searchPatience`.
+/// - a search ends: when all is found, when every in-sync member has answered, or after `searchPatience`; who has said that
+///   its replica is out of use has answered.
 extension PlacementGroup {
     /// The own disk has blocks that do not match their checksums; then `blocksFound` any number of times, and `searchEnded`.
     public func blocksLost(_ wanted: WantedBlocks, at now: Moment) -> WorkToken {
@@ -37,7 +38,9 @@ extension PlacementGroup {
     private func askNext(_ token: WorkToken) {
         guard let i = searches.firstIndex(where: { $0.token == token }) else { return }
         let search = searches[i]
-        let left = (record?.inSync ?? []).map(\.node).filter { $0 != local.node && !search.tried.contains($0) }
+        let left = (record?.inSync ?? []).map(\.node).filter { node in
+            node != local.node && !search.tried.contains(node) && !isGone(node)
+        }
         guard search.wanted.wanted != 0, !left.isEmpty, now.now - search.since < limits.searchPatience else {
             searches.remove(at: i)
             emit(.searchEnded(token))
@@ -65,8 +68,12 @@ extension PlacementGroup {
     }
 
     func searchesLost(_ node: NodeID) {
-        for search in searches where search.asked == node { askNext(search.token) }
+        // Those that were waiting for somebody to ask may have been waiting for this one.
+        for search in searches where search.asked == node || search.asked == nil { askNext(search.token) }
     }
+
+    /// Its node lives, and nothing that it holds can be had.
+    private func isGone(_ node: NodeID) -> Bool { peers.contains { $0.node == node && $0.isReachable && $0.isGone } }
 
     func blocksArrived(from node: NodeID, _ given: BlocksGiven) {
         guard let i = searches.firstIndex(where: { $0.token.rawValue == given.request && $0.asked == node }) else {
