@@ -266,7 +266,8 @@ public struct ReplicaStatus: Codable, Sendable {
     public var waiting: String?
     public init(
         disk: String, role: String, isServing: Bool, isLearning: Bool, catchUps: [CatchUpReport],
-        decidedEpoch: UInt64, decidedNumber: UInt64, content: String, endEpoch: UInt64, endNumber: UInt64, members: [OtherMemberReport], waiting: String?
+        decidedEpoch: UInt64, decidedNumber: UInt64, content: String, endEpoch: UInt64, endNumber: UInt64,
+        members: [OtherMemberReport], waiting: String?
     ) {
         self.disk = disk
         self.role = role

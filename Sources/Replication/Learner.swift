@@ -233,7 +233,8 @@ extension PlacementGroup {
             case .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot, .syncedAll,
                 .clearedLearning, .attach:
                 true
-            case .nothing, .contentForgotten, .traced, .tookAsItIs, .promisedOwnReign, .mapBarrier, .handover, .edges, .changes,
+            case .nothing, .contentForgotten, .traced, .tookAsItIs, .promisedOwnReign, .mapBarrier, .handover, .edges,
+                .changes,
                 .piece, .snapshot,
                 .proposal:
                 false

@@ -12,7 +12,7 @@ struct LossPlanTests {
                 group: "d0", epoch: epoch, primary: 9, inSync: [1, 2, 3], learners: [], placement: [], lossNumber: 4,
                 leastMembers: least,
                 replica: ReplicaStatus(
-                    disk: "disk\(node)", role: role, isServing: false, isLearning: false, decidedEpoch: 0,
+                    disk: "disk\(node)", role: role, isServing: false, isLearning: false, catchUps: [], decidedEpoch: 0,
                     decidedNumber: 0, content: content, endEpoch: end.0, endNumber: end.1, members: others, waiting: nil
                 ))
         )

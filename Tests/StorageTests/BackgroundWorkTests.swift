@@ -8,7 +8,8 @@ import Wire
 struct BackgroundWorkTests {
     private func request(_ body: PGRequestBody) -> PGRequest {
         PGRequest(
-            pg: .data(0), session: SessionID(1), number: .none, ended: .none, epoch: Epoch(1), mapVersion: MapVersion(1),
+            pg: .data(0), session: SessionID(1), number: .none, ended: .none, epoch: Epoch(1),
+            mapVersion: MapVersion(1),
             body: body)
     }
     private let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0)
