@@ -149,10 +149,12 @@ extension Host {
             let old = try await network.host(hello(1, protocols: 0...ProtocolVersion.oldest.rawValue))
             let new = try await network.host(hello(2))
             try await network.connect(old, to: 2)
+            try await network.wait(for: "the connection", new) { $0.connectedTo == [NodeID(1)] }
             _ = try await network.on(new) { host in
                 host.transport.send(
                     .replica(ReplicaMessage(pg: .data(1), epoch: Epoch(1), body: .mustLearn)), to: NodeID(1))
                 host.transport.send(alive(5), to: NodeID(1))
+                host.transport.flush()
             }
             try await network.wait(for: "the message that both know", old) { $0.messages.count == 1 }
             #expect(try await network.on(old) { $0.messages } == [alive(5)])
