@@ -170,14 +170,14 @@ extension ClusterTests {
         let running = concurrently(1) { _ in load.run(at: address) }
         try cluster.wait("the load works", within: 30) { load.count.load(ordering: .relaxed) > 200 }
         cluster.kill9([2])
-        setenv("STAVE_DISK_FAULTS", "sync name=log- calls=60-1000000 delay=300", 1)
+        setenv("STAVE_DISK_FAULTS", "sync name=log- calls=60-1000000 delay=800", 1)
         try cluster.launch(2)
         unsetenv("STAVE_DISK_FAULTS")
         try cluster.awaitAllInSync(within: 60)
         try cluster.wait("the slow disk is named", within: 60) {
             try stave(["why"], cluster).output.contains("the disk of node 2 is slow")
         }
-        try cluster.wait("node 2 leads nothing", within: 60) { try cluster.status(2).serving.isEmpty }
+        try cluster.wait("node 2 leads nothing", within: 120) { try cluster.status(2).serving.isEmpty }
         let then = load.count.load(ordering: .relaxed)
         try cluster.wait("the load goes on", within: 30) { load.count.load(ordering: .relaxed) > then + 50 }
 

@@ -8,7 +8,7 @@ import Testing
         static let quick = [
             "shrinks the set below the least number", "promotes with pieces missing",
             "answers stable writes after the append", "does not raise the loss number", "keeps no request window",
-            "waits for a replica whose disk is out of use", "applies what is not decided",
+            "waits for a replica whose disk is out of use",
             "answers after it sent the handover",
         ]
         /// With STAVE_MUTANT_SEEDS all are looked for.
