@@ -64,6 +64,9 @@ public enum ReplicaEffect: Sendable {
     /// Read this group's record anew; then `recordRead`.
     case readRecord
 
+    /// Lay this node's lease down and take another: the record names it for a role that this replica cannot have any more.
+    case giveUpLease
+
     // MARK: Catching up
 
     /// List all objects whose version is later than this entry's, tombstones included; then `changesListed`.

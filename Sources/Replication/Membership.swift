@@ -195,7 +195,14 @@ extension PlacementGroup {
             }
         }
         // Changes of its own do not come this way: another has named it.
-        if isNewer, new.primary == local.node, new.primaryLease == lease, lease != .none { tookOver(new) }
+        if isNewer, new.primary == local.node, new.primaryLease == lease, lease != .none {
+            tookOver(new)
+            // It agreed to lead, and what it holds was lost meanwhile: others can claim when the lease has ended.
+            if role == .follower, state.learning || absent {
+                mark(.successorLostItsContent)
+                emit(.giveUpLease)
+            }
+        }
         if absent, new.primary == nil, new.inSync.contains(where: { $0.node == local.node && $0.disk == local.disk }) {
             // A trace of the group, so that this disk is a member and not absent from then on.
             absent = false

@@ -182,6 +182,7 @@ final class HostedReplica {
             let bytes = node.payloads[payload.id]?.bytes ?? []
             let good = searches[token]?.found(given, bytes, isChecked: isChecked) ?? 0
             event { $0.blocksTaken(token, good, at: $1) }
+        case .giveUpLease: simulator.startOver(n)
         case .forgetContent: forgetRows()
         case .scrub(let ask, let to, let epoch): answer(ask, to: to, epoch: epoch)
         case .scrubEnded(let outcome): simulator.scrubEnded(pg, outcome)

@@ -9,6 +9,8 @@ extension Scenario {
         scenario.rot = .oneDisk
         scenario.nodes = max(scenario.nodes, 3)
         scenario.copies = 3
+        // An empty disk in the place of another one is a second fault: a block may then be whole nowhere.
+        scenario.faults.removeAll { $0 == .replaceDisk }
         if !scenario.metadata { scenario.dataGroups = max(scenario.dataGroups, 1) }
         return scenario
     }

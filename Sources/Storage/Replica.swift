@@ -130,6 +130,7 @@ final class Replica {
         case .blocksFound(let token, let given, let payload):
             let good = payloads.bytes(of: payload).flatMap { searches[token]?.found(given, $0) } ?? 0
             event { $0.blocksTaken(token, good, at: $1) }
+        case .giveUpLease: node.membership.startOver()
         case .forgetContent: disk.renewNamespace(pg, decided: group.decided)
         case .scrub(let ask, let to, let epoch): scrubbing.ask(ask, to: to, epoch: epoch, of: self)
         case .scrubEnded(let outcome): node.scrubEnded(pg, outcome)

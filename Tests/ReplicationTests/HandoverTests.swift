@@ -104,7 +104,8 @@ struct HandoverTests {
             case .readMap(let token): if storeAnswers { group.mapRead(token, map, at: moment) }
             case .readRecord: if storeAnswers { group.recordRead(record, RecordVersion(version), at: moment) }
             case .read(let ticket, _, _): group.readCompleted(ticket, nil, presence: .complete, at: moment)
-            case .restartLog, .decided, .drop, .stableAfter, .query, .fetchResult, .completeEdges, .askLease,
+            case .restartLog, .decided, .drop, .stableAfter, .giveUpLease, .query, .fetchResult, .completeEdges,
+                .askLease,
                 .listChanges,
                 .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .giveBlocks,
                 .blocksFound, .searchEnded, .report:
