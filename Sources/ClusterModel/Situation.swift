@@ -133,7 +133,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerPromotedWhilePrimaryDies: "the promotion of a learner is made after its primary has died"
         case .claimMadeAfterDeath: "a claim is made after its claimant has died"
         case .removalMadeAfterDeath: "a removal is made after its primary has died"
-        case .successorLostItsContent: "a member that agreed to lead finds its content damaged before the record names it"
+        case .successorLostItsContent:
+            "a member that agreed to lead finds its content damaged before the record names it"
         case .slowMemberKeptOut: "a member whose disk is far slower than the others' is let go, or not taken in again"
         case .remainsNamedAgain: "a disk is to hold a group again while it still has remains of it"
         case .emptyDiskInAMembersPlace: "an empty disk takes the place of one that the record names as in-sync"
