@@ -85,6 +85,19 @@ public struct PGRecord: Hashable, Sendable {
 
     public func inSyncMember(on node: NodeID) -> Member? { inSync.first { $0.node == node } }
     public func learner(on node: NodeID) -> Member? { learners.first { $0.node == node } }
+
+    /// Whether the disk is one of those that should hold the group.
+    public func places(_ node: NodeID, _ disk: DiskID) -> Bool {
+        placement.contains { $0.node == node && $0.disk == disk }
+    }
+    /// Whether a member in sync lies there.
+    public func holds(_ target: PlacementTarget) -> Bool {
+        inSync.contains { $0.node == target.node && $0.disk == target.disk }
+    }
+    /// Whether the disk is a member's, a learner's, or one that should hold the group.
+    public func names(_ node: NodeID, _ disk: DiskID) -> Bool {
+        (inSync + learners).contains { $0.node == node && $0.disk == disk } || places(node, disk)
+    }
 }
 
 /// How many copies a placement group keeps, and how few of them may answer a write.

@@ -271,7 +271,7 @@ extension PlacementGroup {
         else { return }
         replicaSpoke(node)
         // What lies on a disk that the record does not name is remains: that node is about to open the right one.
-        guard let record, Self.names(record, node, a.member.disk) else {
+        guard let record, record.names(node, a.member.disk) else {
             reign.members[i].phase = .detached
             return
         }

@@ -96,6 +96,10 @@ public struct PaceJudge: Sendable {
         }
     }
 
+    /// Nodes that are slow, those that are out included; and the latter.
+    public var slow: [NodeID] { watched.filter { $0.verdict != .good }.map(\.node) }
+    public var out: [NodeID] { watched.filter { $0.verdict == .out }.map(\.node) }
+
     /// To be called about once a second. Gives what has changed.
     public mutating func judge(at now: Instant) -> [Standing] {
         for i in watched.indices {

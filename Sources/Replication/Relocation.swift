@@ -19,22 +19,12 @@ extension PlacementGroup {
         wantedPlacement = targets
     }
 
-    /// Whether the record names that disk.
-    static func names(_ record: PGRecord, _ node: NodeID, _ disk: DiskID) -> Bool {
-        record.inSync.contains { $0.node == node && $0.disk == disk }
-            || record.learners.contains { $0.node == node && $0.disk == disk }
-            || record.placement.contains { $0.node == node && $0.disk == disk }
-    }
-
     /// Whether a disk that the record does not name may remove what it has of the group: every disk that is to hold the group
     /// does, so nobody can need the remains.
     public static func remainsMayGo(_ record: PGRecord, policy: ReplicationPolicy) -> Bool {
         record.inSync.count >= min(policy.copies, max(record.placement.count, 1))
-            && record.placement.allSatisfy { t in record.inSync.contains { $0.node == t.node && $0.disk == t.disk } }
+            && record.placement.allSatisfy(record.holds)
     }
-
-    /// Whether the record names this replica's disk.
-    public var isNamed: Bool { record.map { Self.names($0, local.node, local.disk) } ?? true }
 
     /// Puts what placement wants into the record, or lets one member go that is not placed any more.
     func considerPlacement() {
@@ -56,8 +46,7 @@ extension PlacementGroup {
     }
 
     private func memberToLetGo(_ record: PGRecord, _ map: MapFacts) -> NodeID? {
-        func isPlaced(_ m: Member) -> Bool { record.placement.contains { $0.node == m.node && $0.disk == m.disk } }
-        let strangers = record.inSync.filter { !isPlaced($0) && $0.node != local.node }
+        let strangers = record.inSync.filter { !record.places($0.node, $0.disk) && $0.node != local.node }
         guard !strangers.isEmpty else { return nil }
         let sound = record.inSync.filter { isSound($0.node) }
         let enough = min(map.policy.copies, max(record.placement.count, 1))
@@ -70,9 +59,7 @@ extension PlacementGroup {
         if let m = order.first(where: { mayGo($0, leaving: enough) }) { return m.node }
         guard elsewhere.isEmpty, reign.catchUps.isEmpty else { return nil }
         // The others are all in place: now those that move within their node, one after the other.
-        let others = record.placement.filter { t in
-            !record.inSync.contains { $0.node == t.node && $0.disk == t.disk } && t.node != local.node
-        }
+        let others = record.placement.filter { !record.holds($0) && $0.node != local.node }
         guard others.allSatisfy({ t in strangers.contains { $0.node == t.node } }) else { return nil }
         return strangers.first { m in isSound(m.node) && mayGo(m, leaving: map.policy.minInSync) }?.node
     }
@@ -95,7 +82,7 @@ extension PlacementGroup {
         guard role == .primary, let record else { return }
         for c in reign.catchUps where !isPromoting(c.node) {
             let member = reign.members.first { $0.node == c.node }?.member
-            if let member, Self.names(record, c.node, member.disk) { continue }
+            if let member, record.names(c.node, member.disk) { continue }
             mark(.learnerNotPlacedAnyMore)
             abandonCatchUp(c.node)
         }

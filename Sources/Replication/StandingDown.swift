@@ -45,18 +45,8 @@ extension PlacementGroup {
     /// The node that placement would have lead the group, of those that can now; nil while this replica does not serve.
     public var preferredPrimary: NodeID? {
         guard isServing, let record else { return nil }
-        let placed = record.placement.filter { t in
-            record.inSync.contains { $0.node == t.node && $0.disk == t.disk }
-        }
-        let order = placed.map(\.node) + record.inSync.map(\.node)
-        return order.first { node in
-            if standsDown(node) { return false }
-            return node == local.node
-                || isPresent(node)
-                    && reign.members.contains {
-                        $0.node == node && $0.isInSync && $0.isComplete && $0.phase == .streaming
-                    }
-        }
+        let order = record.placement.filter(record.holds).map(\.node) + record.inSync.map(\.node)
+        return order.first { !standsDown($0) && isSound($0) }
     }
 
     /// Whether every member is here and nobody learns: then a change of the primary is hardly felt.

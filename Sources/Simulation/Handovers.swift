@@ -61,11 +61,7 @@ extension Simulator {
             tell("\(node.id) finds \(standing.node) \(standing.verdict)")
             counts["\(standing.verdict)", default: 0] += 1
         }
-        let standings = node.paces.standings
-        everyReplica(n) {
-            $0.pacesJudged(
-                slow: standings.map(\.node), out: standings.filter { $0.verdict == .out }.map(\.node), at: $1)
-        }
+        everyReplica(n) { $0.pacesJudged(slow: node.paces.slow, out: node.paces.out, at: $1) }
     }
 
     /// As `StorageNode` does it.

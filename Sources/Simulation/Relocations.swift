@@ -66,17 +66,12 @@ extension Simulator {
 
     // MARK: Hosting
 
-    private func names(_ record: PGRecord, _ node: Node) -> Bool {
-        (record.inSync + record.learners).contains { $0.node == node.id && $0.disk == node.disk.id }
-            || record.placement.contains { $0.node == node.id && $0.disk == node.disk.id }
-    }
-
     /// Makes a replica where the record names the disk; else what is found there is remains.
     func host(_ n: Int, _ g: Int, _ found: HostedDisk.Recovered?) {
         let node = nodes[n]
         let pg = groups[g]
         guard let host = node.host, let record = node.view[g] else { return }
-        guard names(record, node) else {
+        guard record.names(node.id, node.disk.id) else {
             guard let found else { return }
             for entry in found.undecided { if let payload = entry.payload { node.drop(payload) } }
             host.remains.append(pg)
@@ -118,7 +113,7 @@ extension Simulator {
         }
         if let known = node.view[g], known.epoch >= record.epoch { return }
         node.view[g] = record
-        if let replica = replica(n, record.pg), !names(record, node) { unhost(n, replica) }
+        if let replica = replica(n, record.pg), !record.names(node.id, node.disk.id) { unhost(n, replica) }
         considerRemains(n)
         hostNamed(n)
     }
@@ -136,7 +131,7 @@ extension Simulator {
         guard let host = nodes[n].host, !host.remains.isEmpty else { return }
         for g in groups.indices where host.remains.contains(groups[g]) {
             guard let record = nodes[n].view[g], !host.store.leavingGroups.contains(groups[g]) else { continue }
-            let isNamed = names(record, nodes[n])
+            let isNamed = record.names(nodes[n].id, nodes[n].disk.id)
             if isNamed { situations.insert(.remainsNamedAgain) }
             guard isNamed || PlacementGroup.remainsMayGo(record, policy: map.policy) else { continue }
             host.leave(groups[g])
@@ -148,7 +143,7 @@ extension Simulator {
         let node = nodes[n]
         guard node.isOpen, !node.lostItsDisk, let host = node.host, !host.isClosing else { return }
         for g in groups.indices where replica(n, groups[g]) == nil && !host.remains.contains(groups[g]) {
-            guard let record = node.view[g], names(record, node) else { continue }
+            guard let record = node.view[g], record.names(node.id, node.disk.id) else { continue }
             self.host(n, g, nil)
             guard let replica = replica(n, groups[g]) else { return }
             replica.event { [self] group, now in
@@ -159,9 +154,7 @@ extension Simulator {
                             node: nodes[other].id, boot: nodes[other].bootID, spoken: links[other][n].spoken), at: now)
                 }
                 if node.lease != .none { group.leaseTaken(node.lease, at: now) }
-                let slow = node.paces.standings
-                group.pacesJudged(
-                    slow: slow.map(\.node), out: slow.filter { $0.verdict == .out }.map(\.node), at: now)
+                group.pacesJudged(slow: node.paces.slow, out: node.paces.out, at: now)
                 if node.placementVersion == wantedVersion { group.placementWanted(wanted[g], at: now) }
                 group.recordRead(record, version(of: record, g), at: now)
             }

@@ -23,10 +23,7 @@ extension StorageNode {
     }
 
     func tellPaces(_ replica: Replica) {
-        let standings = paces.standings
-        let slow = standings.map(\.node)
-        let out = standings.filter { $0.verdict == .out }.map(\.node)
-        replica.event { $0.pacesJudged(slow: slow, out: out, at: $1) }
+        replica.event { $0.pacesJudged(slow: paces.slow, out: paces.out, at: $1) }
     }
 }
 

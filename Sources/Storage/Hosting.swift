@@ -103,20 +103,31 @@ extension StorageNode {
         disk.close { [logger] in logger.info("disk \(disk.id) is closed") }
     }
 
-    /// Opens a disk that was added to this node.
-    public func openDisk(_ plan: DiskPlan, threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void)
-    {
+    /// Opens a disk and takes it in; its replicas are not made yet.
+    func open(
+        _ plan: DiskPlan, _ threads: NodeThreads, done: @escaping (Result<DiskHost, DiskHost.OpeningFailure>) -> Void
+    ) {
         var plan = plan
         plan.failed = directory.diskNotes.filter { $0.value.stage == .failed }.mapValues(\.reason)
         DiskHost.open(
             plan, number: disks.count + retiredDisks.count, namespaceThread: threads.namespace, rowCache: rowCache,
             payloads: payloads, loop: loop, watchdog: threads.watchdog, logger: logger
         ) { [self] result in
+            if case .success(let disk) = result {
+                disk.node = self
+                disks.append(disk)
+            }
+            done(result)
+        }
+    }
+
+    /// Opens a disk that was added to this node.
+    public func openDisk(_ plan: DiskPlan, threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void)
+    {
+        open(plan, threads) { [self] result in
             switch result {
             case .failure(let failure): done(.failure(StorageFailure(failure.reason)))
             case .success(let disk):
-                disk.node = self
-                disks.append(disk)
                 note(.disk(disk.id), "is in use, at \(disk.path)")
                 host(disk)
                 addNewReplicas()

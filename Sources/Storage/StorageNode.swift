@@ -128,18 +128,10 @@ public final class StorageNode {
             begin(done)
             return
         }
-        var plan = plans[disks.count]
-        plan.failed = directory.diskNotes.filter { $0.value.stage == .failed }.mapValues(\.reason)
-        DiskHost.open(
-            plan, number: disks.count, namespaceThread: threads.namespace, rowCache: rowCache, payloads: payloads,
-            loop: loop,
-            watchdog: threads.watchdog, logger: logger
-        ) { [self] result in
+        let plan = plans[disks.count]
+        open(plan, threads) { [self] result in
             switch result {
-            case .success(let disk):
-                disk.node = self
-                disks.append(disk)
-                start(plans, threads: threads, done: done)
+            case .success: start(plans, threads: threads, done: done)
             case .failure(let failure):
                 let result = Result<Void, StorageFailure>.failure(StorageFailure(failure.reason))
                 guard let medium = failure.medium, let disk = failed(plan) else { return done(result) }

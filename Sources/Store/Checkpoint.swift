@@ -70,6 +70,8 @@ extension Store {
         pumpCheckpoint()
     }
     public var checkpointsCompleted: Int { checkpoint.completed }
+    /// How many checkpoints will have been completed when the next one that begins is.
+    var nextCheckpoint: Int { checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2) }
 
     var hasCheckpointWork: Bool {
         !dirtyRows.isEmpty || !dirtyObjects.isEmpty || !dirtyFiles.isEmpty || !forgottenGroups.isEmpty
@@ -205,7 +207,7 @@ extension Store {
     public func checkpointGroup(_ pg: PGID, token: StoreToken) {
         guard phase == .running else { return }
         group(pg).isDirty = true
-        checkpoint.waiters.append((checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2), token))
+        checkpoint.waiters.append((nextCheckpoint, token))
         requestCheckpoint()
     }
 

@@ -43,7 +43,7 @@ extension Store {
 
     /// The index is looked at behind the next checkpoint that begins.
     func wantScan() {
-        gone.wantedAfter = checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2)
+        gone.wantedAfter = nextCheckpoint
         checkpoint.isRequested = true
     }
 

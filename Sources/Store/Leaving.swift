@@ -84,8 +84,6 @@ extension Store {
         }
     }
 
-    private var nextCheckpoint: Int { checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2) }
-
     func pumpLeaving() {
         guard phase == .running, !leaving.isEmpty else { return }
         var left: [PGID] = []

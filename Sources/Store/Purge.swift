@@ -70,7 +70,7 @@ extension Store {
         for object in file.objects { deleteIfRemoved(object) }
         purge.current = nil
         file.isPurging = false
-        file.carriedBy = checkpoint.completed + (checkpoint.phase == .idle ? 1 : 2)
+        file.carriedBy = nextCheckpoint
         file.pg.row.unpurged.removeAll { $0 == file.file }
         file.pg.isDirty = true
         dropIfIdle(file)

@@ -120,8 +120,7 @@ extension DiskCommand {
         func run() throws {
             try moving.check()
             let cluster = try cluster.open()
-            let found = try Cluster.disk(disk, try cluster.ask(AdminQuestion(.map), MapReport.self))
-            let _: Done = try cluster.ask(AdminQuestion(.setDiskDuty, ["disk": found.id, "duty": "draining"]))
+            let found = try cluster.setDuty(ofDisk: disk, "draining")
             try moving.report(cluster, output) { $0.replicas.contains { $0.status.disk == found.id } }
         }
     }
@@ -138,8 +137,7 @@ extension DiskCommand {
         func run() throws {
             try moving.check()
             let cluster = try cluster.open()
-            let found = try Cluster.disk(disk, try cluster.ask(AdminQuestion(.map), MapReport.self))
-            let _: Done = try cluster.ask(AdminQuestion(.setDiskDuty, ["disk": found.id, "duty": "full"]))
+            let found = try cluster.setDuty(ofDisk: disk, "full")
             try moving.report(cluster, output) { $0.placement.contains { $0.disk == found.id } }
         }
     }
@@ -185,6 +183,13 @@ extension Cluster {
             throw OperatorError(.usage, "\(found.count) disks are called \"\(text)\"; use more of the id")
         }
         return first
+    }
+
+    /// Has a disk drain, or hold replicas again; gives the disk.
+    fileprivate func setDuty(ofDisk text: String, _ duty: String) throws -> MapDisk {
+        let found = try Cluster.disk(text, try ask(AdminQuestion(.map), MapReport.self))
+        let _: Done = try ask(AdminQuestion(.setDiskDuty, ["disk": found.id, "duty": duty]))
+        return found
     }
 
     /// Waits until the node uses these disks; a node that does not run uses them when it starts.

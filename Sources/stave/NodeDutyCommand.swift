@@ -96,7 +96,7 @@ extension Cluster {
         return found.id
     }
 
-    fileprivate func setDuty(_ id: NodeID, _ duty: String) throws {
+    func setDuty(_ id: NodeID, _ duty: String) throws {
         let _: Done = try ask(AdminQuestion(.setDuty, ["node": "\(id.rawValue)", "duty": duty]))
     }
 

@@ -70,7 +70,7 @@ extension NodeCommand {
             try moving.check()
             let cluster = try cluster.open()
             let id = try cluster.node(node)
-            let _: Done = try cluster.ask(AdminQuestion(.setDuty, ["node": "\(id.rawValue)", "duty": "draining"]))
+            try cluster.setDuty(id, "draining")
             try moving.report(cluster, output) { $0.names(Int(id.rawValue)) }
         }
     }
