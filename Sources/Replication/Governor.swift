@@ -9,7 +9,8 @@ import ClusterModel
 /// Invariants:
 /// - the pace is never below the floor, so that recovery ends, whatever clients do;
 /// - healthy latencies are taken only while no background work is under way in the cluster, as far as this node knows: what
-///   recovery does to clients never becomes what is normal;
+///   recovery or scrub does to clients never becomes what is normal;
+/// - scrub, which may never end, does not keep them from being taken: it rests for a tenth of the time, at most;
 /// - the pace does not grow far beyond what is done, so that a cut is felt at once.
 public struct Governor: Sendable {
     /// What an operator sets, and the bounds of what they may set.
@@ -36,6 +37,8 @@ public struct Governor: Sendable {
         case none
         /// On other nodes only.
         case elsewhere
+        /// A scrub that this node leads, and nothing else anywhere: it rests where nothing is known of healthy latencies.
+        case scrub
         case here
     }
 
@@ -60,6 +63,10 @@ public struct Governor: Sendable {
     /// Scrub yields to recovery: its part of the pace, and its own floor.
     static let scrubPart: UInt64 = 4
     static let scrubFloor = Pace.mebibytes(1)
+    /// A scrub may take days, and loads change: when it has gone on for so long beside clients, it rests for so many windows,
+    /// in which healthy latencies are taken. The first one has answers of before in it, and does not count.
+    static let scrubbedLongest = TimeSpan.seconds(60)
+    static let restWindows = 12
 
     private struct Kind {
         var recent = LatencyBuckets()
@@ -88,16 +95,22 @@ public struct Governor: Sendable {
     private var answers: UInt64 = 0
     private var bytes: UInt64 = 0
     private var windowSince: Instant
+    /// Since when scrub has gone on without a rest.
+    private var scrubbedSince: Instant
+    /// Windows in which it has rested; nil while it need not.
+    private var rested: Int?
 
     public init(_ settings: Settings = Settings(), at now: Instant) {
         self.settings = settings
         pace = max(settings.floor, Governor.start)
         windowSince = now
+        scrubbedSince = now
     }
 
-    /// What scrub may do.
+    /// What scrub may do; nothing while it rests.
     public var scrubPace: Pace {
-        max(Pace(bytesPerSecond: pace.bytesPerSecond / Governor.scrubPart), Governor.scrubFloor)
+        if rested != nil { return .zero }
+        return max(Pace(bytesPerSecond: pace.bytesPerSecond / Governor.scrubPart), Governor.scrubFloor)
     }
 
     /// The p99 of the last window that had enough of the kind, and the healthy one; nil while unknown.
@@ -122,16 +135,18 @@ public struct Governor: Sendable {
     /// Looks at what has been since it last looked, and sets the pace. `waiting`: requests without an answer.
     public mutating func look(_ activity: Activity, waiting: Int, at now: Instant) {
         done = Pace(bytes, in: now - windowSince)
+        let isQuiet = activity == .none || activity == .scrub && (rested ?? 0) > 0
         var worst: UInt64?
         var isUnknown = false
         for i in kinds.indices {
-            switch judge(i, activity, now) {
+            switch judge(i, isQuiet, now) {
             case .judged(let percent): worst = max(worst ?? 0, percent)
             case .unknown: isUnknown = true
             case .early, .idle: break
             }
         }
         let isIdle = answers < Governor.idleBelow && waiting == 0
+        considerRest(activity, isIdle: isIdle, now)
         windowSince = now
         answers = 0
         bytes = 0
@@ -140,7 +155,7 @@ public struct Governor: Sendable {
 
     // MARK: The loop
 
-    private mutating func judge(_ i: Int, _ activity: Activity, _ now: Instant) -> Verdict {
+    private mutating func judge(_ i: Int, _ isQuiet: Bool, _ now: Instant) -> Verdict {
         let total = kinds[i].recent.total
         if total == 0 {
             kinds[i].recentSince = now
@@ -154,11 +169,31 @@ public struct Governor: Sendable {
         }
         guard total >= Governor.few, let p99 = kinds[i].recent.p99 else { return .idle }
         kinds[i].p99 = p99
-        if activity == .none { age(i) }
+        if isQuiet { age(i) }
         guard kinds[i].healthy.total >= Governor.enough, let healthy = kinds[i].healthy.p99 else { return .unknown }
         let allowed = max(
             healthy.nanoseconds / 100 * (100 + settings.latencyRise), healthy.nanoseconds + Governor.unfelt.nanoseconds)
         return .judged(p99.nanoseconds * 100 / max(allowed, 1))
+    }
+
+    private mutating func considerRest(_ activity: Activity, isIdle: Bool, _ now: Instant) {
+        guard activity == .scrub, !isIdle else {
+            rested = nil
+            scrubbedSince = now
+            return
+        }
+        guard let windows = rested else {
+            if now >= scrubbedSince + Governor.scrubbedLongest { rested = 0 }
+            return
+        }
+        if windows == 0 {
+            for i in kinds.indices {
+                kinds[i].recent.clear()
+                kinds[i].recentSince = now
+            }
+        }
+        rested = windows < Governor.restWindows ? windows + 1 : nil
+        scrubbedSince = now
     }
 
     private mutating func age(_ i: Int) {
@@ -178,17 +213,23 @@ public struct Governor: Sendable {
             pace = min(top, Pace(bytesPerSecond: pace.bytesPerSecond * 4))
             return
         }
-        guard activity == .here else {
+        guard activity == .here || activity == .scrub else {
             // Whatever begins later begins moderately.
             if worst != nil || isUnknown { pace = min(pace, start) }
             return
         }
+        // While scrub rests nothing is learned of what it does to clients.
+        if rested != nil { return }
+        // A scrub alone uses its part only.
+        let used =
+            activity == .scrub
+            ? Pace(bytesPerSecond: min(done, Governor.ceiling).bytesPerSecond * Governor.scrubPart) : done
         if let worst, worst > 100 {
-            let basis = max(min(pace, done), floor).bytesPerSecond
+            let basis = max(min(pace, used), floor).bytesPerSecond
             pace = max(floor, Pace(bytesPerSecond: worst > 200 ? basis / 2 : basis / 4 * 3))
         } else if isUnknown {
             pace = min(pace, start)
-        } else if worst != nil, pace.bytesPerSecond < max(done.bytesPerSecond, floor.bytesPerSecond) * 2 {
+        } else if worst != nil, pace.bytesPerSecond < max(used.bytesPerSecond, floor.bytesPerSecond) * 2 {
             pace = min(top, Pace(bytesPerSecond: pace.bytesPerSecond + max(pace.bytesPerSecond / 8, Governor.step)))
         }
     }

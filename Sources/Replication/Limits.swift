@@ -85,7 +85,7 @@ public struct ReplicationLimits: Hashable, Sendable {
     /// Objects and rows that a scrub's result names, of each kind; the others are counted.
     public var scrubbedNames = 64
     /// Bytes a second that a scrub may read at least, so that it ends (replication.md, 16).
-    public var scrubPaceFloor: UInt64 = 8 << 20
+    public var scrubPaceFloor: UInt64 = 1 << 20
     /// What a scrub waits for each row that all members have read: they lie in the page cache, mostly.
     public var scrubRowNanoseconds: UInt64 = 10_000
     public init() {}

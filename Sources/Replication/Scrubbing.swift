@@ -40,8 +40,8 @@ extension PlacementGroup {
     /// Nil while none is under way.
     public var scrubProgress: ScrubProgress? { scrub?.progress }
 
-    /// Bytes a second that a scrub may read on each member.
-    public func scrubPaceChanged(_ bytes: UInt64) { scrubPace = max(bytes, limits.scrubPaceFloor) }
+    /// Bytes a second that a scrub may read on each member; 0: it rests, and asks nothing.
+    public func scrubPaceChanged(_ bytes: UInt64) { scrubPace = bytes == 0 ? 0 : max(bytes, limits.scrubPaceFloor) }
 
     func interruptScrub(_ reason: String) {
         guard scrub != nil else { return }
@@ -73,7 +73,7 @@ extension PlacementGroup {
                 scrubFailed()
                 continue
             }
-            guard now.now >= run.due, tail.count < limits.entriesInFlight / 2 else { return }
+            guard scrubPace > 0, now.now >= run.due, tail.count < limits.entriesInFlight / 2 else { return }
             askNext(run)
         }
     }

@@ -21,9 +21,6 @@ extension StorageNode {
         return stopped
     }
 
-    /// Bytes a second that scrubs may read on each member; nil for what follows from the clients' requests.
-    public func scrubPaceChanged(_ share: UInt64?) { scrubs.pace.share = share }
-
     public func scrubStanding(_ pg: PGID) -> ScrubStanding {
         var standing = scrubs.standing(pg)
         guard let replica = host(pg), let progress = replica.group.scrubProgress else { return standing }
@@ -56,9 +53,7 @@ extension StorageNode {
         guard let replica = host(running.pg) else {
             return scrubEnded(running.pg, .interrupted("its disk is out of use"))
         }
-        if let pace = scrubs.pace.pace(requests: counters.requests, at: now.now) {
-            replica.group.scrubPaceChanged(pace)
-        }
+        replica.group.scrubPaceChanged(background.governor.scrubPace.bytesPerSecond)
     }
 
     func scrubEnded(_ pg: PGID, _ outcome: ScrubOutcome) {

@@ -27,10 +27,10 @@ struct BackgroundWork {
 
     init(_ settings: RecoverySettings, at now: Instant) { governor = Governor(settings, at: now) }
 
-    /// Scrub has read that much; its pace is `governor.scrubPace`.
-    mutating func scrubbed(_ bytes: Int) {
-        scrubbed += UInt64(max(bytes, 0))
-        governor.worked(UInt64(max(bytes, 0)))
+    /// `scrubbed`: what the scrub under way has read so far; 0 for none.
+    mutating func noteScrubbed(_ scrubbed: UInt64) {
+        if scrubbed > self.scrubbed { governor.worked(scrubbed - self.scrubbed) }
+        self.scrubbed = scrubbed
     }
 
     /// `copied`: what all groups' learners have been sent so far.
@@ -44,8 +44,7 @@ struct BackgroundWork {
     }
 
     mutating func look(_ activity: Governor.Activity, waiting: Int, at now: Instant) {
-        governor.look(scrubbed > 0 ? .here : activity, waiting: waiting, at: now)
-        scrubbed = 0
+        governor.look(activity, waiting: waiting, at: now)
         gauges.show(governor)
     }
 }
@@ -90,8 +89,9 @@ extension StorageNode {
         }
         background.noteCopied(copied)
         for c in CatchUpTurns.choose(candidates) { replicas[c.pg]?.event { $0.catchUpTurnCame(c.node, at: $1) } }
+        background.noteScrubbed(scrubs.running.flatMap { host($0.pg)?.group.scrubProgress?.bytes } ?? 0)
         if background.governor.isDue(at: now) {
-            background.look(candidates.isEmpty ? otherActivity : .here, waiting: requests.count, at: now)
+            background.look(activity(copies: !candidates.isEmpty), waiting: requests.count, at: now)
         }
         guard paced > 0 else { return }
         let pace = background.governor.pace.shared(among: paced)
@@ -100,16 +100,17 @@ extension StorageNode {
         }
     }
 
-    /// What is under way but for what this node copies itself, as far as its own groups show it.
-    private var otherActivity: Governor.Activity {
-        var activity = Governor.Activity.none
+    /// What is under way, as far as the own groups show it.
+    private func activity(copies: Bool) -> Governor.Activity {
+        if copies { return .here }
+        var activity = scrubs.running == nil ? Governor.Activity.none : .scrub
         for replica in orderedReplicas {
             if replica.group.isLearning { return .here }
             guard let record = replica.group.record else { continue }
             let learns = record.placement.contains { target in
                 isHeard(target.node) && !record.inSync.contains { $0.node == target.node }
             }
-            if learns { activity = .elsewhere }
+            if learns { activity = scrubs.running == nil ? .elsewhere : .here }
         }
         return activity
     }

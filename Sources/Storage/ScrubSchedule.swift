@@ -18,25 +18,6 @@ public struct ScrubStanding: Sendable, Hashable {
     public var interruption: String?
 }
 
-/// Bytes a second that scrubs may read on each member of their groups. Who governs all background work sets `share`; without
-/// it clients that are served leave the floor, and an idle node is read faster (replication.md, 16).
-struct ScrubPace {
-    /// Set from outside; nil for what follows from the clients' requests.
-    var share: UInt64?
-    private var lastRequests: UInt64 = 0
-    private var lastLook = Instant(nanoseconds: 0)
-
-    /// Nil when it is not time yet to look.
-    mutating func pace(requests: UInt64, at now: Instant) -> UInt64? {
-        guard now - lastLook >= StorageLimits.scrubPaceInterval else { return nil }
-        lastLook = now
-        defer { lastRequests = requests }
-        if let share { return share }
-        return requests > lastRequests + StorageLimits.calmRequests
-            ? StorageLimits.scrubPaceBusy : StorageLimits.scrubPaceCalm
-    }
-}
-
 /// Which of the groups that this node leads are scrubbed when, one at a time.
 ///
 /// Invariants:
@@ -46,7 +27,6 @@ struct ScrubPace {
 struct ScrubSchedule {
     /// Nil: only on demand.
     var period: TimeSpan?
-    var pace = ScrubPace()
     private(set) var running: (pg: PGID, started: Timestamp)?
     /// Asked for, oldest first.
     private var wanted: [PGID] = []

@@ -41,12 +41,6 @@ public enum StorageLimits {
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64
-    /// Bytes a second that a scrub reads on each member: while clients are served, and while they are not; more requests than
-    /// this between two looks are clients that are served.
-    static let scrubPaceBusy: UInt64 = 8 << 20
-    static let scrubPaceCalm: UInt64 = 256 << 20
-    static let calmRequests: UInt64 = 4
-    static let scrubPaceInterval = TimeSpan.milliseconds(250)
     /// How long a group is left alone whose background scrub was interrupted.
     static let scrubRest = TimeSpan.seconds(60)
     /// Groups that were never scrubbed are so within this long.

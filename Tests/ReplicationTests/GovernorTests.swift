@@ -20,7 +20,12 @@ private struct Patient {
     /// Windows of half a second go by.
     mutating func pass(_ windows: Int, _ activity: Governor.Activity, waiting: Int = 0) {
         for _ in 0..<windows {
-            let done = activity == .here ? min(governor.pace, capacity) : .zero
+            let done: Pace =
+                switch activity {
+                case .none, .elsewhere: .zero
+                case .scrub: min(governor.scrubPace, capacity)
+                case .here: min(governor.pace, capacity)
+                }
             let percent = 100 + done.bytesPerSecond * 100 / doubledAt.bytesPerSecond
             for kind in Governor.RequestClass.allCases {
                 guard let healthy = latency[kind] else { continue }
@@ -177,6 +182,65 @@ struct GovernorTests {
         other.doubledAt = Pace(bytesPerSecond: 1000)
         other.pass(60, .here)
         #expect(other.governor.scrubPace == .mebibytes(1))
+    }
+
+    @Test("Scrub alone yields to clients as recovery does, and gets its quarter of what they can bear")
+    func scrubYields() {
+        var patient = Patient()
+        patient.doubledAt = .mebibytes(20)
+        patient.pass(60, .none)
+        patient.pass(100, .scrub)
+        var done: [UInt64] = []
+        for _ in 0..<100 {
+            patient.pass(1, .scrub)
+            done.append(patient.governor.scrubPace.bytesPerSecond)
+        }
+        #expect(done.allSatisfy { $0 <= 40 << 20 })
+        #expect(done.reduce(0, +) / 100 > 2 << 20)
+        patient.doubledAt = Pace(bytesPerSecond: 1000)
+        patient.pass(60, .scrub)
+        #expect(patient.governor.pace == .mebibytes(8))
+    }
+
+    @Test("What clients suffer beside a scrub never becomes what is healthy")
+    func healthyBesideScrub() throws {
+        var patient = Patient()
+        patient.pass(60, .none)
+        let healthy = try #require(patient.governor.p99(.unstable).healthy)
+        patient.doubledAt = .mebibytes(1)
+        patient.pass(1000, .scrub)
+        let later = try #require(patient.governor.p99(.unstable).healthy)
+        let percent = later.nanoseconds * 100 / healthy.nanoseconds
+        #expect(percent > 75 && percent < 125)
+    }
+
+    @Test("A scrub that never ends does not keep healthy latencies from being learned, nor from following the load")
+    func healthyDuringScrub() throws {
+        var patient = Patient()
+        patient.doubledAt = .mebibytes(1)
+        patient.pass(200, .scrub)
+        #expect(patient.governor.p99(.unstable).healthy != nil)
+        patient.latency[.unstable] = .milliseconds(10)
+        patient.pass(10_000, .scrub)
+        let healthy = try #require(patient.governor.p99(.unstable).healthy)
+        #expect(healthy > .milliseconds(25) && healthy < .milliseconds(36))
+    }
+
+    @Test("Scrub rests for a tenth of the time at most, and not at all where nobody asks for anything")
+    func scrubRests() {
+        var patient = Patient()
+        patient.pass(60, .none)
+        var rests = 0
+        for _ in 0..<2000 {
+            patient.pass(1, .scrub)
+            if patient.governor.scrubPace == .zero { rests += 1 }
+        }
+        #expect(rests > 100 && rests <= 200)
+        patient.answersInWindow = 0
+        for _ in 0..<500 {
+            patient.pass(1, .scrub)
+            #expect(patient.governor.scrubPace > .zero)
+        }
     }
 
     @Test("A p99 is right to a quarter of an octave, whatever the latencies are")

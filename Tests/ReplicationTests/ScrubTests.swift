@@ -83,6 +83,18 @@ struct ScrubTests {
         #expect(!marks.isEmpty && marks.allSatisfy { $0 > 1 })
     }
 
+    @Test("a scrub that is to rest asks nothing until it may go on")
+    func rests() throws {
+        let trio = try begun()
+        trio.groups[0].scrubPaceChanged(0)
+        trio.scrubs = []
+        Self.answer(trio) { ask, _ in Self.finding(ask) }
+        #expect(trio.scrubOutcomes.isEmpty)
+        trio.groups[0].scrubPaceChanged(1)
+        trio.pass(milliseconds: 250)
+        #expect(!trio.scrubs.isEmpty || !trio.scrubOutcomes.isEmpty)
+    }
+
     @Test("copies that differ and all hold are reported, and nobody changes anything")
     func differing() throws {
         let trio = try begun()

@@ -42,26 +42,18 @@ struct BackgroundWorkTests {
         #expect(governor.p99(.read).recent == nil)
     }
 
-    @Test("What was copied counts once; a group that leaves takes its sum along")
+    @Test(
+        "What was copied or scrubbed counts once; a group that leaves takes its sum along, and so does a scrub that ends"
+    )
     func copied() {
         var work = BackgroundWork(RecoverySettings(), at: Instant(nanoseconds: 0))
         work.noteCopied(3 << 20)
         work.noteCopied(1 << 20)
         work.noteCopied(2 << 20)
-        work.scrubbed(4 << 20)
+        work.noteScrubbed(3 << 20)
+        work.noteScrubbed(0)
+        work.noteScrubbed(1 << 20)
         work.look(.here, waiting: 0, at: Instant(nanoseconds: 1_000_000_000))
         #expect(work.governor.done == .mebibytes(8))
-    }
-
-    @Test("What scrub reads is background work: no healthy latency is taken beside it")
-    func scrubbing() {
-        var work = BackgroundWork(RecoverySettings(), at: Instant(nanoseconds: 0))
-        for second in 1...10 as ClosedRange<UInt64> {
-            for _ in 0..<100 { work.governor.answered(.read, after: .milliseconds(1)) }
-            work.scrubbed(1)
-            work.look(.none, waiting: 0, at: Instant(nanoseconds: second * 1_000_000_000))
-        }
-        #expect(work.governor.p99(.read).recent != nil)
-        #expect(work.governor.p99(.read).healthy == nil)
     }
 }

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Storage
 
-/// When which group is scrubbed, how fast, and what is kept of it.
+/// When which group is scrubbed, and what is kept of it.
 struct ScrubScheduleTests {
     static let groups = (0..<4).map { PGID.data($0) }
     static let day: Int64 = 86_400_000_000_000
@@ -91,18 +91,6 @@ struct ScrubScheduleTests {
         #expect(schedule.standing(one[0]).interruption == "its primary reigns no more")
         #expect(schedule.next(leading: one, last: { _ in Self.at(-20) }, at: Self.at(0.0001)) == nil)
         #expect(schedule.next(leading: one, last: { _ in Self.at(-20) }, at: Self.at(0.01)) == one[0])
-    }
-
-    @Test("the pace yields to clients, and to whoever sets it")
-    func pace() {
-        var pace = ScrubPace()
-        func second(_ n: UInt64) -> Instant { Instant(nanoseconds: n * 1_000_000_000) }
-        #expect(pace.pace(requests: 0, at: second(1)) == StorageLimits.scrubPaceCalm)
-        #expect(pace.pace(requests: 100, at: second(1)) == nil)
-        #expect(pace.pace(requests: 100, at: second(2)) == StorageLimits.scrubPaceBusy)
-        #expect(pace.pace(requests: 101, at: second(3)) == StorageLimits.scrubPaceCalm)
-        pace.share = 3 << 20
-        #expect(pace.pace(requests: 200, at: second(4)) == 3 << 20)
     }
 
     @Test("what was found survives its coding, and names files and offsets")
