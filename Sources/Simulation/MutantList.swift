@@ -124,6 +124,10 @@
                 name: "marks slots that are not synced", rule: "store.md 2; traps.md 59",
                 storeMutation: .marksSlotsUnsynced, firstSeed: 1, theme: .powerLosses),
             Mutant(
+                name: "copies small parts of a large record whose slots are not synced",
+                rule: "store.md 2; traps.md 59",
+                storeMutation: .copiesPartsOfUnsynced, firstSeed: 1, theme: .powerLosses),
+            Mutant(
                 name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
                 storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses),
             Mutant(

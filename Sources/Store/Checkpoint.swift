@@ -4,8 +4,9 @@ import Wire
 /// Carries what is applied to the slots and the index, as of one position P, while appends and reads go on.
 ///
 /// Order, each step after the one before has returned: the log is stable through P, and that what was applied is decided is
-/// in it (else a replay would take it for undecided, and the old content is no longer there); small content is copied from the log to
-/// its slots, in object order; the data file is synced, and a mark says so; rows, the allocation map and usage are committed
+/// in it (else a replay would take it for undecided, and the old content is no longer there); slots of large records that have
+/// small parts, too, are synced and marked so (else such a record may turn out void after its small parts have gone over the
+/// content that stays then); small content is copied from the log to its slots, in object order; the data file is synced, and a mark says so; rows, the allocation map and usage are committed
 /// in transactions that are each consistent, groups and P last; the index is made durable; only then are slots that it does
 /// not name any more freed, and the log before P is recycled.
 struct CheckpointState {
@@ -37,6 +38,8 @@ struct CheckpointState {
     /// Who waits until so many checkpoints have been completed.
     var waiters: [(target: Int, token: StoreToken)] = []
     var position = LogPosition.zero
+    /// Slots of large records before here are to be marked as synced before anything is copied.
+    var markWanted = LogPosition.zero
     var replayFrom = LogPosition.zero
     var rows: [HotRow] = []
     /// Live ones first.
@@ -123,9 +126,12 @@ extension Store {
                 freeze()
             case .syncingLog:
                 guard
-                    log.stable >= checkpoint.position && checkpoint.isDecidedStable || mutated(.writesInPlaceBeforeLog)
+                    log.stable >= checkpoint.position && checkpoint.isDecidedStable
+                        && (log.markStable >= checkpoint.markWanted || mutated(.copiesPartsOfUnsynced))
+                        || mutated(.writesInPlaceBeforeLog)
                 else {
                     sync.wanted = max(sync.wanted, checkpoint.position)
+                    sync.dataWanted = max(sync.dataWanted, checkpoint.markWanted)
                     pumpSync()
                     return
                 }
@@ -151,6 +157,7 @@ extension Store {
         checkpoint.isRequested = false
         checkpoint.phase = .syncingLog
         checkpoint.position = log.written
+        checkpoint.markWanted = orderedGroups.map(\.lastMixed).max() ?? .zero
         checkpoint.replayFrom = replayStart
         checkpoint.rows = dirtyRows.sorted { $0.key < $1.key }
         dirtyRows = []

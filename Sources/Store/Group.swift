@@ -264,6 +264,8 @@ final class Group {
     var stableThrough = EntryName.zero
     /// Large records behind the last data sync, at this position or before.
     var lastLarge = LogPosition.zero
+    /// Large records that have small parts, too, end at this position or before.
+    var lastMixed = LogPosition.zero
     /// Waits in the list of groups that lack slots.
     var waitsForSlots = false
     /// In the list of groups that the batch being reported touched.

@@ -233,7 +233,10 @@ extension Store {
         record.isWritten = true
         if let payload = record.payload { effects.append(.dropPayload(payload)) }
         let large = record.isLarge
-        if large { group.lastLarge = batch.end }
+        if large {
+            group.lastLarge = batch.end
+            if logBytes(of: record) > 0 { group.lastMixed = batch.end }
+        }
         group.unstable.append(
             Group.Unstable(end: batch.end, name: record.isDead ? nil : record.name, isLarge: large, token: record.token)
         )

@@ -5,6 +5,8 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case writesInPlaceBeforeLog
     /// Rule 2: a sync says that slots are synced which are not.
     case marksSlotsUnsynced
+    /// Rule 2: small parts of a large record go to their slots before its large ones are marked as synced.
+    case copiesPartsOfUnsynced
     /// Rule 2: a large record counts as void where later records were written over it.
     case voidThoughCovered
     /// Rule 3: a log that ends before what is known to be stable passes for torn.

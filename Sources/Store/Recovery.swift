@@ -45,7 +45,11 @@ final class Recovery {
     var lastBoot: BootID?
     var closing = RecoveryReport.Closing.abrupt
     var isCorrupt = false
+    /// Void records before the last checkpoint.
     var voidNames: [(PGID, EntryName)] = []
+    /// The last large record of each name so far: after its log was begun anew, a group may get an entry once more, and what
+    /// was said of the first record does not hold for the second.
+    var large: [PGID: [EntryName: LogRecord]] = [:]
     var names: [PGID: [EntryName]] = [:]
     /// Large records whose slots are to be checked, in order of the log, and the blocks that were found bad.
     var suspects: [LogRecord] = []

@@ -26,6 +26,12 @@ extension Store {
                 group.row.decided = max(group.row.decided, decided)
                 entries[group.pg, default: []].append(record)
                 group.lastName = max(group.lastName, entry.name)
+                if record.isLarge {
+                    recovery.large[group.pg, default: [:]][entry.name] = record
+                    record.isVoid =
+                        record.position < position
+                        && recovery.voidNames.contains { $0.0 == group.pg && $0.1 == entry.name }
+                }
             case .cut(let after):
                 while let last = entries[group.pg]?.last, let n = last.name, n > after {
                     last.isDead = true
@@ -57,7 +63,7 @@ extension Store {
                 group.row.isCorrupt = false
             case .voids(let list):
                 for v in list {
-                    recovery.voidNames.append((group.pg, v.name))
+                    recovery.large[group.pg]?[v.name]?.isVoid = true
                     report(v, group)
                 }
             case .corrupt: group.row.isCorrupt = true
@@ -77,11 +83,8 @@ extension Store {
             recovery.names[group.pg] = list.compactMap(\.name)
             group.lastName = max(list.last?.name ?? .zero, group.row.decided, group.row.applied)
             if recovery.isCorrupt { group.row.isCorrupt = true }
-            for record in list {
-                guard let name = record.name else { continue }
-                if recovery.voidNames.contains(where: { $0.0 == group.pg && $0.1 == name }) { record.isVoid = true }
-            }
         }
+        recovery.large = [:]
         for record in recovery.records {
             switch record.body {
             case .entry(let entry, _, _, _):
