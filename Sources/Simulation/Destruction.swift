@@ -16,6 +16,8 @@ struct Destruction {
     var laggard: Int?
     /// Until the loss has been accepted in every group.
     var isUnderWay = false
+    /// How often it was looked whom to leave.
+    var looks = 0
     /// How often the operator has asked.
     var attempts = 0
     /// Survivors lacked something that was decided.
@@ -31,7 +33,13 @@ extension Simulator {
     }
 
     func destroy() {
-        guard let left = scenario.destruction == .laggardLeft ? laggards() : wholeNodes() else {
+        guard let left = scenario.destruction == .laggardLeft ? laggards() : covering([]) else {
+            destruction.looks += 1
+            // Groups may lie so that whoever keeps one of each keeps enough of another to go on.
+            if destruction.laggard == nil, destruction.looks > 60 {
+                destruction.isUnderWay = false
+                return
+            }
             return agenda.add(.destroy, at: clock + (destruction.laggard == nil ? second : 2 * millisecond))
         }
         destruction.survivors = left
@@ -50,19 +58,26 @@ extension Simulator {
         agenda.add(.acceptLoss, at: clock + below(2 * second))
     }
 
-    /// Nodes that are whole in every group: fewer than can go on by themselves.
-    private func wholeNodes() -> [Int]? {
-        let whole = nodes.indices.filter { n in
-            nodes[n].isOpen && nodes[n].lease != .none
-                && groups.indices.allSatisfy { g in
-                    guard let group = replica(n, groups[g])?.group, case .whole = group.content else { return false }
-                    return records[g].inSyncMember(on: nodes[n].id) != nil
+    /// The fewest nodes that keep each group with a member that is whole, and none with enough of them to go on by itself.
+    /// `given` are among them, whatever they hold.
+    private func covering(_ given: [Int]) -> [Int]? {
+        let sets = (1..<1 << nodes.count).sorted { ($0.nonzeroBitCount, $0) < ($1.nonzeroBitCount, $1) }
+        return sets.lazy.map { set in self.nodes.indices.filter { set >> $0 & 1 == 1 } }.first { left in
+            given.allSatisfy(left.contains)
+                && self.groups.indices.allSatisfy { g in
+                    let least = min(self.map.policy.minInSync, self.records[g].inSync.count)
+                    let members = left.filter { self.records[g].inSyncMember(on: self.nodes[$0].id) != nil }
+                    let isKept = left.contains { given.contains($0) && self.replica($0, self.groups[g]) != nil }
+                    return isKept || members.count < least && members.contains { self.isWhole($0, g) }
                 }
         }
-        guard !whole.isEmpty else { return nil }
-        let least = groups.indices.map { min(map.policy.minInSync, records[$0].inSync.count) }.min() ?? 1
-        let left = Array(whole.prefix(max(1, least - 1)))
-        return least > left.count ? left : nil
+    }
+
+    private func isWhole(_ n: Int, _ g: Int) -> Bool {
+        guard nodes[n].isOpen, nodes[n].lease != .none, let group = replica(n, groups[g])?.group,
+            case .whole = group.content
+        else { return false }
+        return true
     }
 
     /// One node is away for a while, and comes back: as soon as it lacks something, it is all that is left.
@@ -84,8 +99,9 @@ extension Simulator {
         // It may have learned all before it was looked at.
         let isIn = records.allSatisfy { $0.inSyncMember(on: nodes[n].id) != nil } && !lacks
         guard lacks || isIn || chance(1) else { return nil }
+        guard let left = covering([n]) else { return nil }
         destruction.losesContent = !isIn
-        return [n]
+        return left
     }
 
     /// The operator: asks until every group that waits for who is gone goes on.
