@@ -60,6 +60,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case successorLostItsContent
     case remainsNamedAgain
     case emptyDiskInAMembersPlace
+    case foreignCutErased
     case learnerNotPlacedAnyMore
     case lateRequestOfFencedSession
     case readBesideThePrimary
@@ -137,6 +138,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
             "a member that agreed to lead finds its content damaged before the record names it"
         case .slowMemberKeptOut: "a member whose disk is far slower than the others' is let go, or not taken in again"
         case .remainsNamedAgain: "a disk is to hold a group again while it still has remains of it"
+        case .foreignCutErased:
+            "a learner erases what it has, for a file was cut there by an entry that the group does not have"
         case .emptyDiskInAMembersPlace: "an empty disk takes the place of one that the record names as in-sync"
         case .learnerNotPlacedAnyMore: "a learner is given up, for placement does not name it any more"
         case .answerStoppedByLease: "an answer is ready, and the lease has ended: it does not leave"

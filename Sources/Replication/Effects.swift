@@ -69,7 +69,8 @@ public enum ReplicaEffect: Sendable {
 
     // MARK: Catching up
 
-    /// List all objects whose version is later than this entry's, tombstones included; then `changesListed`.
+    /// List all objects whose version is later than this entry's, tombstones included, and the versions of cuts that are; then
+    /// `changesListed`.
     case listChanges(after: EntryName, WorkToken)
     /// Read blocks as all decided entries left them; then `pieceRead` (or `pieceFailed`).
     case readPiece(ObjectID, BlockRange, WorkToken)
@@ -104,6 +105,9 @@ public enum ReplicaEffect: Sendable {
     case scrub(ScrubAsk, to: NodeID, epoch: Epoch)
     /// It is durable that everything is learned anew: rows that cannot be trusted go.
     case forgetContent
+    /// Nothing that the disk has of the group counts, and it may hide what the group has: the replica ends, all of it goes from
+    /// the disk, and then the group has a replica without a trace there if its record still names the disk.
+    case eraseContent
     /// The scrub that `beginScrub` began is over.
     case scrubEnded(ScrubOutcome)
 

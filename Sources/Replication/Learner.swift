@@ -7,6 +7,10 @@ struct LearnerState {
     var holdsApplying = false
     var fork: EntryName = .zero
     var tables: [UInt8] = []
+    /// What has changed here after the fork: objects, and the versions of cuts. Listed before anything of the group's is put
+    /// over it.
+    var changes: [ObjectID] = []
+    var cuts: [EntryName] = []
     /// Durable work under way; the mark is cleared only when there is none.
     var pending = 0
     /// The primary's `finish`.
@@ -19,6 +23,8 @@ struct LearnerState {
 /// Invariants:
 /// - the learning mark is durable before the old log is forgotten or content is put over;
 /// - complete-through and the log's history up to it stand still until everything is in and stable;
+/// - no cut stays here that the group does not have (a lost lineage's, after an operator accepted a loss, or after a loss of
+///   power): it would hide content behind it from then on, and whatever is learned. Who has one begins with an empty disk;
 /// - live entries are applied to all objects as they are decided: entries are whole blocks, and a piece is as of an entry
 ///   that is not before any applied one which touches it, so that order makes no difference to the outcome.
 extension PlacementGroup {
@@ -51,8 +57,13 @@ extension PlacementGroup {
 
     func markedLearning(_ attempt: UInt32, _ epoch: Epoch) {
         guard let f = following, f.attempt == attempt, f.epoch == epoch, f.phase == .marking else { return }
+        if pg.isMetadata { return askForStart(f) }
+        emit(.listChanges(after: f.learner.fork, begin(.ownChanges(attempt: attempt, epoch: epoch))))
+    }
+
+    private func askForStart(_ f: Following) {
         following?.phase = .waitingForStart
-        send(.learning(attempt: attempt), to: f.primary, epoch: epoch)
+        send(.learning(attempt: f.attempt), to: f.primary, epoch: f.epoch)
     }
 
     func tablesArrived(from node: NodeID, epoch: Epoch, attempt: UInt32, _ part: [UInt8]) {
@@ -67,6 +78,16 @@ extension PlacementGroup {
             let theirs = EpochHistory(s.history), theirs.end == s.after,
             let tables = try? ReplicaTables(decoding: f.learner.tables), tables.asOf == s.after
         else { return }
+        if let cut = f.learner.cuts.first(where: { !theirs.contains($0) && $0.epoch != epoch }),
+            !mutated(.foreignCutStays)
+        {
+            mark(.foreignCutErased)
+            emit(.report(.mustLearn("a file was cut here by the entry \(cut), which the group does not have")))
+            forgetFollowing()
+            send(.gone, to: f.primary, epoch: epoch)
+            emit(.eraseContent)
+            return
+        }
         let bytes = f.learner.tables
         following?.learner.tables = []
         // Both have what is in the log through the fork, and nobody will send it again: it is decided, so it is applied
@@ -91,9 +112,7 @@ extension PlacementGroup {
         following?.learner.pending += 1
         following?.learner.holdsApplying = pg.isMetadata
         keepState(tables: bytes, then: .tablesKept(attempt: s.attempt, epoch: epoch))
-        if !pg.isMetadata {
-            emit(.listChanges(after: f.learner.fork, begin(.ownChanges(attempt: s.attempt, epoch: epoch))))
-        }
+        if !pg.isMetadata { tellChanges(f) }
     }
 
     func tablesKept(_ attempt: UInt32, _ epoch: Epoch) { pendingDone(attempt, epoch) }
@@ -104,19 +123,27 @@ extension PlacementGroup {
         learnerLogMoved()
     }
 
-    /// The objects whose version is later than asked for, tombstones included; at the primary and at the learner.
-    public func changesListed(_ token: WorkToken, _ objects: [ObjectID], at now: Moment) {
+    /// The objects whose version is later than asked for, tombstones included, and the versions of later cuts; at the primary
+    /// and at the learner.
+    public func changesListed(_ token: WorkToken, _ objects: [ObjectID], cuts: [EntryName], at now: Moment) {
         self.now = now
         switch end(token) {
-        case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects)
+        case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects, cuts)
         case .changes(let number, let node, let attempt): primaryChangesListed(number, node, attempt, objects)
         default: break
         }
     }
 
-    private func ownChangesListed(_ attempt: UInt32, _ epoch: Epoch, _ objects: [ObjectID]) {
-        guard let f = following, f.attempt == attempt, f.epoch == epoch else { return }
-        var keys = mutated(.oneSidedChanges) ? [] : objects
+    private func ownChangesListed(_ attempt: UInt32, _ epoch: Epoch, _ objects: [ObjectID], _ cuts: [EntryName]) {
+        guard let f = following, f.attempt == attempt, f.epoch == epoch, f.phase == .marking else { return }
+        following?.learner.changes = objects
+        following?.learner.cuts = cuts
+        askForStart(f)
+    }
+
+    private func tellChanges(_ f: Following) {
+        var keys = mutated(.oneSidedChanges) ? [] : f.learner.changes
+        following?.learner.changes = []
         if !mutated(.voidIgnored) { keys.append(contentsOf: state.voids.map(\.object)) }
         var from = 0
         repeat {
@@ -124,8 +151,8 @@ extension PlacementGroup {
             send(
                 .changedKeys(
                     ChangedKeys(
-                        attempt: attempt, objects: Array(keys[from..<to]), end: to == keys.count ? .last : .more)),
-                to: f.primary, epoch: epoch)
+                        attempt: f.attempt, objects: Array(keys[from..<to]), end: to == keys.count ? .last : .more)),
+                to: f.primary, epoch: f.epoch)
             from = to
         } while from < keys.count
     }

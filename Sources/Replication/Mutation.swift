@@ -6,6 +6,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case unknownPromotionTakenAsFailed
     case keepDivergentTail
     case serveBeforeAllHoldTheLog
+    case foreignCutStays
     case answerReadsOfTheTail
     case claimWithoutLeaseEnd
     case belowMinInSync

@@ -48,8 +48,8 @@ extension Simulator {
         for n in nodes.indices where !left.contains(n) {
             kill(n, restartAfter: 0)
             switch scenario.destruction {
-            case .none, .othersAway: destruction.down.append(n)
-            case .othersDestroyed, .laggardLeft:
+            case .none, .othersAway, .laggardLeft: destruction.down.append(n)
+            case .othersDestroyed:
                 putEmptyDisk(n)
                 destruction.down.append(n)
             case .othersEmpty: putEmptyDisk(n)

@@ -125,18 +125,22 @@ extension HostedDisk {
 
     // MARK: Catching up
 
-    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID]) -> Void) {
+    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID], [EntryName]) -> Void) {
         var objects: [ObjectID] = []
+        var cuts: [EntryName] = []
         var listed: Set<ObjectID> = []
         func next(_ cursor: ChangeCursor) {
             store.changes(
                 pg, after: cursor,
                 token: token { notice in
                     guard case .changes(let page) = notice else { return }
-                    for case .object(let object, _, _) in page.changes where listed.insert(object).inserted {
-                        objects.append(object)
+                    for change in page.changes {
+                        switch change {
+                        case .object(let object, _, _): if listed.insert(object).inserted { objects.append(object) }
+                        case .cut(let cut): if cut.version > name { cuts.append(cut.version) }
+                        }
                     }
-                    if let cursor = page.next { next(cursor) } else { done(objects) }
+                    if let cursor = page.next { next(cursor) } else { done(objects, cuts) }
                 })
             simulator.needsCycleEnd(n)
         }

@@ -140,9 +140,9 @@ final class HostedReplica {
         case .readMap(let token): simulator.toCoordinator(.readMap(node: n, life: disk.life, pg, token), n)
         case .readRecord: simulator.toCoordinator(.readRecord(node: n, life: disk.life), n)
         case .listChanges(let name, let token):
-            disk.listChanges(pg, after: name) { [unowned self] objects in
+            disk.listChanges(pg, after: name) { [unowned self] objects, cuts in
                 simulator.tell("\(node.id) lists changes of \(pg) after \(name): \(objects.count)")
-                event { $0.changesListed(token, objects, at: $1) }
+                event { $0.changesListed(token, objects, cuts: cuts, at: $1) }
             }
         case .readPiece(let object, let blocks, let token):
             disk.readPiece(pg, object, blocks) { [unowned self] piece in
@@ -184,6 +184,7 @@ final class HostedReplica {
             event { $0.blocksTaken(token, good, at: $1) }
         case .giveUpLease: simulator.startOver(n)
         case .forgetContent: forgetRows()
+        case .eraseContent: simulator.beginAnew(n, self)
         case .scrub(let ask, let to, let epoch): answer(ask, to: to, epoch: epoch)
         case .scrubEnded(let outcome): simulator.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()

@@ -155,6 +155,9 @@
                 name: "reads without verifying", rule: "store.md 5; traps.md 28",
                 storeMutation: .readsUnverified, firstSeed: 1, theme: .rot),
             Mutant(
+                name: "keeps cuts that the group does not have", rule: "replication.md 10", mutation: .foreignCutStays,
+                firstSeed: 1, theme: .destructions),
+            Mutant(
                 name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
                 firstSeed: 1),
             Mutant(

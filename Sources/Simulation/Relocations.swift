@@ -119,8 +119,19 @@ extension Simulator {
     }
 
     private func unhost(_ n: Int, _ replica: HostedReplica) {
+        tell("\(replica.pg) has moved away from \(nodes[n].id)")
+        end(replica, n)
+    }
+
+    /// Nothing that the disk has of the group counts.
+    func beginAnew(_ n: Int, _ replica: HostedReplica) {
+        tell("\(nodes[n].id) begins anew with \(replica.pg)")
+        end(replica, n)
+        nodes[n].host?.leave(replica.pg)
+    }
+
+    private func end(_ replica: HostedReplica, _ n: Int) {
         let node = nodes[n]
-        tell("\(replica.pg) has moved away from \(node.id)")
         node.replicas.removeAll { $0 === replica }
         node.retired.append(replica)
         replica.retire()

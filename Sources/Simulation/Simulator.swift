@@ -353,7 +353,8 @@ public final class Simulator {
             let record = records[g]
             return record.inSync.count == scenario.copies && record.placement == wanted[g] && isOnlyPlaced(g)
                 && record.placement.allSatisfy { t in
-                    guard let n = nodes.first(where: { $0.id == t.node }), n.isOpen, n.disk.id == t.disk,
+                    guard let n = nodes.first(where: { $0.id == t.node }), n.isOpen, n.host?.isClosing == false,
+                        n.disk.id == t.disk,
                         let r = n.replicas.first(where: { $0.pg == groups[g] })
                     else { return false }
                     return record.inSync.contains { $0.node == t.node } && !r.group.isLearning

@@ -56,11 +56,7 @@ extension StorageNode {
         for replica in orderedReplicas {
             guard let record = directory.view.record(replica.pg), disk(for: record) !== replica.disk else { continue }
             note(.group(replica.pg), "has moved away from disk \(replica.disk.id)")
-            remove(replica)
-            for waiting in requests.takeAll(of: replica.pg) {
-                waiting.reply(PGResponse(pg: replica.pg, epoch: record.epoch, body: .refused(.notPrimary(record))))
-            }
-            replica.disk.keepRemains(replica.pg)
+            end(replica, record)
         }
         let policy = directory.view.map.policy
         for disk in disks where disk.failure == nil {
@@ -71,6 +67,22 @@ extension StorageNode {
                 }
             }
         }
+    }
+
+    private func end(_ replica: Replica, _ record: PGRecord) {
+        remove(replica)
+        for waiting in requests.takeAll(of: replica.pg) {
+            waiting.reply(PGResponse(pg: replica.pg, epoch: record.epoch, body: .refused(.notPrimary(record))))
+        }
+        replica.disk.keepRemains(replica.pg)
+    }
+
+    /// Nothing that the disk has of the group counts: it goes, and `left` makes a replica without a trace.
+    func beginAnew(_ replica: Replica) {
+        guard let record = directory.view.record(replica.pg), replicas[replica.pg] === replica else { return }
+        note(.group(replica.pg), "is erased from disk \(replica.disk.id), and learned anew")
+        end(replica, record)
+        replica.disk.leave(replica.pg)
     }
 
     /// Nothing of the group is on the disk any more.

@@ -111,8 +111,8 @@ final class Replica {
         case .readMap(let token): node.readMap { [self] map in self.event { $0.mapRead(token, map, at: $1) } }
         case .readRecord: node.readRecord()
         case .listChanges(let after, let token):
-            disk.listChanges(pg, after: after) { [self] objects in
-                event { $0.changesListed(token, objects, at: $1) }
+            disk.listChanges(pg, after: after) { [self] objects, cuts in
+                event { $0.changesListed(token, objects, cuts: cuts, at: $1) }
             }
         case .readPiece(let object, let blocks, let token): readPiece(object, blocks, token)
         case .installPiece(let piece, let token):
@@ -132,6 +132,7 @@ final class Replica {
             event { $0.blocksTaken(token, good, at: $1) }
         case .giveUpLease: node.membership.startOver()
         case .forgetContent: disk.renewNamespace(pg, decided: group.decided)
+        case .eraseContent: node.beginAnew(self)
         case .scrub(let ask, let to, let epoch): scrubbing.ask(ask, to: to, epoch: epoch, of: self)
         case .scrubEnded(let outcome): node.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()

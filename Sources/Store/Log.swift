@@ -144,12 +144,17 @@ extension Store {
         }
     }
 
+    /// A checkpoint waits for the mark, and a full log for the checkpoint.
+    private var isMarkUrgent: Bool {
+        checkpoint.phase == .syncingLog && log.slotsSynced > log.markMade && log.markMade < checkpoint.markWanted
+    }
+
     private func advanceSegment() -> Bool {
         // The last segment that the log may have is for the disk's own records.
         let isLast =
             log.prepared.count == 1 && log.preparing == 0
             && log.segmentCount >= configuration.maximumSegments && phase != .beginning
-        guard !log.prepared.isEmpty, !isLast || !urgent.isEmpty else {
+        guard !log.prepared.isEmpty, !isLast || !urgent.isEmpty || isMarkUrgent else {
             log.needsSegment = true
             prepareSegments()
             return false
@@ -164,7 +169,7 @@ extension Store {
     /// Keeps one segment ahead of need, within the log's bound.
     func prepareSegments() {
         // A disk that was killed many times in a row must still begin, and a full log must still end a checkpoint.
-        let limit = phase == .beginning || !urgent.isEmpty ? Int.max : configuration.maximumSegments
+        let limit = phase == .beginning || !urgent.isEmpty || isMarkUrgent ? Int.max : configuration.maximumSegments
         guard phase != .failed, log.prepared.isEmpty, log.preparing == 0, log.segmentCount < limit else { return }
         prepare(.new)
     }

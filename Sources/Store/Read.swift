@@ -256,6 +256,23 @@ extension Store {
         }
     }
 
+    /// What is decided and waits to be applied.
+    private func decidedChanges(_ group: Group) -> [ObjectChange] {
+        (0..<group.tail.count).compactMap { i in
+            guard let entry = group.tail[i].entry, entry.name <= group.row.decided else { return nil }
+            switch entry.body {
+            case .write(let w): return .object(w.object, version: entry.name, truncation: w.truncation.number)
+            case .zero(let z): return .object(z.object, version: entry.name, truncation: z.truncation.number)
+            case .restate(let r): return .object(r.object, version: entry.name, truncation: .zero)
+            case .deleteRange(let d):
+                return .cut(
+                    FileCut(
+                        file: d.file, truncation: d.truncation, layout: d.layout, kind: d.kind, version: entry.name))
+            case .empty, .namespace, .scrubMark: return nil
+            }
+        }
+    }
+
     func changesScanned(_ token: StoreToken, _ pg: PGID, _ limit: Int, _ rows: [(ObjectID, IndexRecord)]) throws {
         let group = group(pg)
         var changes: [ObjectChange] = []
@@ -280,6 +297,7 @@ extension Store {
             for file in dirtyFiles + checkpoint.files.map(\.file) where file.pg === group {
                 if let cut = file.cut { changes.append(.cut(cut)) }
             }
+            changes += decidedChanges(group)
         }
         notify(.changes(token, ChangePage(changes: changes, next: next, tombstoneFloor: group.row.tombstoneFloor)))
     }

@@ -49,7 +49,7 @@ private final class Away {
             let all = (0..<UInt64(objects)).map {
                 ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: $0)
             }
-            group.changesListed(token, i == 0 ? all : [], at: trio.moment)
+            group.changesListed(token, i == 0 ? all : [], cuts: [], at: trio.moment)
         case .readPiece(_, let blocks, let token):
             pieces += 1
             group.pieceRead(

@@ -110,7 +110,7 @@ struct HandoverTests {
                 .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .giveBlocks,
                 .blocksFound, .searchEnded, .report:
                 break
-            case .forgetContent: forgotten.append(i)
+            case .forgetContent, .eraseContent: forgotten.append(i)
             case .scrub(let ask, let to, let epoch): scrubs.append((i, ask, to, epoch))
             case .scrubEnded(let outcome): scrubOutcomes.append(outcome)
             }

@@ -5,28 +5,31 @@ import Store
 final class ChangeListing {
     private let host: DiskHost
     private let pg: PGID
-    private let done: ([ObjectID]) -> Void
+    private let done: ([ObjectID], [EntryName]) -> Void
+    private let after: EntryName
     private var objects: [ObjectID] = []
     private var listed: Set<ObjectID> = []
+    private var cuts: [EntryName] = []
 
-    init(host: DiskHost, pg: PGID, done: @escaping ([ObjectID]) -> Void) {
+    init(host: DiskHost, pg: PGID, after: EntryName, done: @escaping ([ObjectID], [EntryName]) -> Void) {
         self.host = host
         self.pg = pg
+        self.after = after
         self.done = done
     }
 
-    func start(after name: EntryName) { next(ChangeCursor(after: name)) }
+    func start() { next(ChangeCursor(after: after)) }
 
     private func next(_ cursor: ChangeCursor) {
         host.changes(pg, after: cursor) { [self] page in
             for change in page.changes {
                 switch change {
                 // A cut's objects carry its version themselves where it cut anything.
-                case .cut: break
+                case .cut(let cut): if cut.version > after { cuts.append(cut.version) }
                 case .object(let object, _, _): if listed.insert(object).inserted { objects.append(object) }
                 }
             }
-            if let cursor = page.next { next(cursor) } else { done(objects) }
+            if let cursor = page.next { next(cursor) } else { done(objects, cuts) }
         }
     }
 }

@@ -245,8 +245,8 @@ final class DiskHost {
 
     // MARK: - Catching up
 
-    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID]) -> Void) {
-        ChangeListing(host: self, pg: pg, done: done).start(after: name)
+    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID], [EntryName]) -> Void) {
+        ChangeListing(host: self, pg: pg, after: name, done: done).start()
     }
 
     func changes(_ pg: PGID, after cursor: ChangeCursor, done: @escaping (ChangePage) -> Void) {
