@@ -45,6 +45,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case duplicateJoined
     case sessionEndedWhileWaiting
     case readWaitsForTail
+    case readWaitsForFence
     case readWaitsForFenced
     case flushWaits
     case writeHeldBackForPiece
@@ -124,6 +125,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .duplicateJoined: "a retry joins an entry that is not decided yet"
         case .sessionEndedWhileWaiting: "a session ends between a request's admission and its naming"
         case .readWaitsForTail: "a read of a primary that activates waits for its undecided tail"
+        case .readWaitsForFence:
+            "a read of a session that has not written waits until all members hold the log"
         case .readWaitsForFenced: "a read waits for an undecided entry of a session that has ended"
         case .flushWaits: "a flush waits for a sync of another member"
         case .writeHeldBackForPiece: "a write waits while a piece that it touches is read for a learner"

@@ -8,6 +8,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case serveBeforeAllHoldTheLog
     case foreignCutStays
     case answerReadsOfTheTail
+    case readsBeforeFence
     case claimWithoutLeaseEnd
     case belowMinInSync
     case promoteWithPiecesMissing

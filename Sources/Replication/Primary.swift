@@ -57,8 +57,8 @@ extension PlacementGroup {
                 refuse(token, request, refusal)
                 return
             }
-            startRead(token, request)
-        case .query: startRead(token, request)
+            readWhenFenced(token, request, checksums)
+        case .query: readWhenFenced(token, request, checksums)
         case .flush:
             guard reign.serving, !isDraining else {
                 wait(token, request, checksums)
@@ -483,6 +483,17 @@ extension PlacementGroup {
     }
 
     // MARK: Reads
+
+    /// A session's first answer ends what its predecessor still has under way (replication.md, 1). Members may hold some of that
+    /// which this log does not have, until all hold this log; a session that has written here is not the first to be answered.
+    private func readWhenFenced(_ token: RequestToken, _ request: PGRequest, _ checksums: [UInt32]) {
+        guard reign.serving || windows.hasWindow(request.session) || mutated(.readsBeforeFence) else {
+            mark(.readWaitsForFence)
+            wait(token, request, checksums)
+            return
+        }
+        startRead(token, request)
+    }
 
     private func startRead(_ token: RequestToken, _ request: PGRequest) {
         if !reign.serving || decided.n < reign.fencedThrough, !mutated(.answerReadsOfTheTail),

@@ -21,6 +21,9 @@
                 name: "answers reads of its tail while it activates", rule: "replication.md 7; traps.md 3",
                 mutation: .answerReadsOfTheTail, firstSeed: 1, theme: .leases),
             Mutant(
+                name: "reads for new sessions while it activates", rule: "replication.md 1, 7",
+                mutation: .readsBeforeFence, firstSeed: 70650, theme: .claims),
+            Mutant(
                 name: "claims before the other lease has ended", rule: "replication.md 7",
                 mutation: .claimWithoutLeaseEnd, firstSeed: 1, theme: .leases),
             Mutant(
@@ -126,10 +129,14 @@
             Mutant(
                 name: "copies small parts of a large record whose slots are not synced",
                 rule: "store.md 2; traps.md 59",
-                storeMutation: .copiesPartsOfUnsynced, firstSeed: 1, theme: .powerLosses),
+                storeMutation: .copiesPartsOfUnsynced, firstSeed: 1_605_374_831),
             Mutant(
                 name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
                 storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses),
+            Mutant(
+                name: "takes a piece's cuts for its whole row's", rule: "replication.md 12",
+                storeMutation: .pieceTellsOfWholeRow,
+                firstSeed: 70185, theme: .relocations),
             Mutant(
                 name: "takes a log that lost records for a torn one", rule: "store.md 3; traps.md 27",
                 storeMutation: .corruptTakenForTorn, firstSeed: 1, theme: .rot),

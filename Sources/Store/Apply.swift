@@ -85,14 +85,17 @@ extension Store {
         for row in record.rows where row.content.applied < record.order {
             row.content.applied = record.order
             markDirty(row)
-            clipLate(row, write.truncation.number)
+            clipLate(row, write.blocks, write.truncation.number)
         }
     }
 
-    /// Content under an older truncation than the file's last cut is clipped by it (traps.md, 34).
-    private func clipLate(_ row: HotRow, _ number: TruncationNumber) {
+    /// Content under an older truncation than the file's last cut is clipped by it (traps.md, 34). No other blocks: these may
+    /// have been written since.
+    private func clipLate(_ row: HotRow, _ blocks: BlockRange, _ number: TruncationNumber) {
         guard let cut = row.object.file.cut, number < cut.truncation.number else { return }
-        clip(row, cut, after: number)
+        let low = max(blocks.first, row.firstBlock) - row.firstBlock
+        let high = min(blocks.end, row.firstBlock + Geometry.blocksPerRow) - row.firstBlock
+        if low < high, empty(row, cut, after: number, within: low..<high) { markDirty(row) }
     }
 
     private func zeroBlocks(_ blocks: BlockRange, _ number: TruncationNumber, _ order: LogPosition, _ row: HotRow) {
@@ -103,7 +106,7 @@ extension Store {
         if low < high { setEmpty(row, low..<high, .zero) }
         row.content.applied = order
         markDirty(row)
-        clipLate(row, number)
+        clipLate(row, blocks, number)
     }
 
     /// A learner's piece replaces what is there, whatever it was.
@@ -152,11 +155,12 @@ extension Store {
                 setEmpty(row, behind..<Geometry.blocksPerRow, .absent)
             }
             row.content.installed = record.order
-            row.content.truncation = max(row.content.truncation, piece.truncation)
-            markDirty(row)
-            if let cut = row.object.file.cut, piece.truncation < cut.truncation.number {
-                clip(row, cut, after: piece.truncation)
+            // Cuts that the piece has met and the rest of the row has not are still to come, and meet all of it.
+            if mutated(.pieceTellsOfWholeRow) {
+                row.content.truncation = max(row.content.truncation, piece.truncation)
             }
+            markDirty(row)
+            clipLate(row, piece.blocks, piece.truncation)
         }
         if let object = record.rows.first?.object {
             object.isDeleted = false
@@ -233,26 +237,31 @@ extension Store {
     }
 
     private func clip(_ row: HotRow, _ cut: FileCut, after number: TruncationNumber) {
-        let first = max(cut.firstCutBlock(index: row.object.id.index, after: number), row.firstBlock) - row.firstBlock
-        var changed = false
-        if first < Geometry.blocksPerRow, !row.content.words.isEmpty {
-            changed = true
-            // What was never written stays absent.
-            switch cut.kind {
-            case .removal: setEmpty(row, first..<Geometry.blocksPerRow, .absent)
-            case .truncation:
-                for b in first..<Geometry.blocksPerRow where row.content.state(b) == .present {
-                    setEmpty(row, b..<b + 1, .zero)
-                    // The object has changed, for whoever catches up.
-                    if !row.object.file.withholdsVersions { row.object.version = max(row.object.version, cut.version) }
-                }
-            }
-        }
+        var changed = empty(row, cut, after: number, within: 0..<Geometry.blocksPerRow)
         if row.content.truncation < cut.truncation.number {
             row.content.truncation = cut.truncation.number
             changed = changed || !row.content.words.isEmpty
         }
         if changed { markDirty(row) }
+    }
+
+    /// Empties those of the row's blocks that the cut cuts off. False if there are none.
+    private func empty(_ row: HotRow, _ cut: FileCut, after number: TruncationNumber, within blocks: Range<Int>) -> Bool
+    {
+        let cutOff = max(cut.firstCutBlock(index: row.object.id.index, after: number), row.firstBlock) - row.firstBlock
+        let first = max(cutOff, blocks.lowerBound)
+        guard first < blocks.upperBound, !row.content.words.isEmpty else { return false }
+        // What was never written stays absent.
+        switch cut.kind {
+        case .removal: setEmpty(row, first..<blocks.upperBound, .absent)
+        case .truncation:
+            for b in first..<blocks.upperBound where row.content.state(b) == .present {
+                setEmpty(row, b..<b + 1, .zero)
+                // The object has changed, for whoever catches up.
+                if !row.object.file.withholdsVersions { row.object.version = max(row.object.version, cut.version) }
+            }
+        }
+        return true
     }
 
     // MARK: Blocks

@@ -202,6 +202,65 @@ import Testing
         #expect(wasVoid)
     }
 
+    /// What a truncation leaves of the file's first object.
+    private func truncate(_ host: StoreHost, _ n: UInt64, number: UInt64, blocks: Int) {
+        let entry = Entry(
+            name: EntryName(epoch: Epoch(1), n: n),
+            body: .deleteRange(
+                RangeDeletion(
+                    file: file,
+                    truncation: TruncationMark(number: TruncationNumber(number), size: UInt64(blocks) * 4096),
+                    layout: .standard, kind: .truncation, limit: 1 << 20, edge: nil)),
+            session: SessionID(2), request: RequestNumber(n), durability: .stable, lossNumber: .zero, time: .zero,
+            payload: nil)
+        host.call { $0.append(pg, entry) }
+    }
+    private func install(_ host: StoreHost, _ blocks: BlockRange, seed: UInt32, truncation: UInt64, asOf n: UInt64) {
+        let (whole, bytes) = makeWrite(object, blocks, seed: seed)
+        let piece = ObjectPiece(
+            object: object, blocks: blocks, states: Array(repeating: .present, count: blocks.count),
+            checksums: whole.checksums, truncation: TruncationNumber(truncation),
+            asOf: EntryName(epoch: Epoch(1), n: n), completes: nil)
+        let handle = host.payload(bytes)
+        host.call { $0.install(pg, piece, payload: handle) }
+    }
+
+    @Test func aCutMeetsAPieceThatWasReadBeforeItAlthoughAnotherPieceOfTheRowWasReadAfter() throws {
+        let host = open(FakeDisk())
+        install(host, BlockRange(first: 0, count: 4), seed: 5, truncation: 0, asOf: 0)
+        host.run()
+        // This one was read after the first entry, a cut that comes to the learner only now.
+        install(host, BlockRange(first: 64, count: 1), seed: 6, truncation: 1, asOf: 1)
+        truncate(host, 1, number: 1, blocks: 2)
+        host.run()
+        decide(host, 1)
+        host.run()
+        let got = try read(host, BlockRange(first: 0, count: 4))
+        let zeros = [UInt8](repeating: 0, count: 4096)
+        #expect(got.map { $0 ?? zeros } == [pattern(5, 0), pattern(5, 1), zeros, zeros])
+    }
+
+    @Test func aPieceFromBeforeACutTakesNothingFromBlocksThatWereWrittenSince() throws {
+        let host = open(FakeDisk())
+        write(host, 1, BlockRange(first: 0, count: 4), seed: 5)
+        truncate(host, 2, number: 1, blocks: 80)
+        let (late, payload) = makeWrite(
+            object, BlockRange(first: 90, count: 1), seed: 7,
+            truncation: TruncationMark(number: TruncationNumber(1), size: 80 * 4096))
+        let entry = Entry(
+            name: EntryName(epoch: Epoch(1), n: 3), body: .write(late), session: SessionID(2),
+            request: RequestNumber(3),
+            durability: .unstable, lossNumber: .zero, time: .zero, payload: host.payload(payload))
+        host.call { $0.append(pg, entry) }
+        host.run()
+        decide(host, 3)
+        host.run()
+        install(host, BlockRange(first: 0, count: 64), seed: 6, truncation: 0, asOf: 1)
+        host.run()
+        #expect(try read(host, BlockRange(first: 0, count: 1)) == [pattern(6, 0)])
+        #expect(try read(host, BlockRange(first: 90, count: 1)) == [pattern(7, 90)])
+    }
+
     @Test func rotBehindTheMarkIsABadBlockAndNotVoid() throws {
         let disk = FakeDisk()
         var host = open(disk)
