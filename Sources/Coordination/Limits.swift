@@ -20,6 +20,8 @@ public enum CoordinationLimits {
     public static let eventsPerDelivery = 1_024
     /// How many deleted keys the store remembers for watches. A watch that is further behind has lost its place.
     public static let rememberedDeletions = 1_024
+    /// Bytes of the local store's journal that stay between transactions; a greater one is cut after its transaction.
+    static let journalBytes = 1 << 20
     /// Most lease words in one lease file. An index is never used again within a boot.
     public static let leaseWords = 65_536
     /// Greatest lease number (24 bits). Numbers are never used again in a store.

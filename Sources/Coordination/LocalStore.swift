@@ -8,8 +8,8 @@ import GRDB
 /// - Nothing else in this process opens or closes the database file: closing any descriptor of it would drop SQLite's
 ///   locks (traps 67).
 /// - Every statement is stepped to its end at once, so that no read lock is held between two requests.
-/// - What has won is durable: rollback journal, synchronous=EXTRA. FULL does not sync the folder after the journal was
-///   deleted, so a power loss could bring the journal back and with it the state before the commit.
+/// - What has won is durable: a rollback journal that stays (its header is cleared and synced at the end of a commit) and
+///   synchronous=EXTRA. A journal that is deleted could come back at a power loss, and with it the state before the commit.
 final class LocalStore {
     static let applicationID: Int32 = 0x5354_5643
     static let format: Int32 = 1
@@ -100,10 +100,12 @@ final class LocalStore {
         }
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA synchronous = EXTRA; PRAGMA locking_mode = NORMAL; PRAGMA temp_store = MEMORY")
-            let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode = DELETE")
-            guard mode == "delete" else {
-                throw DatabaseError(message: "the journal mode is \(mode ?? "unknown") instead of delete")
+            let mode = try String.fetchOne(db, sql: "PRAGMA journal_mode = PERSIST")
+            guard mode == "persist" else {
+                throw DatabaseError(message: "the journal mode is \(mode ?? "unknown") instead of persist")
             }
+            // Beyond what ordinary transactions need it does not stay.
+            _ = try Int.fetchOne(db, sql: "PRAGMA journal_size_limit = \(CoordinationLimits.journalBytes)")
         }
         return configuration
     }

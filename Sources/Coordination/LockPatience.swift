@@ -10,6 +10,8 @@ final class LockPatience: @unchecked Sendable {
     static let longest: TimeSpan = .seconds(10)
     /// After this time it is looked who holds the lock.
     private static let beforeLooking: TimeSpan = .milliseconds(250)
+    /// Longest pause between two tries, in microseconds: while a commit may be what holds the lock, and after that.
+    private static let shortPause: UInt32 = 2_000
     private static let longestPause: UInt32 = 20_000
 
     private var started = Instant(nanoseconds: 0)
@@ -38,7 +40,7 @@ final class LockPatience: @unchecked Sendable {
         }
         guard waited < Self.longest else { return false }
         usleep(pause)
-        pause = min(pause * 2, Self.longestPause)
+        pause = min(pause * 2, waited < Self.beforeLooking ? Self.shortPause : Self.longestPause)
         return true
     }
 }

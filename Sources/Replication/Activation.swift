@@ -199,7 +199,8 @@ extension PlacementGroup {
         if mutated(.mapReadBeforeClaim) {
             reign.mapRead = true
         } else {
-            emit(.readMap(begin(.mapBarrier(reign: count))))
+            let token = begin(.mapBarrier(reign: count))
+            emit(recordVersion.map { .awaitMap(token, since: $0) } ?? .readMap(token))
         }
         for k in 0..<tail.count { marks.sequence(tail[k].entry) }
         for k in 0..<tail.count { reign.bytesInFlight += tail[k].entry.payload?.length ?? 0 }

@@ -61,6 +61,8 @@ public enum ReplicaEffect: Sendable {
     case askLease(LeaseNumber)
     /// Read the map anew, not from memory; then `mapRead` with this token and what was read. Reading began after this effect.
     case readMap(WorkToken)
+    /// Tell the map as it was with that change of the record, or later; then `mapRead`.
+    case awaitMap(WorkToken, since: RecordVersion)
     /// Read this group's record anew; then `recordRead`.
     case readRecord
 

@@ -137,7 +137,8 @@ final class HostedReplica {
             }
         case .propose(let proposal): simulator.toCoordinator(.propose(node: n, life: disk.life, proposal), n)
         case .askLease(let number): simulator.toCoordinator(.askLease(node: n, life: disk.life, number), n)
-        case .readMap(let token): simulator.toCoordinator(.readMap(node: n, life: disk.life, pg, token), n)
+        case .readMap(let token), .awaitMap(let token, since: _):
+            simulator.toCoordinator(.readMap(node: n, life: disk.life, pg, token), n)
         case .readRecord: simulator.toCoordinator(.readRecord(node: n, life: disk.life), n)
         case .listChanges(let name, let token):
             disk.listChanges(pg, after: name) { [unowned self] objects, cuts in

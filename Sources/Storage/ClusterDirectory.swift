@@ -30,10 +30,16 @@ public final class ClusterDirectory {
     /// What each group's last scrub found, with its last change.
     private(set) var scrubNotes: [PGID: ScrubNote] = [:]
     private var scrubRevisions: [PGID: Revision] = [:]
+    /// Those that wait for the transaction under way.
     private var proposals: [Proposed] = []
+    /// Transactions with proposals that have no outcome yet: one, or its parts.
+    private var transactions = 0
     /// Authenticates file handles.
     public let handleKey: [UInt8]
     private var watch: Watch?
+    /// Everything through this revision is known here.
+    private var known: Revision
+    private var awaited: [(revision: Revision, done: () -> Void)] = []
     private var reading = Reading.idle
     /// Called when the read under way ends; those of `later` when its successor does.
     private var waiters: [() -> Void] = []
@@ -96,6 +102,7 @@ public final class ClusterDirectory {
             throw .foreign(path: "the coordination store", detail: "\(error)")
         }
         mapRevision = entry.version
+        known = snapshot.revision
         guard let key = snapshot[ClusterKeys.handleKey]?.value, key.count == 16 else {
             throw .foreign(path: "the coordination store", detail: "it has no key for file handles")
         }
@@ -160,7 +167,12 @@ public final class ClusterDirectory {
 
     private func heard(_ delivery: WatchDelivery) {
         switch delivery {
-        case .events(let events): take(events.map { ($0.key, $0.value, $0.revision) })
+        case .events(let events):
+            take(events.map { ($0.key, $0.value, $0.revision) })
+            // A full delivery may end within what one transaction changed.
+            if let last = events.last?.revision {
+                knows(events.count < CoordinationLimits.eventsPerDelivery ? last : Revision(last.rawValue - 1))
+            }
         case .lostPlace:
             watch = nil
             barrier {}
@@ -198,6 +210,21 @@ public final class ClusterDirectory {
         }
     }
 
+    /// Calls back, later, when everything through that change of a record is known here: the watch tells of it, or a read.
+    func awaitChange(_ version: RecordVersion, done: @escaping () -> Void) {
+        awaited.append((Revision(Int64(version.rawValue)), done))
+        loop.assumeIsolated().execute { [self] in knows(known) }
+        loop.assumeIsolated().scheduleTask(in: .milliseconds(25)) { [self] in if !awaited.isEmpty { barrier {} } }
+    }
+
+    private func knows(_ revision: Revision) {
+        known = max(known, revision)
+        guard !isBroken, awaited.contains(where: { $0.revision <= known }) else { return }
+        let served = awaited.filter { $0.revision <= known }
+        awaited.removeAll { $0.revision <= known }
+        for one in served { one.done() }
+    }
+
     private func readAll() {
         reading = .underWay
         let box = LoopBound(self, loop: loop)
@@ -212,6 +239,7 @@ public final class ClusterDirectory {
         case .success(let snapshot):
             reading = .idle
             take(snapshot.entries.map { ($0.key, $0.value, $0.revision) })
+            knows(snapshot.revision)
             if watch == nil { startWatch(after: snapshot.revision) }
             let served = waiters
             waiters = later
@@ -229,18 +257,20 @@ public final class ClusterDirectory {
         return RecordVersion(0)
     }
 
-    /// Proposes a change of a record. What comes within 20 ms goes into one transaction; if that fails, by halves. An outcome
-    /// that the store does not tell is told as unknown: the group proposes the same again until it knows (replication.md, 6).
+    /// Proposes a change of a record. What a turn of the loop proposes goes into one transaction, and so does what comes while
+    /// one is under way; if that fails, by halves. An outcome that the store does not tell is told as unknown: the group
+    /// proposes the same again until it knows (replication.md, 6).
     func propose(_ proposal: Proposal, done: @escaping (ProposalOutcome) -> Void) {
         proposals.append(Proposed(proposal: proposal, done: done))
-        guard proposals.count == 1 else { return }
-        loop.assumeIsolated().scheduleTask(in: .milliseconds(20)) { [self] in
-            var batch = proposals[...]
-            proposals = []
-            while !batch.isEmpty {
-                commit(batch.prefix(ClusterDirectory.proposalsPerTransaction))
-                batch = batch.dropFirst(ClusterDirectory.proposalsPerTransaction)
-            }
+        guard proposals.count == 1, transactions == 0 else { return }
+        loop.assumeIsolated().execute { [self] in commitWaiting() }
+    }
+
+    private func commitWaiting() {
+        while transactions == 0, !proposals.isEmpty {
+            let batch = ArraySlice(proposals.prefix(ClusterDirectory.proposalsPerTransaction))
+            proposals.removeFirst(batch.count)
+            commit(batch)
         }
     }
 
@@ -278,9 +308,12 @@ public final class ClusterDirectory {
             changes.insert(.put(ClusterKeys.map, map.encoded()), at: 0)
         }
         let box = LoopBound((self, batch, changes), loop: loop)
+        transactions += 1
         coordinator.commit(Transaction(comparisons: comparisons, changes: changes), on: loop.executor) { outcome in
             let (directory, batch, changes) = box.value
+            directory.transactions -= 1
             directory.ended(batch, changes, outcome)
+            directory.commitWaiting()
         }
     }
 

@@ -109,6 +109,8 @@ final class Replica {
         case .propose(let proposal): node.propose(proposal, for: self)
         case .askLease(let number): node.askLease(number)
         case .readMap(let token): node.readMap { [self] map in self.event { $0.mapRead(token, map, at: $1) } }
+        case .awaitMap(let token, let version):
+            node.awaitMap(since: version) { [self] map in self.event { $0.mapRead(token, map, at: $1) } }
         case .readRecord: node.readRecord()
         case .listChanges(let after, let token):
             disk.listChanges(pg, after: after) { [self] objects, cuts in

@@ -496,6 +496,10 @@ public final class StorageNode {
         directory.barrier { [unowned self] in done(MapFacts(directory.view.map)) }
     }
 
+    func awaitMap(since version: RecordVersion, _ done: @escaping (MapFacts) -> Void) {
+        directory.awaitChange(version) { [unowned self] in done(MapFacts(directory.view.map)) }
+    }
+
     func readRecord() {
         directory.barrier { [unowned self] in
             for replica in orderedReplicas {

@@ -51,8 +51,8 @@ import Testing
         }
     }
 
-    /// Traps 11: FULL is not enough, the folder has to be synced after the journal's deletion.
-    @Test("the connection has a rollback journal and synchronous=EXTRA") func durability() throws {
+    /// Traps 11: a journal that is deleted may come back unless the folder is synced, too; one that stays is cleared and synced.
+    @Test("the connection has a rollback journal that stays and synchronous=EXTRA") func durability() throws {
         let folder = try TestFolder()
         try folder.create()
         let store = try LocalStore(
@@ -60,7 +60,7 @@ import Testing
             patience: LockPatience(
                 holderWatch: StoppedHolderWatch(path: folder.store, duration: .seconds(3), report: { _ in })))
         let durability = try #require(store.durability())
-        #expect(durability.journal == "delete")
+        #expect(durability.journal == "persist")
         #expect(durability.synchronous == 3)
     }
 

@@ -101,6 +101,7 @@ struct HandoverTests {
             case .send(let message, let to): messages.append((i, to, message))
             case .answer(_, let response, _): answers.append((i, response))
             case .propose(let proposal): proposals.append((i, proposal))
+            case .awaitMap(let token, since: _): group.mapRead(token, map, at: moment)
             case .readMap(let token): if storeAnswers { group.mapRead(token, map, at: moment) }
             case .readRecord: if storeAnswers { group.recordRead(record, RecordVersion(version), at: moment) }
             case .read(let ticket, _, _): group.readCompleted(ticket, nil, presence: .complete, at: moment)

@@ -6,6 +6,7 @@ import NIOPosix
 import Testing
 import Wire
 
+@testable import Replication
 @testable import Storage
 
 /// A directory on a loop of its own, and what it told.
@@ -87,6 +88,65 @@ private final class Directory {
         let writer = try store.open()
         _ = await writer.put(ClusterKeys.record(.data(0)), [1])
         await #expect(throws: Timeout.self) { try await Directory(store) }
+        await writer.stop()
+    }
+
+    @Test("Proposals of one turn of the loop share a transaction, and those that come meanwhile the next one")
+    func proposalsTogether() async throws {
+        let store = try TestStore()
+        let directory = try await Directory(store)
+        let outcomes = OnLoop<[RecordVersion]>([], loop: directory.state.loop)
+        let state = directory.state
+        let propose = { @Sendable (records: [PGRecord]) in
+            try await state { state in
+                guard let view = state.directory else { return }
+                for record in records {
+                    let proposal = Proposal(
+                        token: WorkToken(1), expected: view.version(of: record.pg), record: record, requiresEnded: nil,
+                        raisesLossNumber: nil)
+                    view.propose(proposal) { outcome in
+                        if case .won(let version) = outcome { outcomes.onLoop { $0.append(version) } }
+                    }
+                }
+            }
+        }
+        try await propose([store.record(.data(0), epoch: 2), store.record(.data(1), epoch: 2)])
+        try await eventually("both are made") { try await outcomes { $0.count } == 2 }
+        #expect(try await outcomes { Set($0).count } == 1, "one transaction, one revision")
+        // Nothing is left behind.
+        try await propose([store.record(.data(0), epoch: 3)])
+        try await eventually("a later one is made, too") { try await outcomes { $0.count } == 3 }
+        try await directory.close()
+    }
+
+    @Test("What a change of a record came with is known without another read, once the watch has told of it")
+    func awaitChange() async throws {
+        let store = try TestStore()
+        let directory = try await Directory(store)
+        let writer = try store.open()
+        let pg = PGID.data(1)
+        var map = store.map
+        map.version = map.version.next
+        _ = await writer.put(ClusterKeys.map, map.encoded())
+        guard case .won(let revision) = await writer.put(ClusterKeys.record(pg), store.record(pg, epoch: 2).encoded())
+        else { throw Timeout(description: "the record is not put") }
+        let seen = OnLoop<[MapVersion]>([], loop: directory.state.loop)
+        try await directory.state { state in
+            guard let view = state.directory else { return }
+            view.awaitChange(RecordVersion(revision.rawValue)) { seen.onLoop { $0.append(view.view.map.version) } }
+        }
+        try await eventually("the change is known") { try await !seen({ $0.isEmpty }) }
+        #expect(try await seen { $0 } == [map.version])
+        // Of one that nobody makes nothing is told.
+        try await directory.state { state in
+            guard let view = state.directory else { return }
+            view.awaitChange(RecordVersion(revision.rawValue + 1)) { seen.onLoop { $0.append(view.view.map.version) } }
+        }
+        let read = OnLoop(false, loop: directory.state.loop)
+        try await directory.state { state in state.directory?.barrier { read.onLoop { $0 = true } } }
+        try await eventually("everything was read again") { try await read { $0 } }
+        #expect(try await seen { $0.count } == 1)
+        try await directory.close()
         await writer.stop()
     }
 }

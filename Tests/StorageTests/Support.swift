@@ -35,7 +35,7 @@ func eventually(_ what: String, within seconds: Double = 20, _ condition: () asy
 /// `@unchecked Sendable`: `value` is touched on the loop only.
 final class OnLoop<Value>: @unchecked Sendable {
     fileprivate var value: Value
-    fileprivate let loop: any EventLoop
+    let loop: any EventLoop
     init(_ value: Value, loop: any EventLoop) {
         self.value = value
         self.loop = loop
