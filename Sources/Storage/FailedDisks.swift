@@ -61,16 +61,10 @@ extension StorageNode {
             .handedOver, .askBlocks, .blocks, .askScrub, .scrubbed, .mustLearn:
             return
         }
-        guard disks.contains(where: { $0.failure != nil && $0.holds(message.pg) }) || isOnForeignDisk(message.pg) else {
+        guard disks.contains(where: { $0.failure != nil && $0.holds(message.pg) }) || isOnMissingDisk(message.pg) else {
             return
         }
         transport.send(.replica(ReplicaMessage(pg: message.pg, epoch: .zero, body: .gone)), to: node)
-    }
-
-    /// Whether the record names this node with a disk that it does not have any more, for another one has its place.
-    private func isOnForeignDisk(_ pg: PGID) -> Bool {
-        guard !isOpening, replicas[pg] == nil, let record = directory.view.record(pg) else { return false }
-        return record.inSync.contains { $0.node == localNode && directory.view.map.disk($0.disk) == nil }
     }
 
     private func change(_ disk: DiskHost, to note: DiskNote?, isNoted: Bool, done: @escaping () -> Void) {

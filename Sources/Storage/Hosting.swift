@@ -102,6 +102,7 @@ extension StorageNode {
             replica.event { $0.placementWanted(targets, at: $1) }
         }
         for disk in disks where map.disk(disk.id) == nil { retire(disk) }
+        unusableDisks.removeAll { map.disk($0.id) == nil }
         membersChanged?()
     }
 
@@ -138,7 +139,7 @@ extension StorageNode {
     {
         open(plan, threads) { [self] result in
             switch result {
-            case .failure(let failure): done(.failure(StorageFailure(failure.reason)))
+            case .failure(let failure): cannotOpen(plan, failure) { done(.failure(StorageFailure(failure.reason))) }
             case .success(let disk):
                 note(.disk(disk.id), "is in use, at \(disk.path)")
                 host(disk)
@@ -149,9 +150,12 @@ extension StorageNode {
         }
     }
 
-    /// Disks of this node that the map has and that are not open here, those that failed included in what is open.
+    /// Disks of this node that the map has and that are not open here, but for those that cannot be opened. What failed since
+    /// it was opened counts as open.
     public var unopenedDisks: [ClusterDisk] {
-        directory.view.map.disks.filter { d in d.node == localNode && !disks.contains { $0.id == d.id } }
+        directory.view.map.disks.filter { d in
+            d.node == localNode && !disks.contains { $0.id == d.id } && !unusableDisks.contains { $0.id == d.id }
+        }
     }
 }
 

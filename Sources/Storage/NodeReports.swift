@@ -47,9 +47,9 @@ public struct NodeLoad: Sendable, Hashable {
 }
 
 extension StorageNode {
-    /// Its disks, in the order of the configuration.
+    /// Its disks, in the order of the configuration, those last that cannot be opened.
     public var diskReports: [DiskReport] {
-        disks.map { disk in
+        let opened = disks.map { disk in
             DiskReport(
                 id: disk.id, path: disk.path, failure: disk.failure, note: directory.diskNotes[disk.id],
                 waitingFor: disk.waitingFor,
@@ -57,6 +57,13 @@ extension StorageNode {
                 takenBytes: disk.takenBytes, remains: disk.remains.count, logBytes: disk.logBytes,
                 metrics: disk.metrics)
         }
+        let unusable = unusableDisks.map { disk in
+            DiskReport(
+                id: disk.id, path: disk.path, failure: "it cannot be opened: \(disk.reason)",
+                note: directory.diskNotes[disk.id], waitingFor: nil, totalBytes: 0, freeBytes: 0, takenBytes: 0,
+                remains: 0, logBytes: 0, metrics: DiskMetrics())
+        }
+        return opened + unusable
     }
 
     /// The last events, oldest first.

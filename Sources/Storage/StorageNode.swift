@@ -50,6 +50,7 @@ public final class StorageNode {
     var placement = WantedPlacement()
     var paces = PaceJudge()
     var lastPaces = Instant(nanoseconds: 0)
+    var unusableDisks: [UnusableDisk] = []
     /// Disks that are not the cluster's any more; kept, for what is under way for them still comes back.
     var retiredDisks: [DiskHost] = []
     var background = BackgroundWork(RecoverySettings(), at: BootClock.now())
@@ -121,21 +122,13 @@ public final class StorageNode {
     /// Of a node that has left the cluster.
     public func forget(_ node: NodeID) { transport.forget(node) }
 
-    /// Opens the disks one after the other, and starts.
+    /// Opens the disks, and starts; without those that cannot be opened, if there are others.
     public func start(_ plans: [DiskPlan], threads: NodeThreads, done: @escaping (Result<Void, StorageFailure>) -> Void)
     {
-        guard disks.count < plans.count else {
-            begin(done)
-            return
-        }
-        let plan = plans[disks.count]
-        open(plan, threads) { [self] result in
+        openEach(plans[...], threads) { [self] result in
             switch result {
-            case .success: start(plans, threads: threads, done: done)
-            case .failure(let failure):
-                let result = Result<Void, StorageFailure>.failure(StorageFailure(failure.reason))
-                guard let medium = failure.medium, let disk = failed(plan) else { return done(result) }
-                noteFailure(of: disk, medium) { done(result) }
+            case .success: begin(done)
+            case .failure(let failure): done(.failure(failure))
             }
         }
     }

@@ -159,6 +159,11 @@ struct StatusCommand: ParsableCommand {
                 "  node \(node.node) met \(groups.badBlocks) blocks that do not match their checksums; \(groups.mendedBlocks) are mended, \(groups.lostBlocks) are lost on all replicas"
             )
         }
+        for node in answer.nodes {
+            for disk in node.disks where !disk.state.hasPrefix("in use") {
+                lines.append("  \(disk.path) of node \(node.node) is out of use: \(disk.state) (stave explain ST1011)")
+            }
+        }
         if !answer.isHealthy {
             lines += ["", "  `stave why` tells what waits for what; `stave cluster up` starts what is not running"]
         }

@@ -347,7 +347,7 @@ final class DiskHost {
                 let (payloads, rowCache, logger) = context.value
                 switch result {
                 case .failure(let error):
-                    done(.failure(OpeningFailure("\(error)", medium: health.failure)))
+                    done(.failure(OpeningFailure("\(error)", medium: health.failure, isLocked: error.isLocked)))
                 case .success(let files):
                     let host = DiskHost(
                         files, plan: plan, home: home, threads: threads, namespaceThread: namespaceThread,
@@ -370,9 +370,12 @@ final class DiskHost {
         var reason: String
         /// Set if its medium failed meanwhile.
         var medium: DiskError?
-        init(_ reason: String, medium: DiskError? = nil) {
+        /// Another process has it.
+        var isLocked: Bool
+        init(_ reason: String, medium: DiskError? = nil, isLocked: Bool = false) {
             self.reason = reason
             self.medium = medium
+            self.isLocked = isLocked
         }
     }
 
