@@ -118,9 +118,7 @@ public final class AdminService {
         return NodeReport(
             node: Int(node.localNode.rawValue), name: own?.name ?? "", address: own?.address ?? "",
             roles: own?.roles.names ?? [],
-            suspendedNodes: map.nodes.filter { $0.duty == .suspended }.map { Int($0.id.rawValue) },
-            memberNodes: map.nodes.map { Int($0.id.rawValue) },
-            drainingNodes: map.nodes.filter { $0.duty == .draining }.map { Int($0.id.rawValue) },
+            members: map.nodes.map { NodeMember(node: Int($0.id.rawValue), duty: $0.duty.name) },
             process: Int(getpid()),
             uptimeSeconds: Double(cs_boot_time_ms() - started) / 1000, cluster: "\(map.cluster)",
             boot: "\(node.bootID)",

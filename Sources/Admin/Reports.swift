@@ -6,12 +6,8 @@ public struct NodeReport: Codable, Sendable {
     public var name: String
     public var address: String
     public var roles: [String]
-    /// Nodes that lead no group which another can lead, as this node's map has it.
-    public var suspendedNodes: [Int]
-    /// Every node of the cluster; nil from a node of an earlier version.
-    public var memberNodes: [Int]?
-    /// Their replicas go to other nodes; nil from a node of an earlier version.
-    public var drainingNodes: [Int]?
+    /// Every node of the cluster, as this node's map has it; nil from a node of an earlier version.
+    public var members: [NodeMember]?
     /// Process id, and seconds since its start.
     public var process: Int
     public var uptimeSeconds: Double
@@ -43,6 +39,17 @@ public struct NodeReport: Codable, Sendable {
     public var events: [EventReport]
     public var scrubs: ScrubOverview
     public var metrics: NodeMetrics
+}
+
+/// A node of the cluster.
+public struct NodeMember: Codable, Sendable, Hashable {
+    public var node: Int
+    /// "full"; "suspended": it leads no group that another node can lead; or "draining": its replicas go to other nodes.
+    public var duty: String
+    public init(node: Int, duty: String) {
+        self.node = node
+        self.duty = duty
+    }
 }
 
 public struct WaitReport: Codable, Sendable, Hashable {

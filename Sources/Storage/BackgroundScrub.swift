@@ -42,10 +42,10 @@ extension StorageNode {
 
     private var servedGroups: [PGID] { orderedReplicas.filter(\.group.isServing).map(\.pg) }
 
-    func watchScrubs(_ now: Moment) {
+    func watchScrubs(leading groups: [PGID], _ now: Moment) {
         if departure == nil,
             let pg = scrubs.next(
-                leading: servedGroups, last: { directory.scrubNotes[$0]?.started }, at: now.time)
+                leading: groups, last: { directory.scrubNotes[$0]?.started }, at: now.time)
         {
             host(pg)?.event { $0.beginScrub(at: $1) }
         }

@@ -73,31 +73,42 @@ private struct BackgroundGauges {
     }
 }
 
+/// What the groups of a node are doing, seen in one look at all of them.
+struct GroupsLook {
+    private(set) var candidates: [CatchUpTurns.Candidate] = []
+    /// Those with catch-ups that the pace is for, and how many these are.
+    private(set) var paced: [Replica] = []
+    private(set) var pacedCount = 0
+    private(set) var copied: UInt64 = 0
+    /// Groups that the node leads.
+    private(set) var served: [PGID] = []
+
+    mutating func add(_ replica: Replica) {
+        let group = replica.group
+        copied += group.copiedBytes
+        guard group.isPrimary else { return }
+        if group.isServing { served.append(replica.pg) }
+        candidates += group.catchUpCandidates
+        let count = group.pacedCatchUps
+        if count > 0 { paced.append(replica) }
+        pacedCount += count
+    }
+}
+
 extension StorageNode {
     /// What the cluster's configuration says about recovery; before it starts.
     public func govern(by settings: RecoverySettings) { background = BackgroundWork(settings, at: BootClock.now()) }
 
     /// Gives catch-ups their turns, and all that are under way an equal part of what the governor allows.
-    func pursueBackgroundWork(_ now: Instant) {
-        var candidates: [CatchUpTurns.Candidate] = []
-        var paced = 0
-        var copied: UInt64 = 0
-        for replica in orderedReplicas {
-            candidates += replica.group.catchUpCandidates
-            paced += replica.group.pacedCatchUps
-            copied += replica.group.copiedBytes
-        }
-        background.noteCopied(copied)
-        for c in CatchUpTurns.choose(candidates) { replicas[c.pg]?.event { $0.catchUpTurnCame(c.node, at: $1) } }
+    func pursueBackgroundWork(_ look: GroupsLook, _ now: Instant) {
+        background.noteCopied(look.copied)
+        for c in CatchUpTurns.choose(look.candidates) { replicas[c.pg]?.event { $0.catchUpTurnCame(c.node, at: $1) } }
         background.noteScrubbed(scrubs.running.flatMap { host($0.pg)?.group.scrubProgress?.bytes } ?? 0)
         if background.governor.isDue(at: now) {
-            background.look(activity(copies: !candidates.isEmpty), waiting: requests.count, at: now)
+            background.look(activity(copies: !look.candidates.isEmpty), waiting: requests.count, at: now)
         }
-        guard paced > 0 else { return }
-        let pace = background.governor.pace.shared(among: paced)
-        for replica in orderedReplicas where replica.group.pacedCatchUps > 0 && replica.group.pace != pace {
-            replica.event { $0.paceChanged(pace, at: $1) }
-        }
+        let pace = background.governor.pace.shared(among: look.pacedCount)
+        for replica in look.paced where replica.group.pace != pace { replica.event { $0.paceChanged(pace, at: $1) } }
     }
 
     /// What is under way, as far as the own groups show it.

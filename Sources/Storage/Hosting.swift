@@ -26,6 +26,8 @@ extension StorageNode {
             }
         }
         disk.filesetsChanged(directory.view.map)
+        // It may be the one that their records name.
+        recordsToLookAt.formUnion(orderedReplicas.map(\.pg))
         considerRemains()
     }
 
@@ -53,8 +55,12 @@ extension StorageNode {
     /// Ends replicas that their records do not name any more, and removes remains that nobody can need.
     func considerRemains() {
         if isOpening { return }
-        for replica in orderedReplicas {
-            guard let record = directory.view.record(replica.pg), disk(for: record) !== replica.disk else { continue }
+        let changed = recordsToLookAt
+        recordsToLookAt = []
+        for pg in changed {
+            guard let replica = replicas[pg], let record = directory.view.record(pg),
+                disk(for: record) !== replica.disk
+            else { continue }
             note(.group(replica.pg), "has moved away from disk \(replica.disk.id)")
             end(replica, record)
         }

@@ -33,7 +33,12 @@ public final class StorageNode {
     var disks: [DiskHost] = []
     var replicas: [PGID: Replica] = [:]
     /// Ascending by group, for everything that walks over all.
-    private(set) var orderedReplicas: [Replica] = []
+    private(set) var orderedReplicas: [Replica] = [] {
+        didSet { replicasWithNamespace = orderedReplicas.filter { $0.namespace != nil } }
+    }
+    private var replicasWithNamespace: [Replica] = []
+    /// Groups whose record has changed since it was last looked which disk of this node it names.
+    var recordsToLookAt: Set<PGID> = []
     private var dirty: [Replica] = []
     var requests = RequestTable()
     var exchanges = Exchanges(at: BootClock.now())
@@ -224,25 +229,25 @@ public final class StorageNode {
 
     private func tick() {
         let now = moment()
-        for replica in orderedReplicas where replica.group.nextTick <= now.now {
-            replica.event { $0.ticked(at: $1) }
+        for disk in disks { disk.tick(now.now) }
+        var look = GroupsLook()
+        for replica in orderedReplicas {
+            if replica.group.nextTick <= now.now { replica.event { $0.ticked(at: $1) } }
+            replica.group.roomChanged(replica.disk.space.admissible)
+            look.add(replica)
         }
-        for disk in disks {
-            disk.tick(now.now)
-            for replica in disk.ownReplicas { replica.group.roomChanged(disk.space.admissible) }
-        }
-        if disks.contains(where: { !$0.remains.isEmpty }) { considerRemains() }
+        if !recordsToLookAt.isEmpty || disks.contains(where: { !$0.remains.isEmpty }) { considerRemains() }
         watchPeers(now.now)
         watchSessions(now.now)
         watchExchanges(now.now)
         settleNotes()
         balancePrimaries(now.now)
-        pursueBackgroundWork(now.now)
-        watchScrubs(now)
+        pursueBackgroundWork(look, now.now)
+        watchScrubs(leading: look.served, now)
         watchPaces(now)
         settle()
         watchDeparture(now.now)
-        for replica in orderedReplicas { replica.namespace?.flush() }
+        for replica in replicasWithNamespace { replica.namespace?.flush() }
     }
 
     func touched(_ replica: Replica) {
@@ -282,7 +287,7 @@ public final class StorageNode {
         transport.flush()
         for disk in disks { disk.endCycle() }
         settle()
-        for replica in orderedReplicas { replica.namespace?.flush() }
+        for replica in replicasWithNamespace { replica.namespace?.flush() }
     }
 
     // MARK: - Requests
@@ -469,6 +474,7 @@ public final class StorageNode {
                 replica.event { $0.recordRead(record, directory.version(of: pg), at: $1) }
             }
         }
+        recordsToLookAt.formUnion(groups)
         if !groups.isEmpty { considerRemains() }
         addNewReplicas()
         if case .newer = change {

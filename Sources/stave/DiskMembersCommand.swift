@@ -195,20 +195,15 @@ extension Cluster {
     /// Waits until the node uses these disks; a node that does not run uses them when it starts.
     func awaitDisks(_ ids: [String], of node: NodeID) throws {
         guard launcher.running(node) != nil else { return }
-        let deadline = Date().addingTimeInterval(30)
-        while true {
-            if let report = try? ask(node, AdminQuestion(.status), NodeReport.self),
-                ids.allSatisfy({ id in report.disks.contains { $0.id == id && $0.state.hasPrefix("in use") } })
-            {
-                return
-            }
-            guard Date() < deadline else {
-                throw OperatorError(
-                    .diskFailed,
-                    "node \(node.rawValue) does not use the new disk after 30 s; its log is \(configuration.logPath(of: node))"
-                )
-            }
-            usleep(100_000)
+        let areUsed = holds(within: 30) {
+            guard let report = try? ask(node, AdminQuestion(.status), NodeReport.self) else { return false }
+            return ids.allSatisfy { id in report.disks.contains { $0.id == id && $0.state.hasPrefix("in use") } }
+        }
+        guard areUsed else {
+            throw OperatorError(
+                .diskFailed,
+                "node \(node.rawValue) does not use the new disk after 30 s; its log is \(configuration.logPath(of: node))"
+            )
         }
     }
 }

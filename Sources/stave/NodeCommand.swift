@@ -137,13 +137,11 @@ struct NodeCommand: ParsableCommand {
 
 extension NodeReport {
     /// Whether the cluster has the node; the configuration may have others.
-    func isMember(_ node: Int) -> Bool { memberNodes?.contains(node) ?? true }
+    func isMember(_ node: Int) -> Bool { members?.contains { $0.node == node } ?? true }
 
     /// "full", "suspended" or "draining".
-    func duty(of node: Int) -> String {
-        if suspendedNodes.contains(node) { return "suspended" }
-        return drainingNodes?.contains(node) == true ? "draining" : "full"
-    }
+    func duty(of node: Int) -> String { members?.first { $0.node == node }?.duty ?? "full" }
+    func nodes(of duty: String) -> [Int] { (members ?? []).filter { $0.duty == duty }.map(\.node) }
 }
 
 func text<T>(_ value: T?) -> String { value.map { "\($0)" } ?? "-" }

@@ -133,16 +133,18 @@ extension NodeCommand {
 
         /// A node that was killed has a lease for some seconds more.
         private func remove(_ id: NodeID, _ cluster: Cluster, _ other: NodeID) throws {
-            let deadline = Date().addingTimeInterval(15)
-            while true {
+            var refusal: OperatorError?
+            let isRemoved = try holds(within: 15, every: 250) {
                 do throws(OperatorError) {
                     let _: Done = try cluster.ask(other, AdminQuestion(.removeNode, ["node": "\(id.rawValue)"]))
-                    return
+                    return true
                 } catch {
-                    guard error.code == .nodeNotRunning, Date() < deadline else { throw error }
+                    guard error.code == .nodeNotRunning else { throw error }
+                    refusal = error
+                    return false
                 }
-                usleep(250_000)
             }
+            if !isRemoved, let refusal { throw refusal }
         }
     }
 }
@@ -169,18 +171,18 @@ struct MovingOptions: ParsableArguments {
 
     /// Waits if that is wanted, and tells how far it is. `concerned`: the groups that it is about.
     func report(_ cluster: Cluster, _ output: OutputOptions, _ concerned: (GroupView) -> Bool) throws {
-        let deadline = Date().addingTimeInterval(wait ?? 0)
         var lastTold = Date()
         // The primaries hear of a change of the map within a moment.
         usleep(300_000)
-        var views = try GroupView.all(cluster)
-        while views.contains(where: \.isMoving), Date() < deadline {
-            usleep(250_000)
+        var views: [GroupView] = []
+        _ = try holds(within: wait ?? 0, every: 250) {
             views = try GroupView.all(cluster)
-            if Date().timeIntervalSince(lastTold) > 5 {
+            let count = views.filter(\.isMoving).count
+            if count > 0, Date().timeIntervalSince(lastTold) > 5 {
                 lastTold = Date()
-                say("    \(views.filter(\.isMoving).count) groups are moving")
+                say("    \(count) groups are moving")
             }
+            return count == 0
         }
         let answer = Answer(groups: views.filter(concerned).count, moving: views.filter(\.isMoving).count)
         if output.json {
@@ -248,19 +250,18 @@ extension Cluster {
             process = try launcher.start(id)
             say("==> Started node \(id.rawValue) (process \(process ?? 0))")
         }
-        let deadline = Date().addingTimeInterval(60)
-        while true {
-            if let report = try? ask(id, AdminQuestion(.status), NodeReport.self), report.session != nil { return }
+        let takesPart = try holds(within: 60) {
+            if let report = try? ask(id, AdminQuestion(.status), NodeReport.self), report.session != nil { return true }
             if let process, NodeLauncher.hasEnded(process), launcher.running(id) == nil {
                 throw OperatorError(
                     .nodeFailed,
                     "node \(id.rawValue) ended while it was starting; the end of \(configuration.logPath(of: id)):\n"
                         + launcher.logEnd(id).map { "    | \($0)" }.joined(separator: "\n"))
             }
-            guard Date() < deadline else {
-                throw OperatorError(.notHealthy, "node \(id.rawValue) does not take part after 60 s")
-            }
-            usleep(100_000)
+            return false
+        }
+        guard takesPart else {
+            throw OperatorError(.notHealthy, "node \(id.rawValue) does not take part after 60 s")
         }
     }
 }

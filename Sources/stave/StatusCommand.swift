@@ -87,8 +87,8 @@ struct StatusCommand: ParsableCommand {
                 return SilentNode(
                     id: Int(id.rawValue),
                     state: process == nil ? "not running" : process?.isStopped == true ? "stopped by a signal" : reason)
-            }, nodesSuspended: newest?.suspendedNodes ?? [],
-            nodesDraining: newest?.drainingNodes ?? [], nodes: reports)
+            }, nodesSuspended: newest?.nodes(of: "suspended") ?? [],
+            nodesDraining: newest?.nodes(of: "draining") ?? [], nodes: reports)
     }
 
     private func scrubs(_ nodes: [NodeReport]) -> String {
