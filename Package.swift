@@ -84,7 +84,8 @@ let package = Package(
             name: "stave", dependencies: ["Node", "Admin", "CSupport", "ClusterModel", "Wire", log, metrics, arguments],
             swiftSettings: strict),
         // Aside: the whole cluster in one process on virtual time
-        .target(name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication", "Store"], swiftSettings: strict),
+        .target(
+            name: "Simulation", dependencies: ["ClusterModel", "Wire", "Replication", "Store", "Namespace"], swiftSettings: strict),
         .executableTarget(name: "simulate", dependencies: ["ClusterModel", "Simulation", arguments], swiftSettings: strict),
 
         .testTarget(name: "ClusterModelTests", dependencies: ["ClusterModel"], swiftSettings: strict),
@@ -132,7 +133,7 @@ let package = Package(
 // (#if STAVE_MUTANTS), and has no `stave`. What has mutations cannot be run as Stave, and what is Stave has none; HouseTests
 // asks the package manager for both forms.
 if Context.environment["STAVE_SIMULATE"] != nil {
-    let simulator = ["ClusterModel", "Wire", "Replication", "Store", "Simulation", "simulate"]
+    let simulator = ["ClusterModel", "Wire", "Replication", "Store", "Namespace", "Simulation", "simulate"]
     package.targets.removeAll { !simulator.contains($0.name) }
     for target in package.targets { target.swiftSettings?.append(.define("STAVE_MUTANTS")) }
     package.products = [.executable(name: "simulate", targets: ["simulate"])]

@@ -167,6 +167,14 @@ public struct NamespaceMachine {
     /// Passes an entry that is no operation (`.empty`, `.scrubMark`).
     public mutating func skip(_ name: EntryName) throws { _ = try advance(to: name) }
 
+    /// Goes on as if the entries through this one had been applied, for they are given up (replication.md, 10). The next one
+    /// follows it.
+    public mutating func forgo(through name: EntryName) {
+        guard name > state.applied else { return }
+        state.applied = name
+        isAhead = true
+    }
+
     /// Makes everything applied so far one with the rows. Called at the end of a batch, before its answers go out.
     public mutating func commit(rows: some NamespaceRows) throws {
         guard isAhead else { return }

@@ -1,8 +1,16 @@
 import ClusterModel
 
 /// Rows in sorted arrays, for the simulator and as the plain example that SQLite is compared with. What is committed
-/// survives `crash`; the rest does not.
+/// survives `crash`; the rest does not. What is committed and not synced goes with `losePower`, the last transactions first.
 public final class RowArrays: NamespaceRows {
+    /// When a transaction is durable.
+    public enum Syncing: Sendable {
+        /// With its commit: there is nothing that a loss of power could take.
+        case withCommit
+        /// With the next `sync`.
+        case apart
+    }
+
     private struct Content {
         var rows = SortedRows<NamespaceKey, Stored>()
         var byVersion = SortedRows<ChangePosition, Void>()
@@ -18,13 +26,84 @@ public final class RowArrays: NamespaceRows {
         var value: [UInt8]
     }
 
-    private var content = Content()
-    private var committed = Content()
+    /// What a change took the place of.
+    private enum Undo {
+        case row(NamespaceKey, Stored?)
+        case tombstone(NamespaceKey, UInt64?)
+        case reply(UInt64, [UInt8]?)
+        case state([UInt8]?)
+        case everything(Content)
+    }
 
-    public init() {}
+    private let syncing: Syncing
+    private var content = Content()
+    /// Of all changes that are not durable, in their order.
+    private var journal: [Undo] = []
+    /// Where in the journal each transaction that is not durable ended.
+    private var ends: [Int] = []
+
+    /// Empty ones.
+    public init(syncing: Syncing = .withCommit) { self.syncing = syncing }
 
     /// What a process that dies leaves to the next.
-    public func crash() { content = committed }
+    public func crash() { undo(to: ends.last ?? 0) }
+
+    /// Transactions that are not durable.
+    public var unsynced: Int { ends.count }
+
+    /// Makes all that is committed durable.
+    public func sync() {
+        guard let end = ends.last else { return }
+        journal.removeFirst(end)
+        ends = []
+    }
+
+    /// Of what is not durable, the first `kept` transactions are there; nothing behind them is.
+    public func losePower(keeping kept: Int) {
+        undo(to: kept > 0 ? ends[kept - 1] : 0)
+        ends = []
+        journal = []
+    }
+
+    private func undo(to place: Int) {
+        while journal.count > place, let change = journal.popLast() {
+            switch change {
+            case .row(let key, let old): exchangeRow(key, old)
+            case .tombstone(let key, let old): exchangeTombstone(key, old)
+            case .reply(let n, let old): exchangeReply(n, old)
+            case .state(let old): content.state = old
+            case .everything(let old): content = old
+            }
+        }
+    }
+
+    @discardableResult
+    private func exchangeRow(_ key: NamespaceKey, _ new: Stored?) -> Stored? {
+        let old =
+            if let new { content.rows.updateValue(new, forKey: key) } else { content.rows.removeValue(forKey: key) }
+        if let old { content.byVersion.removeValue(forKey: ChangePosition(version: old.version, key: key)) }
+        if let new { content.byVersion.updateValue((), forKey: ChangePosition(version: new.version, key: key)) }
+        return old
+    }
+
+    @discardableResult
+    private func exchangeTombstone(_ key: NamespaceKey, _ new: UInt64?) -> UInt64? {
+        let old =
+            if let new {
+                content.tombstones.updateValue(new, forKey: key)
+            } else {
+                content.tombstones.removeValue(forKey: key)
+            }
+        if let old { content.tombstonesByVersion.removeValue(forKey: ChangePosition(version: old, key: key)) }
+        if let new { content.tombstonesByVersion.updateValue((), forKey: ChangePosition(version: new, key: key)) }
+        return old
+    }
+
+    @discardableResult
+    private func exchangeReply(_ n: UInt64, _ new: [UInt8]?) -> [UInt8]? {
+        if let new { return content.replies.updateValue(new, forKey: n) }
+        return content.replies.removeValue(forKey: n)
+    }
 
     /// Live rows, for tests of leaks and bounds.
     public var rowCount: Int { content.rows.count }
@@ -78,28 +157,32 @@ public final class RowArrays: NamespaceRows {
     public func state() -> [UInt8]? { content.state }
 
     public func put(_ key: NamespaceKey, _ value: [UInt8], version: UInt64) {
-        if let old = content.rows.updateValue(Stored(version: version, value: value), forKey: key) {
-            content.byVersion.removeValue(forKey: ChangePosition(version: old.version, key: key))
-        }
-        content.byVersion.updateValue((), forKey: ChangePosition(version: version, key: key))
+        journal.append(.row(key, exchangeRow(key, Stored(version: version, value: value))))
     }
 
     public func delete(_ key: NamespaceKey, version: UInt64) {
-        if let old = content.rows.removeValue(forKey: key) {
-            content.byVersion.removeValue(forKey: ChangePosition(version: old.version, key: key))
-        }
-        if let old = content.tombstones.updateValue(version, forKey: key) {
-            content.tombstonesByVersion.removeValue(forKey: ChangePosition(version: old, key: key))
-        }
-        content.tombstonesByVersion.updateValue((), forKey: ChangePosition(version: version, key: key))
+        if let old = exchangeRow(key, nil) { journal.append(.row(key, old)) }
+        journal.append(.tombstone(key, exchangeTombstone(key, version)))
     }
 
-    public func putReply(_ n: UInt64, _ bytes: [UInt8]) { content.replies.updateValue(bytes, forKey: n) }
-    public func deleteReply(_ n: UInt64) { content.replies.removeValue(forKey: n) }
-    public func deleteAllReplies() { content.replies = SortedRows() }
-    public func putState(_ bytes: [UInt8]) { content.state = bytes }
+    public func putReply(_ n: UInt64, _ bytes: [UInt8]) { journal.append(.reply(n, exchangeReply(n, bytes))) }
+
+    public func deleteReply(_ n: UInt64) {
+        if let old = exchangeReply(n, nil) { journal.append(.reply(n, old)) }
+    }
+
+    public func deleteAllReplies() {
+        journal.append(.everything(content))
+        content.replies = SortedRows()
+    }
+
+    public func putState(_ bytes: [UInt8]) {
+        journal.append(.state(content.state))
+        content.state = bytes
+    }
 
     public func pruneTombstones(through version: UInt64) {
+        journal.append(.everything(content))
         content.horizon = max(content.horizon, version)
         while let first = content.tombstonesByVersion.first, first.version <= version {
             content.tombstonesByVersion.removeValue(forKey: first)
@@ -108,12 +191,17 @@ public final class RowArrays: NamespaceRows {
     }
 
     public func removeEverything(horizon: UInt64) {
+        journal.append(.everything(content))
         content = Content()
         content.horizon = horizon
     }
 
-    public func commit() { committed = content }
-    public func rollback() { content = committed }
+    public func commit() {
+        ends.append(journal.count)
+        if syncing == .withCommit { sync() }
+    }
+
+    public func rollback() { crash() }
 }
 
 /// A sorted map in pieces of at most 512 pairs, so that neither an insertion nor a copy moves everything.

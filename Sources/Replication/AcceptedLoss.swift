@@ -210,7 +210,16 @@ extension PlacementGroup {
         stable = begin
         state.promised = epoch
         emit(.restartLog(after: begin))
-        emit(.syncAll(self.begin(.tookAsItIs(epoch, under: number))))
+        if pg.isMetadata {
+            emit(.forgoRows(through: begin, self.begin(.rowsForgone(epoch, under: number))))
+        } else {
+            emit(.syncAll(self.begin(.tookAsItIs(epoch, under: number))))
+        }
+    }
+
+    /// The rows take the new log's entries; now they are made stable with it.
+    func rowsForgone(_ epoch: Epoch, under number: LeaseNumber) {
+        emit(.syncAll(begin(.tookAsItIs(epoch, under: number))))
     }
 
     func tookAsItIs(_ epoch: Epoch, under number: LeaseNumber) {

@@ -273,7 +273,7 @@ extension PlacementGroup {
             case .nothing, .contentForgotten, .traced, .attach, .markedLearning, .tablesKept, .ownChanges,
                 .installedStep,
                 .installedSnapshot,
-                .syncedAll, .clearedLearning, .proposal, .tookAsItIs:
+                .syncedAll, .clearedLearning, .proposal, .rowsForgone, .tookAsItIs:
                 false
             }
         }

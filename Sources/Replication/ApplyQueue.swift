@@ -9,7 +9,8 @@ import Wire
 ///   rule 1);
 /// - what is to see everything that was decided when it came is let go only after all that has been handed over, in the order
 ///   of coming;
-/// - an entry that is cut off is never handed over, and nothing waits for it.
+/// - an entry that is cut off is never handed over, and nothing waits for it;
+/// - of a log that began anew nothing is handed over before it is said to be decided, anew.
 public struct ApplyQueue: Sendable {
     /// Not handed over yet, ascending, from `first` on.
     private var entries: [Entry] = []
@@ -71,8 +72,12 @@ public struct ApplyQueue: Sendable {
         return (dropped, release())
     }
 
-    /// The log begins anew, or there will be no more of it.
-    public mutating func clear() -> (dropped: [Entry], released: Int) { cut(after: .zero) }
+    /// The log begins anew, or there will be no more of it. What was known to be decided may be ahead of the new one's beginning,
+    /// and its entries wait until they are said to be, behind the rows that are to come before them.
+    public mutating func clear() -> (dropped: [Entry], released: Int) {
+        decidedThrough = .zero
+        return cut(after: .zero)
+    }
 
     private var next: Entry? { first < entries.count ? entries[first] : nil }
 

@@ -88,6 +88,9 @@ public enum ReplicaEffect: Sendable {
     /// Take a part; the first one begins, the last one replaces all rows in one transaction, with applied = `asOf`; then
     /// `installed`.
     case installSnapshot(SnapshotPart, WorkToken)
+    /// The rows are taken as they are, for the entries through this one that they lack are given up: the next entry that they
+    /// take follows it. A snapshot that has begun to come in is dropped; then `installed`.
+    case forgoRows(through: EntryName, WorkToken)
     /// Sync the log and everything that was installed before this effect; then `installed`.
     case syncAll(WorkToken)
 

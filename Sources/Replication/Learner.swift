@@ -260,7 +260,8 @@ extension PlacementGroup {
             case .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot, .syncedAll,
                 .clearedLearning, .attach:
                 true
-            case .nothing, .contentForgotten, .traced, .tookAsItIs, .promisedOwnReign, .mapBarrier, .handover, .edges,
+            case .nothing, .contentForgotten, .traced, .rowsForgone, .tookAsItIs, .promisedOwnReign, .mapBarrier,
+                .handover, .edges,
                 .changes,
                 .piece, .snapshot,
                 .proposal:

@@ -20,6 +20,8 @@ enum Work {
     case syncedAll(attempt: UInt32, epoch: Epoch)
     case clearedLearning(attempt: UInt32, epoch: Epoch)
     // Primary
+    /// Rows that lack entries go on as if they had them.
+    case rowsForgone(Epoch, under: LeaseNumber)
     /// Content that is not whole, and the beginning of its own log, are stable.
     case tookAsItIs(Epoch, under: LeaseNumber)
     case promisedOwnReign(reign: UInt64)
@@ -47,6 +49,7 @@ extension PlacementGroup {
             snapshotInstalled(attempt, epoch, step, position)
         case .syncedAll(let attempt, let epoch): syncedAll(attempt, epoch)
         case .clearedLearning(let attempt, let epoch): clearedLearning(attempt, epoch)
+        case .rowsForgone(let epoch, let number): rowsForgone(epoch, under: number)
         case .tookAsItIs(let epoch, let number): tookAsItIs(epoch, under: number)
         case .promisedOwnReign(let number): ownReignPromised(number)
         }

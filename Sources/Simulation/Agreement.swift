@@ -1,4 +1,5 @@
 import ClusterModel
+import Namespace
 import Store
 import Wire
 
@@ -13,7 +14,32 @@ extension Simulator {
             if let wrong = Checkers.neverStale(history) { return fail(wrong) }
         }
         if let wrong = Checkers.promisesKept(history) { return fail(wrong) }
+        checkTheTree()
         checkWhatIsLeft()
+    }
+
+    /// The namespace's history, and what is in the rows.
+    private func checkTheTree() {
+        guard let pg = metadataGroup,
+            let primary = nodes.first(where: { replica($0.index, pg)?.group.isServing == true }),
+            let namespace = replica(primary.index, pg)?.namespace
+        else { return }
+        guard let chain = lineage.chain(to: namespace.applied) else {
+            return fail("nobody is known to have applied all entries up to \(namespace.applied) of \(pg)")
+        }
+        var checker = TreeChecker(history, chain)
+        do {
+            if let wrong = try checker.replay() ?? checker.once()
+                ?? checker.observed(isLossless: lossesOfPower == 0)
+            {
+                return fail(wrong)
+            }
+            if let wrong = try TreeAudit(namespace).findings(checker.model) {
+                return fail("the rows of \(primary.id): \(wrong)")
+            }
+        } catch {
+            fail("the namespace of \(primary.id) at the end: \(error)")
+        }
     }
 
     private func checkWhatIsLeft() {
@@ -35,7 +61,7 @@ extension Simulator {
                     "\(member.id) has decided \(other.group.decided) of \(pg), \(first.id) \(one.group.decided)")
             }
             if pg.isMetadata {
-                if member.namespace?.now.rows != first.namespace?.now.rows {
+                if other.namespace?.rows.everything != one.namespace?.rows.everything {
                     return fail("\(first.id) and \(member.id) differ in their rows")
                 }
                 continue

@@ -70,22 +70,6 @@ enum BlockContent {
     }
 }
 
-/// Numbers as bytes, for the simulated namespace's operations, answers and exports.
-enum Words {
-    static func bytes(_ words: [UInt32]) -> [UInt8] {
-        var out: [UInt8] = []
-        for w in words { for shift in [0, 8, 16, 24] { out.append(UInt8(truncatingIfNeeded: w >> UInt32(shift))) } }
-        return out
-    }
-    static func words(_ bytes: [UInt8]) -> [UInt32] {
-        bytes.withUnsafeBytes { raw in
-            (0..<raw.count / 4).map {
-                UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self))
-            }
-        }
-    }
-}
-
 extension CRC32C {
     /// Not CRC32C, but as good for tests and quick in a debug build.
     public static let quick = CRC32C { seed, bytes in

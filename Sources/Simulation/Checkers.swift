@@ -23,6 +23,8 @@ struct Observed {
     /// Of a write: the file's truncation that it knew of when it was first sent, or which it is.
     var mark: UInt64 = 0
     var isCut = false
+    /// Of the namespace.
+    var tree: TreeObservation?
 
     init(kind: Kind, values: [(key: UInt64, value: UInt32)], start: UInt64, group: Int?) {
         self.kind = kind
@@ -59,10 +61,8 @@ enum Checkers {
     }
 
     private static func name(_ key: UInt64) -> String {
-        key < 1 << 24
-            ? "key \(key)"
-            : "inode \(key >> 32) object \(key >> 24 & 0xff) block \((key & 0xff_ffff) / UInt64(BlockContent.fieldsPerBlock))"
-                + " field \((key & 0xff_ffff) % UInt64(BlockContent.fieldsPerBlock))"
+        "inode \(key >> 32) object \(key >> 24 & 0xff) block \((key & 0xff_ffff) / UInt64(BlockContent.fieldsPerBlock))"
+            + " field \((key & 0xff_ffff) % UInt64(BlockContent.fieldsPerBlock))"
     }
 
     /// Whether each register that was never zeroed behaved like one copy that is changed at one instant within each operation

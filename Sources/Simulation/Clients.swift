@@ -84,6 +84,10 @@ extension Simulator {
         if history[work.observed].kind == .write {
             clients[c].work?.number = RequestNumber(sessions[s].next[work.g])
             sessions[s].open[work.g].append(sessions[s].next[work.g])
+            if history[work.observed].tree != nil {
+                history[work.observed].tree?.requests.append(
+                    LostRequest(session: sessions[s].id, request: RequestNumber(sessions[s].next[work.g])))
+            }
             sessions[s].next[work.g] += 1
         }
         clients[c].attemptsOfWork = 0
@@ -199,21 +203,13 @@ extension Simulator {
         case .refused(let refusal): refused(c, refusal)
         case .written(let stamp), .flushed(let stamp), .mutated(let stamp):
             history[work.observed].stamp = stamp
-            if case .mutated = response.body, let key = Words.words(work.draft.content).first,
-                let before = Words.words(content).first
-            {
-                // The result shows what was there before.
-                var seen = Observed(
-                    kind: .read, values: [(UInt64(key), before)], start: history[work.observed].start, group: work.g)
-                seen.end = clock
-                history.append(seen)
-            }
+            if case .mutated = response.body { heard(c, work, content) }
             finished(c, work)
         case .data:
             took(c, work, content)
             finished(c, work)
         case .answered:
-            if let word = Words.words(content).first { history[work.observed].values[0].value = word }
+            heard(c, work, content)
             finished(c, work)
         case .version(_, let through): readLocally(c, work, response.epoch, through)
         }
@@ -381,7 +377,13 @@ extension Simulator {
                 haunt(c, session: old, number: work.number, mapVersion: mapVersion, work)
             }
             clients[c].mapVersion = map.version
-            abandon(c)
+            // A client of a dead gateway sends its open call again through another one.
+            if let work = clients[c].work, history[work.observed].tree?.call != nil, chance(70) {
+                clients[c].attempt += 1
+                beginStep(c)
+            } else {
+                abandon(c)
+            }
             haunt(c, session: old, number: numbers[c % scenario.lanes], mapVersion: mapVersion)
         }
     }

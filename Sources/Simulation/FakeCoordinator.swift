@@ -150,6 +150,7 @@ extension Simulator {
             replica(n, pg)?.event { $0.proposalEnded(token, outcome, at: $1) }
         case .record(let record, let version):
             replica(n, record.pg)?.event { $0.recordRead(record, version, at: $1) }
+            replica(n, record.pg)?.lookAtRows()
             viewed(n, record)
         case .map(let facts, let asked):
             if let (pg, token) = asked {

@@ -261,11 +261,7 @@ final class HostedDisk {
         store.leaveGroup(
             pg,
             token: token { [unowned self] _ in
-                guard pg.isMetadata else { return }
-                submit(.namespace) { [unowned self] in
-                    node.namespace = FakeNamespace()
-                    return {}
-                }
+                if pg.isMetadata { node.namespace = FakeDatabase() }
             })
         settle()
         simulator.needsCycleEnd(n)
@@ -400,12 +396,12 @@ final class HostedDisk {
 
     /// Makes the rows durable as they are when the thread gets to it; through what was applied when it was asked.
     private func syncNamespaces(_ done: @escaping () -> Void) {
-        guard let pg = simulator.metadataGroup, let namespace = node.namespace, let replica = replica(pg) else {
+        guard let pg = simulator.metadataGroup, let replica = replica(pg), let namespace = replica.namespace else {
             return done()
         }
         let through = replica.applied
         submit(.sync) { [unowned self] in
-            namespace.sync()
+            namespace.rows.sync()
             return { [unowned self] in
                 store.namespaceDurable(pg, through: through)
                 settle()

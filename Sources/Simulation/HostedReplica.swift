@@ -1,4 +1,5 @@
 import ClusterModel
+import Namespace
 import Replication
 import Wire
 
@@ -20,9 +21,14 @@ final class HostedReplica {
 
     /// What the namespace's thread does, and what the loop does if the rows have rotted.
     struct NamespaceWork {
-        var work: (FakeNamespace) -> (() -> Void)
+        var work: (HostedNamespace) throws -> (() -> Void)
         var refused: () -> Void
     }
+    private(set) var namespace: HostedNamespace?
+    private var namespaceClock = NamespaceClock(last: .zero)
+    /// Inodes in the rows, as far as the loop knows.
+    private var inodes: UInt64 = 0
+    private var lastReservation = InodeNumber(0)
     /// Of a metadata group: in the rows, as far as the loop knows.
     private(set) var applied: EntryName = .zero
     var isDirty = false
@@ -34,7 +40,14 @@ final class HostedReplica {
         self.pg = pg
         self.group = group
         self.disk = disk
-        if pg.isMetadata { applied = node.namespace?.now.applied ?? .zero }
+        if let fileset = pg.fileset, let rows = node.namespace {
+            do {
+                namespace = try HostedNamespace(fileset, rows)
+                applied = namespace?.applied ?? .zero
+            } catch {
+                simulator.fail("\(node.id) cannot open its rows of \(pg): \(error)")
+            }
+        }
         #if DEBUG || STAVE_MUTANTS
             queue.mutation = simulator.scenario.mutation
         #endif
@@ -114,21 +127,16 @@ final class HostedReplica {
                 event { $0.readCompleted(ticket, handle, presence: found.presence, at: $1) }
             }
         case .query(let ticket, let handle):
-            let key = Words.words(node.payloads[handle.id]?.bytes ?? []).first ?? 0
+            let question = node.payloads[handle.id]?.bytes ?? []
             let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
-            askAfterDecided(refused) { [unowned self] namespace in
-                let value = namespace.value(of: key)
-                return { self.completed(ticket, value) }
-            }
-        case .fetchResult(let ticket, let session, let number, _):
-            let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
-            askAfterDecided(refused) { [unowned self] namespace in
-                let kept = namespace.now.results[LostRequest(session: session, request: number)]
-                return {
-                    if kept == nil { self.simulator.fail("\(self.node.id) has no result of \(session) \(number)") }
-                    self.completed(ticket, kept ?? 0)
+            afterDecided { [unowned self] in
+                let now = namespaceClock.answer(at: simulator.moment(n).time)
+                ask(refused) { [unowned self] namespace in
+                    let answer = try namespace.answer(question, at: now) + TreeObservation.trailer(namespace.applied)
+                    return { self.completed(ticket, answer) }
                 }
             }
+        case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
         case .completeEdges(let token, let merge):
             disk.complete(merge, pg) { [unowned self] completed in
                 guard let completed else { return event { $0.edgesFailed(token, at: $1) } }
@@ -157,19 +165,27 @@ final class HostedReplica {
             disk.remove(pg, object) { [unowned self] in event { $0.installed(token, at: $1) } }
         case .readSnapshot(let token):
             askAfterDecided { [unowned self] namespace in
-                let bytes = namespace.export()
-                let asOf = namespace.now.applied
+                guard let part = try namespace.exportNext(token.rawValue) else { return {} }
                 return {
-                    let handle = self.node.keep(bytes)
-                    self.event { $0.snapshotRead(token, handle, asOf: asOf, position: .last, at: $1) }
+                    let handle = self.node.keep(part.bytes)
+                    self.event { $0.snapshotRead(token, handle, asOf: part.asOf, position: part.position, at: $1) }
                 }
             }
         case .installSnapshot(let part, let token):
             let bytes = part.payload.flatMap { node.payloads[$0.id]?.bytes } ?? []
             ask { [unowned self] namespace in
-                namespace.install(bytes, asOf: part.asOf)
+                try namespace.receive(bytes, step: part.step)
+                let applied = namespace.applied
                 return {
-                    self.applied = part.asOf
+                    self.applied = applied
+                    self.event { $0.installed(token, at: $1) }
+                }
+            }
+        case .forgoRows(let through, let token):
+            ask { [unowned self] namespace in
+                try namespace.forgo(through: through)
+                return {
+                    self.applied = through
                     self.event { $0.installed(token, at: $1) }
                 }
             }
@@ -191,6 +207,7 @@ final class HostedReplica {
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report):
             if case .handoverGivenUp = report { node.balancer.gaveUp(pg, at: simulator.moment(n).now) }
+            if case .serving = report, pg.isMetadata { beganServing() }
             simulator.tell("\(node.id) \(pg) \(report)")
             simulator.counts[String(String(describing: report).prefix(8)), default: 0] += 1
         }
@@ -279,36 +296,89 @@ final class HostedReplica {
 
     private func apply(_ entry: Entry, _ bytes: [UInt8]?) {
         ask { [unowned self] namespace in
-            let before = namespace.apply(entry, bytes)
-            let applied = namespace.now.applied
-            return {
-                var results: [AppliedResult] = []
-                if let before {
-                    results.append(AppliedResult(entry: entry.name, payload: self.node.keep(Words.bytes([before]))))
+            let before = namespace.applied
+            let found = try namespace.apply(entry, bytes)
+            let (applied, inodes, wanted) = (namespace.applied, namespace.inodes, namespace.wantedReservation)
+            if applied > before {
+                var step = Lineage.Step(previous: before)
+                if let found {
+                    step = Lineage.Step(
+                        previous: before, session: entry.session, request: entry.request, call: entry.call,
+                        operation: bytes ?? [], result: found.outcome.encoded, isKept: found.outcome.origin == .kept,
+                        time: found.time)
                 }
+                if let wrong = simulator.lineage.applied(applied, step) {
+                    simulator.fail("\(node.id) applies entries of \(pg): \(wrong)")
+                }
+            }
+            return {
                 guard applied > self.applied else { return }
                 self.applied = applied
+                self.inodes = inodes
+                var results: [AppliedResult] = []
+                if let found {
+                    results.append(
+                        AppliedResult(entry: entry.name, payload: self.node.keep(found.outcome.encoded)))
+                }
                 self.event { $0.namespaceApplied(through: applied, results: results, at: $1) }
+                self.reserve(wanted)
             }
         }
     }
 
-    private func completed(_ ticket: ReadTicket, _ word: UInt32) {
-        let handle = node.keep(Words.bytes([word]))
+    private func fetchResult(_ ticket: ReadTicket, _ session: SessionID, _ request: RequestNumber) {
+        let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
+        askAfterDecided(refused) { [unowned self] namespace in
+            let kept = try namespace.keptResult(session, request)
+            return {
+                guard let kept else {
+                    if self.simulator.map.sessions.contains(where: { $0.id == session }) {
+                        self.simulator.fail("\(self.node.id) has no result of \(session) \(request)")
+                    }
+                    return refused()
+                }
+                self.completed(ticket, kept)
+            }
+        }
+    }
+
+    private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]) {
+        let handle = node.keep(bytes)
         event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
     }
 
     private func askAfterDecided(
-        _ refused: @escaping () -> Void = {}, _ work: @escaping (FakeNamespace) -> (() -> Void)
+        _ refused: @escaping () -> Void = {}, _ work: @escaping (HostedNamespace) throws -> (() -> Void)
     ) {
         afterDecided { [self] in ask(refused, work) }
     }
 
-    func ask(_ refused: @escaping () -> Void = {}, _ work: @escaping (FakeNamespace) -> (() -> Void)) {
+    func ask(_ refused: @escaping () -> Void = {}, _ work: @escaping (HostedNamespace) throws -> (() -> Void)) {
         if isForgetting { return refused() }
         namespaceWork.append(NamespaceWork(work: work, refused: refused))
         simulator.needsCycleEnd(n)
     }
+
+    /// What the primary of a metadata group makes by itself, as `StorageNode` does it.
+    private func beganServing() {
+        if inodes == 0 { performOwn(.initialize(FilesetSetup(layout: simulator.scenario.layout))) }
+    }
+
+    private func reserve(_ wanted: InodeNumber?) {
+        guard group.isServing, let wanted, wanted > lastReservation else { return }
+        lastReservation = wanted
+        performOwn(.reserveInodes(through: wanted))
+    }
+
+    private func performOwn(_ operation: NamespaceOperation) {
+        let entry = NamespaceEntry(
+            semantics: simulator.map.semantics, credentials: .superuser, operation: operation)
+        let handle = node.keep(entry.encoded)
+        event { $0.ownOperation(handle, .stable, at: $1) }
+    }
+
+    /// Its rows could not be opened.
+    func lookAtRows() { if namespace?.isDamaged == true { rowsDamaged() } }
 
     /// The rows have rotted: they are learned anew, as `Replica` does it.
     private func rowsDamaged() {
@@ -325,9 +395,13 @@ final class HostedReplica {
     }
 
     private func forgetRows() {
-        guard pg.isMetadata, let namespace = node.namespace else { return }
+        guard let namespace else { return }
         disk.submit(.namespace) { [unowned self] in
-            namespace.forget()
+            do {
+                try namespace.renew()
+            } catch {
+                simulator.fail("\(node.id) cannot make its rows of \(pg) anew: \(error)")
+            }
             return { [unowned self] in applied = .zero }
         }
         disk.store.namespaceDurable(pg, through: group.decided)
@@ -335,20 +409,20 @@ final class HostedReplica {
 
     /// Hands over what has come, at the end of the loop's cycle; one transaction.
     func flushNamespace() {
-        guard !namespaceWork.isEmpty, let namespace = node.namespace else { return }
+        guard !namespaceWork.isEmpty, let namespace else { return }
         let batch = namespaceWork
         namespaceWork = []
         disk.submit(.namespace) { [unowned self] in
-            let outcomes = batch.map { item -> () -> Void in
-                if namespace.isDamaged { return item.refused }
-                let outcome = item.work(namespace)
-                return namespace.isDamaged ? item.refused : outcome
+            do {
+                if let outcomes = try namespace.run(batch.map(\.work)) {
+                    return { for outcome in outcomes { outcome() } }
+                }
+            } catch {
+                simulator.fail("\(node.id): the namespace of \(pg): \(error)")
             }
-            let isDamaged = namespace.isDamaged
-            if !isDamaged { namespace.commit() }
             return { [unowned self] in
-                if isDamaged { rowsDamaged() }
-                for outcome in outcomes { outcome() }
+                rowsDamaged()
+                for item in batch { item.refused() }
             }
         }
     }

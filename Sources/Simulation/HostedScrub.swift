@@ -51,7 +51,7 @@ extension HostedReplica {
         case .objects(let objects, let depth): disk.find(objects, of: pg, depth, []) { done(.objects($0)) }
         case .rows(let from, let limit):
             ask({ done(.notReady) }) { namespace in
-                let found = namespace.digest(from: from, limit: Int(limit))
+                let found = try namespace.digest(from: from, limit: Int(limit))
                 return { done(.rows(found)) }
             }
         }

@@ -13,7 +13,7 @@ extension Simulator {
         /// How many disks it has had.
         private var diskCount = 1
         /// The metadata group's database, if there is one.
-        var namespace: FakeNamespace?
+        var namespace: FakeDatabase?
         /// A sync of the disk failed, as the coordination store knows, and the disk's own log does not say so yet.
         var isDoubtful = false
 
@@ -91,7 +91,7 @@ extension Simulator {
             id = NodeID(UInt16(index + 1))
             self.index = index
             disk = FakeDisk(id: DiskID(UInt128(index + 1)), crc: BlockContent.crc)
-            namespace = hasNamespace ? FakeNamespace() : nil
+            namespace = hasNamespace ? FakeDatabase() : nil
         }
 
         /// An empty disk takes the place of the old one.
@@ -99,7 +99,7 @@ extension Simulator {
             disk = FakeDisk(id: DiskID(UInt128(index + 1 + 1000 * diskCount)), crc: BlockContent.crc)
             diskCount += 1
             isDoubtful = false
-            if namespace != nil { namespace = FakeNamespace() }
+            if namespace != nil { namespace = FakeDatabase() }
         }
 
         var bootID: BootID { BootID(UInt128(boot) << 8 | UInt128(index + 1)) }

@@ -169,6 +169,7 @@ extension Simulator {
                 if node.placementVersion == wantedVersion { group.placementWanted(wanted[g], at: now) }
                 group.recordRead(record, version(of: record, g), at: now)
             }
+            replica.lookAtRows()
         }
     }
 

@@ -82,6 +82,8 @@ public final class Simulator {
     var files: [WorkFile] = []
     var removedFiles: [FileID] = []
     var lastInode: UInt64 = 6
+    var tree = KnownTree()
+    var lineage = Lineage()
     public var tracing = false
     /// Groups that were scrubbed at the end, and whether that has begun.
     var scrubbed: Set<PGID> = []
@@ -181,7 +183,10 @@ public final class Simulator {
                 words += [decided.epoch.rawValue, decided.n, UInt64(replica.group.progress.utf8.count)]
             }
         }
-        for op in history { words += [op.start, op.end ?? 0, op.stamp.rawValue] + op.values.map { UInt64($0.value) } }
+        for op in history {
+            words += [op.start, op.end ?? 0, op.stamp.rawValue] + op.values.map { UInt64($0.value) }
+            if let tree = op.tree { words += [tree.asOf.n, StableHash.bytes(tree.answer ?? [])] }
+        }
         return words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x0000_0100_0000_01b3 &+ ($0 >> 29) }
     }
 

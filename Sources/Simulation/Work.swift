@@ -63,7 +63,7 @@ extension Simulator {
     }
 
     func draw() -> Draft? {
-        if scenario.metadata, scenario.dataGroups == 0 || chance(25) { return metadataWork() }
+        if scenario.metadata, scenario.dataGroups == 0 || chance(25) { return treeWork() }
         let roll = scenario.readsAfterClaims && clock < claimedAt + 300 * millisecond ? 50 : random.below(100)
         if roll < 50 { return aWrite() }
         if roll < 80 { return aRead() }
@@ -73,29 +73,6 @@ extension Simulator {
         }
         if roll < 94 { return aZero() }
         return aCut()
-    }
-
-    private func metadataWork() -> Draft {
-        let g = groups.count - 1
-        let key = UInt32(random.below(6))
-        let roll = random.below(100)
-        if roll < 55 {
-            nextValue += 1
-            let durability: Durability = chance(scenario.stableWrites) ? .stable : .unstable
-            var observed = Observed(kind: .write, values: [(UInt64(key), nextValue)], start: clock, group: g)
-            observed.durability = durability
-            return Draft(
-                requests: [(g, .mutate(durability, nil))], content: Words.bytes([key, nextValue]), observed: observed)
-        }
-        if roll < 88 { return metadataRead(key) }
-        return Draft(requests: [(g, .flush)], observed: Observed(kind: .flush, values: [], start: clock, group: g))
-    }
-
-    private func metadataRead(_ key: UInt32) -> Draft {
-        let g = groups.count - 1
-        return Draft(
-            requests: [(g, .query)], content: Words.bytes([key]),
-            observed: Observed(kind: .read, values: [(UInt64(key), 0)], start: clock, group: g))
     }
 
     private func someFields() -> Range<Int> {
@@ -230,8 +207,8 @@ extension Simulator {
     func finalRead(_ i: Int) -> Draft? {
         var i = i
         if scenario.metadata {
-            if i < 6 { return metadataRead(UInt32(i)) }
-            i -= 6
+            if let query = finalTreeQuery(i) { return query }
+            i -= tree.directories.count + 1
         }
         let regions = Simulator.regions.count
         let objects = Int(Simulator.objectsPerFile)

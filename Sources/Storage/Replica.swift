@@ -123,6 +123,8 @@ final class Replica {
             disk.remove(pg, object) { [self] in event { $0.installed(token, at: $1) } }
         case .readSnapshot(let token): readSnapshot(token)
         case .installSnapshot(let part, let token): installSnapshot(part, token)
+        case .forgoRows(let through, let token):
+            namespace?.forgo(through: through) { [self] in event { $0.installed(token, at: $1) } }
         case .syncAll(let token): disk.syncAll(pg) { [self] in event { $0.installed(token, at: $1) } }
         case .giveBlocks(let ask, let to, let epoch):
             BlockGiving(host: disk, pg: pg, wanted: ask.wanted) { [self] content, bytes in

@@ -78,6 +78,74 @@ import Wire
         #expect(try RowDigest(learner.rows) == digest)
     }
 
+    @Test(
+        "rows that lack entries which are given up take the next one, and go on from there when they are opened again")
+    func forgone() throws {
+        var fileset = try TestFileset()
+        _ = try fileset.make("a")
+        let digest = try RowDigest(fileset.rows)
+        let end = EntryName(epoch: Epoch(7), n: 40)
+        fileset.machine.forgo(through: end)
+        try fileset.machine.commit(rows: fileset.rows)
+        #expect(try RowDigest(fileset.rows) == digest)
+        fileset.rows.crash()
+        var machine = try NamespaceMachine(fileset: .root, rows: fileset.rows)
+        #expect(machine.applied == end)
+        #expect(throws: NamespaceFault.self) { try machine.skip(EntryName(epoch: Epoch(7), n: 42)) }
+        try machine.skip(EntryName(epoch: Epoch(7), n: 41))
+        // Nothing is taken back.
+        machine.forgo(through: end)
+        #expect(machine.applied.n == 41)
+    }
+
+    @Test("a loss of power leaves the first of the transactions that were not synced, whatever they changed")
+    func unsynced() throws {
+        func content(_ rows: RowArrays) -> [String] {
+            rows.rows(from: .least, below: .greatest, limit: 99).map { "\($0)" }
+                + rows.changes(after: .after(version: 0), limit: 99).map { "\($0)" }
+                + rows.replies(after: 0, limit: 99).map { "\($0)" } + [
+                    "\(rows.state() ?? [])", "\(rows.tombstoneHorizon())",
+                ]
+        }
+        for kept in 0...6 {
+            let rows = RowArrays(syncing: .apart)
+            let keys = (0..<4).map { NamespaceKey(bytes: [UInt8($0)]) }
+            rows.put(keys[0], [0], version: 1)
+            rows.putReply(1, [1])
+            rows.commit()
+            rows.sync()
+            var stages = [content(rows)]
+            let transactions: [() -> Void] = [
+                { rows.put(keys[0], [5], version: 2) },
+                {
+                    rows.delete(keys[0], version: 3); rows.put(keys[1], [1], version: 3); rows.putState([9])
+                },
+                {
+                    rows.put(keys[0], [6], version: 4); rows.delete(keys[2], version: 4); rows.deleteReply(1)
+                },
+                {
+                    rows.pruneTombstones(through: 3); rows.putReply(5, [7])
+                },
+                {
+                    rows.removeEverything(horizon: 2); rows.put(keys[3], [2], version: 6)
+                },
+                {
+                    rows.deleteAllReplies(); rows.putState([8])
+                },
+            ]
+            for transaction in transactions {
+                transaction()
+                rows.commit()
+                stages.append(content(rows))
+            }
+            rows.put(keys[2], [3], version: 7)
+            rows.crash()
+            #expect(content(rows) == stages[6])
+            rows.losePower(keeping: kept)
+            #expect(content(rows) == stages[kept] && rows.unsynced == 0)
+        }
+    }
+
     @Test("digests of ranges find the rows that differ")
     func digest() throws {
         var first = try TestFileset()

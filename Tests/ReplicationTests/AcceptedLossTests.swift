@@ -6,7 +6,6 @@ import Wire
 
 /// Members that an operator gives up (replication.md, 10).
 struct AcceptedLossTests {
-    private let pg = PGID.data(0)
     private let moment = Moment(now: Instant(nanoseconds: 1_000_000_000), time: Timestamp(nanoseconds: 1))
 
     private func member(_ n: UInt16) -> Member {
@@ -19,7 +18,8 @@ struct AcceptedLossTests {
 
     /// Node 1's replica of a group whose last primary, node 9, is gone with its lease; the record names those nodes.
     private func left(
-        of named: [UInt16], copies: Int, recovered: RecoveredReplica?, found: EntryName = .zero
+        of named: [UInt16], copies: Int, recovered: RecoveredReplica?, found: EntryName = .zero,
+        pg: PGID = .data(0)
     ) throws -> PlacementGroup {
         let group = try PlacementGroup(pg: pg, local: member(1), recovered: recovered, found: found, at: moment)
         group.mapChanged(
@@ -53,7 +53,7 @@ struct AcceptedLossTests {
         group.peerConnected(PeerFacts(node: NodeID(n), boot: BootID(UInt128(n))), at: moment)
         let status = ReplicaStatus(member: member(n), continuity: continuity, end: end)
         group.messageArrived(
-            from: NodeID(n), ReplicaMessage(pg: pg, epoch: Epoch(5), body: .status(status)), at: moment)
+            from: NodeID(n), ReplicaMessage(pg: group.pg, epoch: Epoch(5), body: .status(status)), at: moment)
     }
 
     private func effects(_ group: PlacementGroup) -> [ReplicaEffect] {
@@ -176,6 +176,27 @@ struct AcceptedLossTests {
         #expect(group.isPrimary && !group.isAbsent && !group.isLearning && group.content == .whole(begin))
         let others = try #require(EpochHistory(spans))
         #expect(others.common(with: group.history, notBeyond: others.end) == .zero)
+    }
+
+    @Test("Rows that lack entries are told to go on without them before what they hold is made stable")
+    func incompleteRows() throws {
+        let spans = [EpochSpan(epoch: Epoch(2), last: 9), EpochSpan(epoch: Epoch(3), last: 17)]
+        let group = try left(
+            of: [2], copies: 2, recovered: whole(spans, learning: true), pg: .metadata(FilesetID(1)))
+        #expect(group.lossAccepted(demand(.any, [2]), at: moment) == nil)
+        let made = try #require(proposal(effects(group)))
+        group.proposalEnded(made.token, .won(RecordVersion(2)), at: moment)
+        let done = effects(group)
+        let begin = EntryName(epoch: Epoch(6), n: 17)
+        #expect(!done.contains { if case .syncAll = $0 { true } else { false } })
+        let forgone = try #require(
+            done.compactMap { if case .forgoRows(begin, let t) = $0 { t } else { nil } }.first)
+        #expect(!group.isPrimary)
+        group.installed(forgone, at: moment)
+        let synced = try #require(effects(group).compactMap { if case .syncAll(let t) = $0 { t } else { nil } }.first)
+        #expect(!group.isPrimary)
+        group.installed(synced, at: moment)
+        #expect(group.isPrimary && group.content == .whole(begin))
     }
 
     @Test("A lease that lapses while incomplete content is being taken leaves the replica what it was")

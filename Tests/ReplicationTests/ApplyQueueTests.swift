@@ -67,6 +67,23 @@ struct ApplyQueueTests {
         #expect(!waitsStill)
     }
 
+    @Test(
+        "of a log that begins anew nothing is handed over before it is said to be decided, whatever was decided before")
+    func anew() {
+        var queue = ApplyQueueTests.five
+        _ = queue.decided(through: ApplyQueueTests.name(1, 5))
+        let cleared = queue.clear()
+        #expect(ApplyQueueTests.numbers(cleared.dropped) == [5, 4, 3, 2, 1])
+        // The new log begins behind entry 3: its rows are to come before that.
+        queue.append(ApplyQueueTests.entry(1, 4))
+        let stable = queue.stable(through: ApplyQueueTests.name(1, 4))
+        #expect(stable.apply.isEmpty)
+        let waits = queue.mustWait()
+        #expect(!waits)
+        let decided = queue.decided(through: ApplyQueueTests.name(1, 4))
+        #expect(ApplyQueueTests.numbers(decided.apply) == [4])
+    }
+
     @Test("what is cut off is never applied, is stable no more, and nothing waits for it")
     func cut() {
         var queue = ApplyQueueTests.five

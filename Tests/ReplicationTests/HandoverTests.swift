@@ -108,7 +108,8 @@ struct HandoverTests {
             case .restartLog, .decided, .drop, .stableAfter, .giveUpLease, .query, .fetchResult, .completeEdges,
                 .askLease,
                 .listChanges,
-                .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .syncAll, .giveBlocks,
+                .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .forgoRows, .syncAll,
+                .giveBlocks,
                 .blocksFound, .searchEnded, .report:
                 break
             case .forgetContent, .eraseContent: forgotten.append(i)

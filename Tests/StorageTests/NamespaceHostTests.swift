@@ -124,6 +124,34 @@ import Wire
         try await learner.close()
     }
 
+    @Test("rows that go on without what they lack drop half an export, and take the entry that follows")
+    func forgone() async throws {
+        let source = try await Bench()
+        _ = try await source.apply(.create(directory: .root, name: name("theirs"), file: .regular(.guarded)))
+        let learner = try await Bench()
+        _ = try await learner.apply(.create(directory: .root, name: name("ours"), file: .regular(.guarded)))
+        let whole = try #require(try await source.export().first)
+        let (horizon, piece) = try whole.decoded { r throws(WireError) in (try r.u64(), try ExportPiece(from: &r)) }
+        var w = WireWriter()
+        w.u64(horizon)
+        ExportPiece(rows: piece.rows, replies: [], state: nil).encode(into: &w)
+        try await learner.install(ByteBuffer(bytes: w.bytes), step: 0)
+        try await learner.forgo(18)
+        let end = EntryName(epoch: Epoch(1), n: 20)
+        #expect(try await learner.onLoop { $0.host.applied } == end)
+        _ = try await learner.apply(.create(directory: .root, name: name("later"), file: .regular(.guarded)))
+        for text in ["ours", "later"] {
+            guard case .found = try await learner.ask(.lookup(directory: .root, name: name(text))) else {
+                Issue.record("\(text) is not found")
+                return
+            }
+        }
+        #expect(try await learner.ask(.lookup(directory: .root, name: name("theirs"))) == .failed(.notFound))
+        #expect(try await learner.onLoop { $0.failure } == nil)
+        try await source.close()
+        try await learner.close()
+    }
+
     @Test("after a failure of the rows nothing is answered and nothing kept")
     func failure() async throws {
         let bench = try await Bench()
@@ -262,6 +290,16 @@ private struct Bench: Sendable {
         try await eventually("a part is installed") { try await onLoop { $0.isInstalled } }
     }
 
+    /// So many entries are given up.
+    func forgo(_ entries: Int) async throws {
+        try await onLoop { state in
+            state.isInstalled = false
+            state.host.forgo(through: state.passOver(entries)) { state.isInstalled = true }
+            state.host.flush()
+        }
+        try await eventually("they are given up") { try await onLoop { $0.isInstalled } }
+    }
+
     func close() async throws {
         let unit = try await onLoop { $0.host.unit }
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
@@ -339,6 +377,13 @@ private final class BenchState {
         } catch {
             wrong = "the plain machine failed: \(error)"
         }
+        return name
+    }
+
+    func passOver(_ entries: Int) -> EntryName {
+        named += entries
+        let name = EntryName(epoch: Epoch(1), n: UInt64(named))
+        machine.forgo(through: name)
         return name
     }
 

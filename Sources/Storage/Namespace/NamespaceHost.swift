@@ -195,6 +195,10 @@ final class NamespaceHost {
         add(.install(ticket { if $0 != nil { done() } }, part, step: step))
     }
 
+    func forgo(through name: EntryName, done: @escaping () -> Void) {
+        add(.forgo(ticket { if $0 != nil { done() } }, through: name))
+    }
+
     private func ticket(_ done: @escaping ([UInt8]?) -> Void) -> NamespaceTicket {
         lastTicket += 1
         let ticket = NamespaceTicket(rawValue: lastTicket)
@@ -206,7 +210,8 @@ final class NamespaceHost {
         if isDamaged {
             switch work {
             case .apply: break
-            case .answer(let ticket, _, _), .result(let ticket, _, _), .install(let ticket, _, _):
+            case .answer(let ticket, _, _), .result(let ticket, _, _), .install(let ticket, _, _),
+                .forgo(let ticket, _):
                 tickets.removeValue(forKey: ticket)?(nil)
             case .export(let ticket, _): exports.removeValue(forKey: ticket)?(nil)
             case .digestRows(let ticket, _, _): digests.removeValue(forKey: ticket)?(nil)

@@ -20,10 +20,13 @@ enum NamespaceWork: Sendable {
     /// A part of another replica's export; the first one (step 0) drops what is here.
     case install(NamespaceTicket, ByteBuffer, step: UInt32)
 
+    /// What the rows lack through this entry is given up.
+    case forgo(NamespaceTicket, through: EntryName)
+
     /// Whether rows may be others behind it.
     var changesRows: Bool {
         switch self {
-        case .apply, .install: true
+        case .apply, .install, .forgo: true
         case .answer, .result, .export, .digestRows: false
         }
     }
@@ -159,7 +162,21 @@ final class NamespaceUnit {
         case .install(let ticket, let bytes, let step):
             try receive(bytes, step: step)
             outcomes.answers.append((ticket, []))
+        case .forgo(let ticket, let name):
+            try forgo(through: name)
+            outcomes.answers.append((ticket, []))
         }
+    }
+
+    private func forgo(through name: EntryName) throws {
+        if install != nil {
+            // What has come of it is half a table.
+            received = true
+            try NamespaceInstall.abandon(rows: rows)
+            install = nil
+            machine = try NamespaceMachine(fileset: machine.state.fileset, rows: rows)
+        }
+        machine.forgo(through: name)
     }
 
     private func exportNext(_ number: UInt64) throws -> NamespacePart? {

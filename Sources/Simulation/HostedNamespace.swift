@@ -1,0 +1,166 @@
+import ClusterModel
+import Namespace
+import Replication
+import Wire
+
+/// A fileset's namespace machine with its rows, in one simulated process; used by its namespace thread, as `NamespaceUnit` is in
+/// production, in the same order.
+final class HostedNamespace {
+    let rows: FakeDatabase
+    private let fileset: FilesetID
+    /// Nil while the rows are damaged: nothing is done with them.
+    private var machine: NamespaceMachine?
+    private var exports: [(number: UInt64, export: NamespaceExport)] = []
+    private var lastExport: UInt64 = 0
+    private var install: NamespaceInstall?
+
+    /// As `StorageLimits.exports`.
+    private static let mostExports = 4
+    /// Small, so that a few rows are several parts, between which the source goes on.
+    private static let partBytes = 700
+
+    init(_ fileset: FilesetID, _ rows: FakeDatabase) throws {
+        self.fileset = fileset
+        self.rows = rows
+        try open()
+    }
+
+    private func open() throws {
+        do {
+            machine = try NamespaceMachine(fileset: fileset, rows: rows)
+        } catch is FakeDatabase.Damage {
+            machine = nil
+        }
+    }
+
+    var isDamaged: Bool { machine == nil }
+    var applied: EntryName { machine?.applied ?? .zero }
+    var inodes: UInt64 { machine?.state.usage.inodes ?? 0 }
+    var wantedReservation: InodeNumber? { machine?.wantedReservation }
+
+    /// An empty database takes the place of the damaged one.
+    func renew() throws {
+        exports = []
+        install = nil
+        rows.renew()
+        try open()
+    }
+
+    /// Work of one cycle in one transaction. Nil: the rows have rotted, and nothing that was done counts.
+    func run(_ batch: [(HostedNamespace) throws -> (() -> Void)]) throws -> [() -> Void]? {
+        guard machine != nil else { return nil }
+        do {
+            let outcomes = try batch.map { try $0(self) }
+            try machine?.commit(rows: rows)
+            return outcomes
+        } catch is FakeDatabase.Damage {
+            machine = nil
+            return nil
+        }
+    }
+
+    /// What an entry gave, and by which time; nil for one that is no operation, or that the rows have already.
+    func apply(_ entry: Entry, _ bytes: [UInt8]?) throws -> (outcome: NamespaceOutcome, time: Timestamp)? {
+        guard case .namespace = entry.body else {
+            try machine?.skip(entry.name)
+            return nil
+        }
+        guard let bytes else { throw WireError("entry \(entry.name) without its operation") }
+        let operation = try bytes.decoded { r throws(WireError) in try NamespaceEntry(from: &r) }
+        let change = NamespaceChange(
+            name: entry.name, time: entry.time, session: entry.session, request: entry.request, call: entry.call,
+            entry: operation)
+        guard let outcome = try machine?.apply(change, rows: rows) else { return nil }
+        return (outcome, machine?.state.lastTime ?? .zero)
+    }
+
+    /// The encoded answer.
+    func answer(_ bytes: [UInt8], at now: Timestamp) throws -> [UInt8] {
+        let question = try bytes.decoded { r throws(WireError) in try NamespaceQuestion(from: &r) }
+        guard let reply = try machine?.answer(question, at: now, rows: rows) else { throw FakeDatabase.Damage() }
+        var w = WireWriter()
+        reply.answer.encode(into: &w)
+        return w.bytes
+    }
+
+    func keptResult(_ session: SessionID, _ request: RequestNumber) throws -> [UInt8]? {
+        try machine?.keptResult(session, request, rows: rows)
+    }
+
+    func digest(from key: [UInt8], limit: Int) throws -> RowsFinding {
+        let digest = try RowDigest(rows, from: NamespaceKey(bytes: key), limit: limit)
+        return RowsFinding(
+            asOf: applied, digest: digest.value, count: UInt32(digest.count), end: digest.end?.bytes)
+    }
+
+    // MARK: Catching up
+
+    /// The next part of an export; the first one with this number begins it. Nil for one that was forgotten.
+    func exportNext(_ number: UInt64) throws -> (bytes: [UInt8], asOf: EntryName, position: ListPosition)? {
+        try machine?.commit(rows: rows)
+        guard let machine else { return nil }
+        if !exports.contains(where: { $0.number == number }) {
+            guard number > lastExport else { return nil }
+            lastExport = number
+            if exports.count >= HostedNamespace.mostExports { exports.removeFirst() }
+            exports.append((number, try NamespaceExport(after: 0, changedByLearner: [], rows: rows)))
+        }
+        guard let i = exports.firstIndex(where: { $0.number == number }) else { return nil }
+        let piece = try exports[i].export.next(machine, rows: rows, limit: HostedNamespace.partBytes)
+        var w = WireWriter()
+        switch exports[i].export.scope {
+        case .everything(let horizon): w.u64(horizon)
+        case .changes: w.u64(0)
+        }
+        piece.encode(into: &w)
+        if piece.state != nil { exports.remove(at: i) }
+        return (w.bytes, machine.applied, piece.state == nil ? .more : .last)
+    }
+
+    /// What the rows lack through this entry is given up.
+    func forgo(through name: EntryName) throws {
+        if install != nil {
+            try NamespaceInstall.abandon(rows: rows)
+            install = nil
+            machine = try NamespaceMachine(fileset: fileset, rows: rows)
+        }
+        machine?.forgo(through: name)
+    }
+
+    func receive(_ bytes: [UInt8], step: UInt32) throws {
+        let (horizon, piece) = try bytes.decoded { r throws(WireError) in
+            (try r.u64(), try ExportPiece(from: &r))
+        }
+        if step == 0 {
+            if install != nil { try NamespaceInstall.abandon(rows: rows) }
+            try machine?.commit(rows: rows)
+            install = try NamespaceInstall(.everything(horizon: horizon), rows: rows)
+        }
+        guard var receiving = install else { throw WireError("a part of an export that never began") }
+        if let complete = try receiving.receive(piece, fileset: fileset, rows: rows) {
+            machine = complete
+            install = nil
+        } else {
+            install = receiving
+        }
+    }
+}
+
+extension [UInt8] {
+    func decoded<T>(_ body: (inout WireReader) throws(WireError) -> T) throws -> T {
+        try withUnsafeBytes { buffer in
+            var r = WireReader(buffer)
+            let value = try body(&r)
+            try r.finish()
+            return value
+        }
+    }
+}
+
+extension NamespaceEntry {
+    var encoded: [UInt8] {
+        var w = WireWriter()
+        encode(into: &w)
+        return w.bytes
+    }
+}
