@@ -108,7 +108,11 @@ extension Simulator {
         let to = Int(node.rawValue) - 1
         guard to < nodes.count, to != n, links[n][to].isUp else { return }
         let spoken = links[n][to].spoken
-        if message.body.since > spoken { return fail("\(nodes[n].id) sends \(node) what it cannot read: \(message)") }
+        if message.body.since > spoken {
+            // The node has not heard of this connection yet: what it sends is for the one before.
+            if links[to][n].told != links[to][n].connection { return }
+            return fail("\(nodes[n].id) sends \(node) what it cannot read: \(message)")
+        }
         let bytes = message.payload.flatMap { nodes[n].payloads[$0.id]?.bytes }
         if message.payload != nil, bytes == nil { fail("\(nodes[n].id) sends a payload that it dropped") }
         let link = links[n][to]
@@ -122,7 +126,8 @@ extension Simulator {
 
     func deliver(_ from: Int, _ to: Int, _ connection: Int, _ message: ReplicaMessage, _ content: [UInt8]?) {
         guard nodes[to].alive else { return }
-        // What an old connection still held may arrive after its end, but seldom.
+        // What an old connection still held may arrive after its end, but seldom, and never at another process.
+        if connection <= links[from][to].dead { return }
         if links[from][to].connection != connection || !links[from][to].isUp {
             if !chance(10) { return }
         }

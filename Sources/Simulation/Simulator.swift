@@ -10,6 +10,10 @@ let second: UInt64 = 1_000_000_000
 public final class Simulator {
     struct Link {
         var connection = 0
+        /// The connection that the receiver has heard of last.
+        var told = 0
+        /// The last connection to an earlier process of the receiver.
+        var dead = 0
         var isUp = false
         var downUntil: UInt64 = 0
         /// Nothing arrives before this, or all of it late.
@@ -253,6 +257,7 @@ public final class Simulator {
             deliver(from, to, connection, message, content)
         case .connected(let from, let to, let connection):
             guard nodes[from].isOpen, links[from][to].connection == connection, links[from][to].isUp else { return }
+            links[from][to].told = connection
             everyReplica(to) {
                 $0.peerConnected(
                     PeerFacts(

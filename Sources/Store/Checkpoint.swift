@@ -106,7 +106,7 @@ extension Store {
     }
 
     /// Where recovery would have to begin if everything applied were in the index.
-    private var replayStart: LogPosition {
+    var replayStart: LogPosition {
         var position = log.written
         for group in orderedGroups {
             if let first = group.tail.first, first.isWritten { position = min(position, first.position) }

@@ -144,6 +144,21 @@ extension Store {
         }
     }
 
+    /// What has to be written although the log is full, so that it does not stay so.
+    private var mayExceedBound: Bool { !urgent.isEmpty || isMarkUrgent || isHeldUp }
+
+    /// No checkpoint can trim the log, for a group's tail is neither decided nor cut off, and a record waits that may be what that
+    /// takes: of its promise, its learning, its cut.
+    private var isHeldUp: Bool {
+        guard checkpoint.phase == .idle, replayStart <= log.replayFrom else { return false }
+        return (0..<ready.count).contains { i in
+            switch ready[i].body {
+            case .state, .cut, .restart: true
+            default: false
+            }
+        }
+    }
+
     /// A checkpoint waits for the mark, and a full log for the checkpoint.
     private var isMarkUrgent: Bool {
         checkpoint.phase == .syncingLog && log.slotsSynced > log.markMade && log.markMade < checkpoint.markWanted
@@ -154,7 +169,7 @@ extension Store {
         let isLast =
             log.prepared.count == 1 && log.preparing == 0
             && log.segmentCount >= configuration.maximumSegments && phase != .beginning
-        guard !log.prepared.isEmpty, !isLast || !urgent.isEmpty || isMarkUrgent else {
+        guard !log.prepared.isEmpty, !isLast || mayExceedBound else {
             log.needsSegment = true
             prepareSegments()
             return false
@@ -169,8 +184,8 @@ extension Store {
     /// Keeps one segment ahead of need, within the log's bound.
     func prepareSegments() {
         // A disk that was killed many times in a row must still begin, and a full log must still end a checkpoint.
-        let limit = phase == .beginning || !urgent.isEmpty || isMarkUrgent ? Int.max : configuration.maximumSegments
-        guard phase != .failed, log.prepared.isEmpty, log.preparing == 0, log.segmentCount < limit else { return }
+        guard phase != .failed, log.prepared.isEmpty, log.preparing == 0 else { return }
+        guard log.segmentCount < configuration.maximumSegments || phase == .beginning || mayExceedBound else { return }
         prepare(.new)
     }
 
