@@ -8,6 +8,7 @@ extension Simulator {
     func start(_ n: Int) {
         let node = nodes[n]
         node.beginLife()
+        for from in nodes.indices where from != n { links[from][n].dead = links[from][n].connection }
         considerUpgrade(node)
         tell("\(node.id) starts, boot \(node.boot)")
         let host = HostedDisk(self, n)
