@@ -35,13 +35,20 @@ public struct ScrubSummary: Codable, Sendable, Hashable {
     }
 }
 
+/// What the last scrub of one fileset's objects in a group found; it says nothing of the group's other objects.
+public struct FilesetScrub: Codable, Sendable, Hashable {
+    public var fileset: Int
+    public var scrub: ScrubSummary
+}
+
 /// A scrub that a node leads, or is to lead.
 public struct ScrubStatus: Codable, Sendable, Hashable {
     /// "waiting" (for its turn), "running" or "interrupted".
     public var state: String
-    /// While it runs: seconds since its beginning, objects or rows that were looked at, bytes that each member has read, and
-    /// what they will have read in the end (of a metadata group: rows; 0: not known).
+    /// While it runs: seconds since this node took it on, objects or rows that were looked at, bytes that each member has read
+    /// (so many of them before), and what they will have read in the end (of a metadata group: rows; 0: not known).
     public var seconds: Double
+    public var earlierBytes: UInt64?
     public var done: UInt64
     public var bytes: UInt64
     public var total: UInt64
@@ -84,12 +91,34 @@ extension AdminService {
 
     func scrubBegin(_ arguments: AdminArguments) throws(AdminFailure) -> ScrubBegun {
         let groups = try groups(arguments)
-        return ScrubBegun(groups: node.scrubSoon(groups).map(\.description), time: node.now.nanoseconds)
+        // Before it is begun: what begins in this instant was asked for.
+        let time = node.now.nanoseconds
+        guard let id = try fileset(arguments) else {
+            return ScrubBegun(groups: node.scrubSoon(groups).map(\.description), time: time)
+        }
+        // Its metadata group has nothing but the fileset.
+        let own = node.scrubSoon(groups.filter { $0 == .metadata(id) })
+        let data = node.scrubSoon(groups.filter { !$0.isMetadata }, .fileset(id))
+        return ScrubBegun(groups: (data + own).map(\.description), time: time)
     }
 
     func scrubStop(_ arguments: AdminArguments) throws(AdminFailure) -> ScrubBegun {
         let groups = try groups(arguments)
         return ScrubBegun(groups: node.stopScrubs(groups).map(\.description), time: node.now.nanoseconds)
+    }
+
+    /// The fileset that "fileset" names; nil without it.
+    private func fileset(_ arguments: AdminArguments) throws(AdminFailure) -> FilesetID? {
+        guard let name = arguments.optional("fileset") else { return nil }
+        guard let fileset = node.view.map.filesets.first(where: { $0.name == name }) else {
+            throw AdminFailure(.notFound, "there is no fileset \(name)")
+        }
+        if fileset.state != .live { throw AdminFailure(.refused, "the fileset \(name) is being deleted") }
+        return fileset.id
+    }
+
+    func filesetScrub(_ pg: PGID) -> FilesetScrub? {
+        node.filesetScrubNote(pg).map { FilesetScrub(fileset: Int($0.fileset.rawValue), scrub: ScrubSummary($0.note)) }
     }
 
     /// The groups that "groups" names, with spaces between; all without it.
@@ -108,7 +137,8 @@ extension AdminService {
     func scrubStatus(_ pg: PGID) -> ScrubStatus? {
         let standing = node.scrubStanding(pg)
         var status = ScrubStatus(
-            state: "interrupted", seconds: 0, done: standing.progress.done, bytes: standing.progress.bytes,
+            state: "interrupted", seconds: 0, earlierBytes: standing.earlier.bytes, done: standing.progress.done,
+            bytes: standing.progress.bytes,
             total: standing.total, interruption: standing.interruption)
         switch standing.stage {
         case .waiting: status.state = "waiting"

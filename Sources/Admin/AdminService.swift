@@ -258,7 +258,8 @@ public final class AdminService {
                 lossNumber: record.lossNumber.rawValue,
                 leastMembers: min(view.map.policy.minInSync, record.inSync.count),
                 replica: standings.first { $0.pg == pg }.map(ReplicaStatus.init),
-                scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg))
+                scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg),
+                filesetScrub: filesetScrub(pg))
         }
     }
 

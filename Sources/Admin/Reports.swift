@@ -225,10 +225,12 @@ public struct GroupReport: Codable, Sendable {
     public var scrub: ScrubSummary?
     /// Of the answering node; nil if it leads no scrub of the group and knows of none that was interrupted.
     public var scrubbing: ScrubStatus?
+    /// What the last scrub of one fileset's objects found that the answering node led.
+    public var filesetScrub: FilesetScrub?
     public init(
         group: String, epoch: UInt64, primary: Int?, inSync: [Int], inSyncDisks: [String]? = nil, learners: [Int],
         placement: [PlaceReport], lossNumber: UInt64, leastMembers: Int?, replica: ReplicaStatus?,
-        scrub: ScrubSummary? = nil, scrubbing: ScrubStatus? = nil
+        scrub: ScrubSummary? = nil, scrubbing: ScrubStatus? = nil, filesetScrub: FilesetScrub? = nil
     ) {
         self.group = group
         self.epoch = epoch
@@ -242,6 +244,7 @@ public struct GroupReport: Codable, Sendable {
         self.replica = replica
         self.scrub = scrub
         self.scrubbing = scrubbing
+        self.filesetScrub = filesetScrub
     }
 }
 

@@ -69,6 +69,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case diskGoneBesideLivingNode
     case membersKeptAtAcceptedLoss
     case incompleteContentTaken
+    case scrubGoesOn
 
     /// What has happened then.
     public var meaning: String {
@@ -151,6 +152,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .incompleteContentTaken: "an operator has a group go on with a replica that lacks content"
         case .diskGoneBesideLivingNode: "a node lives whose disk is out of use, and says so"
         case .memberWithoutRoom: "a write is refused, for another member's disk has no room"
+        case .scrubGoesOn: "a scrub goes on where another one was interrupted"
         case .readBesideThePrimary: "a replica beside the primary serves a read"
         }
     }

@@ -313,6 +313,8 @@ public final class NodeProcess {
             door.makeRoomForRpcbind(for: .seconds(seconds))
             return .released
         }
+        let paths = PathSearch(filesystem) { [unowned storage] in storage.view.map.filesets }
+        storage.pathFinder = { paths.find($0, done: $1) }
         storage.adminQuestion = { service.answer($0, done: $1) }
     }
 

@@ -24,6 +24,7 @@ public struct OperatorError: Error, Sendable, Hashable, CustomStringConvertible 
         case notConfirmed = 1031
         case nothingLeft = 1032
         case stillMoving = 1040
+        case scrubUnfinished = 1041
 
         /// "ST1003"
         public var name: String { "ST\(rawValue)" }
@@ -168,6 +169,13 @@ extension OperatorError.Code {
                     "Groups move to other nodes or disks, and have not arrived within the time that --wait gave. They go on.",
                 next:
                     "`stave pg list` shows which; `stave why` tells what they wait for; run the command again to go on waiting"
+            )
+        case .scrubUnfinished:
+            Page(
+                title: "A scrub has not come to its end",
+                cause: "Groups were not compared within the time that --wait gave. Their nodes go on with it.",
+                next:
+                    "`stave pg show GROUP` tells how far each is, and later what was found; `stave scrub --stop` ends it"
             )
         case .notConfirmed:
             Page(

@@ -1,11 +1,60 @@
 import ClusterModel
 import Wire
 
+/// What of a group a scrub looks at.
+public enum ScrubScope: Hashable, Sendable {
+    case whole
+    /// Of a data group: the objects of one fileset.
+    case fileset(FilesetID)
+
+    func holds(_ object: ObjectID) -> Bool {
+        switch self {
+        case .whole: true
+        case .fileset(let fileset): object.file.fileset == fileset
+        }
+    }
+}
+
 /// How a scrub of a group ended.
 public enum ScrubOutcome: Hashable, Sendable {
     case finished(ScrubResult)
-    /// The primary serves no more, or somebody has asked for it: the scrub is to begin anew.
-    case interrupted(String)
+    /// The primary serves no more, or somebody has asked for it. The position is where another can go on; nil if it had not
+    /// begun.
+    case interrupted(String, ScrubPosition?)
+}
+
+/// Where a scrub of a whole group stands: another one, under this primary or the next, can go on there.
+///
+/// Invariant: all that lies before it was compared, or is named in `again`. What changes after it was looked at is named anew
+/// behind it, for objects are looked at in the order of their versions.
+public struct ScrubPosition: Hashable, Sendable {
+    public var place: Place
+    /// Objects before the place that are to be looked at once more.
+    public var again: [ObjectID]
+    /// Who took part so far: only their copies were compared.
+    public var members: [PlacementTarget]
+    public var progress: ScrubProgress
+    /// What was found so far.
+    public var result: ScrubResult
+
+    public enum Place: Hashable, Sendable {
+        /// The primary's objects behind this one; nil: all of them.
+        case objects(after: ScrubName?)
+        /// All of the primary's objects were looked at; those that only others have were not.
+        case others
+        /// Rows from this key on.
+        case rows(from: [UInt8])
+    }
+
+    public init(
+        place: Place, again: [ObjectID], members: [PlacementTarget], progress: ScrubProgress, result: ScrubResult
+    ) {
+        self.place = place
+        self.again = again
+        self.members = members
+        self.progress = progress
+        self.result = result
+    }
 }
 
 /// What a scrub found.
@@ -83,11 +132,14 @@ public struct ScrubProgress: Hashable, Sendable {
 
 /// A scrub under way, at the primary.
 struct ScrubRun {
+    let scope: ScrubScope
     var stage: Stage
+    /// The members that it began with, and their disks.
+    var began: [PlacementTarget]
     var result: ScrubResult
     var progress = ScrubProgress()
     /// What was decided when it began: objects that changed later are looked at once more, and no more than once.
-    var began: EntryName
+    var decided: EntryName
     var late: Set<ObjectID> = []
 
     // The question that is out
@@ -107,8 +159,10 @@ struct ScrubRun {
     /// Who names its objects now: the primary, then each other member, for what the primary does not know.
     var listers: [NodeID] = []
     var cursor: ScrubName?
+    /// Behind which the page under way begins.
+    var pageAfter: ScrubName?
     var isLastPage = false
-    var names: [ObjectID] = []
+    var names: [ScrubName] = []
     var next = 0
     /// Objects to be looked at again, at a later mark.
     var again: [Again] = []
@@ -136,6 +190,23 @@ struct ScrubRun {
         case comparing
         /// Of a metadata group. → the end.
         case rows
+    }
+
+    /// Where another scrub could go on.
+    func position(at primary: NodeID) -> ScrubPosition {
+        var place = ScrubPosition.Place.rows(from: from)
+        var left: [ObjectID] = []
+        if stage != .rows {
+            if listers.first == primary {
+                left = again.map(\.object)
+                if !asked.isEmpty, case .objects = part { left += window.map(\.object) }
+                place = .objects(after: stage == .naming ? cursor : next > 0 ? names[next - 1] : pageAfter)
+            } else {
+                place = .others
+            }
+        }
+        let members = began.filter { result.members.contains($0.node) }
+        return ScrubPosition(place: place, again: left, members: members, progress: progress, result: result)
     }
 
     /// Rows of one digest: first many; where they differ, fewer, and then one by one.

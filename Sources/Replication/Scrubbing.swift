@@ -14,27 +14,60 @@ import Wire
 extension PlacementGroup {
     // MARK: From outside
 
-    /// Begins a scrub if this replica serves; `scrubEnded` tells how it went.
-    public func beginScrub(at now: Moment) {
+    /// Begins a scrub if this replica serves; `scrubEnded` tells how it went. It goes on at a position if every member of now
+    /// was compared before it, and from the beginning otherwise.
+    public func beginScrub(_ scope: ScrubScope = .whole, from position: ScrubPosition? = nil, at now: Moment) {
         self.now = now
         guard scrub == nil else { return }
-        guard isServing, lease == reign.lease else {
-            emit(.scrubEnded(.interrupted("this replica does not serve")))
+        guard isServing, lease == reign.lease, let record else {
+            emit(.scrubEnded(.interrupted("this replica does not serve", nil)))
             return
         }
         let others = scrubMembers.map(\.node)
+        let members = (others + [local.node]).sorted()
+        let targets = record.inSync.filter { members.contains($0.node) }
+            .map { PlacementTarget(node: $0.node, disk: $0.disk) }
         var run = ScrubRun(
-            stage: pg.isMetadata ? .rows : .naming, result: ScrubResult(members: (others + [local.node]).sorted()),
-            began: decided, askedAt: now.now, due: now.now)
+            scope: pg.isMetadata ? .whole : scope, stage: pg.isMetadata ? .rows : .naming, began: targets,
+            result: ScrubResult(members: members), decided: decided, askedAt: now.now, due: now.now)
         run.listers = [local.node] + others
+        if let position, scope == .whole, targets.allSatisfy({ position.members.contains($0) }) {
+            resume(&run, position)
+        }
         scrub = run
         scrubMoved()
     }
 
+    private func resume(_ run: inout ScrubRun, _ position: ScrubPosition) {
+        switch position.place {
+        case .rows(let from):
+            guard pg.isMetadata else { return }
+            run.from = from
+        case .objects(let after):
+            guard !pg.isMetadata else { return }
+            run.cursor = after
+        case .others:
+            guard !pg.isMetadata else { return }
+            run.listers.removeFirst()
+        }
+        mark(.scrubGoesOn)
+        run.again = position.again.map { ScrubRun.Again(object: $0) }
+        run.progress = position.progress
+        let members = run.result.members
+        run.result = position.result
+        run.result.members.removeAll { !members.contains($0) }
+    }
+
+    /// Where another scrub could go on; nil while none of the whole group is under way.
+    public var scrubPosition: ScrubPosition? {
+        guard let scrub, scrub.scope == .whole else { return nil }
+        return scrub.position(at: local.node)
+    }
+
     /// Ends a scrub under way.
-    public func stopScrub(at now: Moment) {
+    public func stopScrub(_ reason: String, at now: Moment) {
         self.now = now
-        interruptScrub("it was stopped")
+        interruptScrub(reason)
     }
 
     /// Nil while none is under way.
@@ -45,8 +78,9 @@ extension PlacementGroup {
 
     func interruptScrub(_ reason: String) {
         guard scrub != nil else { return }
+        let position = scrubPosition
         scrub = nil
-        emit(.scrubEnded(.interrupted(reason)))
+        emit(.scrubEnded(.interrupted(reason, position)))
     }
 
     // MARK: Going on
@@ -133,7 +167,7 @@ extension PlacementGroup {
         // What is to be looked at again comes last, so that time has passed.
         if run.next < run.names.count, run.again.count < limits.scrubAgain {
             let to = min(run.next + limits.objectsPerScrub, run.names.count)
-            window = run.names[run.next..<to].map { ScrubRun.Again(object: $0) }
+            window = run.names[run.next..<to].map { ScrubRun.Again(object: $0.object) }
             scrub?.next = to
         } else {
             window = Array(run.again.prefix(limits.objectsPerScrub))
@@ -218,21 +252,22 @@ extension PlacementGroup {
 
     private func namesArrived(_ names: [ScrubName], next: ScrubName?) {
         guard let run = scrub else { return }
-        var wanted: [ObjectID] = []
+        var wanted: [ScrubName] = []
         var isCut = false
-        for name in names {
-            if name.version.n <= run.began.n {
-                wanted.append(name.object)
+        for name in names where run.scope.holds(name.object) {
+            if name.version.n <= run.decided.n {
+                wanted.append(name)
             } else if run.late.count + wanted.count >= limits.scrubLate {
                 // More has changed since the beginning than is kept in mind: the next scrub sees to it.
                 isCut = true
                 scrub?.result.unsettled += 1
             } else if scrub?.late.insert(name.object).inserted == true {
-                wanted.append(name.object)
+                wanted.append(name)
             }
         }
         scrub?.names = wanted
         scrub?.next = 0
+        scrub?.pageAfter = run.cursor
         scrub?.cursor = next
         scrub?.isLastPage = next == nil || isCut
         scrub?.stage = .comparing

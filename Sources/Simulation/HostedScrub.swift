@@ -106,9 +106,10 @@ extension Simulator {
         let serving = nodes.flatMap { node in node.isOpen ? node.replicas.filter(\.group.isServing) : [] }
         guard !serving.isEmpty else { return }
         let replica = serving[random.below(serving.count)]
+        let position = scrubPositions[replica.pg]
         replica.event {
             $0.scrubPaceChanged(.max)
-            $0.beginScrub(at: $1)
+            $0.beginScrub(from: position, at: $1)
         }
     }
 
@@ -135,7 +136,11 @@ extension Simulator {
 
     func scrubEnded(_ pg: PGID, _ outcome: ScrubOutcome) {
         tell("the scrub of \(pg) ends: \(outcome)")
-        guard case .finished(let result) = outcome else { return counts["scrubs interrupted", default: 0] += 1 }
+        guard case .finished(let result) = outcome else {
+            if case .interrupted(_, let position?) = outcome { scrubPositions[pg] = position }
+            return counts["scrubs interrupted", default: 0] += 1
+        }
+        scrubPositions[pg] = nil
         counts["scrubs", default: 0] += 1
         counts["scrubbed objects", default: 0] += Int(result.objects)
         counts["scrubbed rows", default: 0] += Int(result.rows)

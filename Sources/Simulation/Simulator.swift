@@ -91,6 +91,8 @@ public final class Simulator {
     public var tracing = false
     /// Groups that were scrubbed at the end, and whether that has begun.
     var scrubbed: Set<PGID> = []
+    /// Where interrupted scrubs stood.
+    var scrubPositions: [PGID: ScrubPosition] = [:]
     var quietBegins = false
     var hasRottenRow = false
 

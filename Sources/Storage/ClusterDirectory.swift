@@ -30,6 +30,11 @@ public final class ClusterDirectory {
     /// What each group's last scrub found, with its last change.
     private(set) var scrubNotes: [PGID: ScrubNote] = [:]
     private var scrubRevisions: [PGID: Revision] = [:]
+    /// Where scrubs stood that have not come to their end, with the last change.
+    private(set) var scrubPositions: [PGID: ScrubPositionNote] = [:]
+    private var positionRevisions: [PGID: Revision] = [:]
+    /// Groups of which a position is being written: while the store is away, one waits and no more.
+    private var positionsChanging: Set<PGID> = []
     /// Those that wait for the transaction under way.
     private var proposals: [Proposed] = []
     /// Transactions with proposals that have no outcome yet: one, or its parts.
@@ -128,6 +133,13 @@ public final class ClusterDirectory {
                 if let known = scrubRevisions[group], known >= revision { return false }
                 scrubNotes[group] = try value.map { bytes throws(WireError) in try ScrubNote(decoding: bytes) }
                 scrubRevisions[group] = revision
+                return true
+            }
+            if let group = ClusterKeys.halfScrubbedGroup(of: key) {
+                if let known = positionRevisions[group], known >= revision { return false }
+                // One that another program has written costs a beginning anew, and no more.
+                scrubPositions[group] = value.flatMap { try? ScrubPositionNote(decoding: $0) }
+                positionRevisions[group] = revision
                 return true
             }
             guard let value else { return false }
@@ -372,7 +384,12 @@ public final class ClusterDirectory {
         map.version = view.map.version.next
         let changes =
             [Change.put(ClusterKeys.map, map.encoded())] + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) }
-            + removed.flatMap { [.delete(ClusterKeys.record($0)), .delete(ClusterKeys.scrubNote($0))] }
+            + removed.flatMap {
+                [
+                    .delete(ClusterKeys.record($0)), .delete(ClusterKeys.scrubNote($0)),
+                    .delete(ClusterKeys.scrubPosition($0)),
+                ]
+            }
         let comparisons =
             [Comparison.version(ClusterKeys.map, mapRevision)] + leasesEnded.map { .leaseEnded($0) }
             + records.map { .version(ClusterKeys.record($0.pg), .absent) }
@@ -429,11 +446,34 @@ public final class ClusterDirectory {
 
     /// Keeps what a group's scrub has found. One that is lost is found again by the next.
     func noteScrub(of pg: PGID, _ note: ScrubNote) {
-        let key = ClusterKeys.scrubNote(pg)
-        // A group that is leaving the cluster leaves nothing behind.
-        let comparisons = recordRevisions[pg].map { [Comparison.version(ClusterKeys.record(pg), $0)] } ?? []
-        commit(Transaction(comparisons: comparisons, changes: [.put(key, note.encoded())])) { outcome in
-            if case .won(let revision) = outcome { self.take([(key, note.encoded(), revision)]) }
+        keep(pg, [(ClusterKeys.scrubNote(pg), note.encoded()), (ClusterKeys.scrubPosition(pg), nil)])
+    }
+
+    /// Where a scrub stands that has not come to its end. Who reigns no more may still write it: then a part is looked at
+    /// twice.
+    func noteScrubPosition(of pg: PGID, _ note: ScrubPositionNote) {
+        guard positionsChanging.insert(pg).inserted else { return }
+        keep(pg, [(ClusterKeys.scrubPosition(pg), note.encoded())]) { self.positionsChanging.remove(pg) }
+    }
+
+    /// Puts and deletes what is kept of a group, as long as it has a record: one that is leaving the cluster leaves nothing
+    /// behind.
+    private func keep(_ pg: PGID, _ entries: [(key: Key, value: [UInt8]?)], done: @escaping () -> Void = {}) {
+        guard let known = recordRevisions[pg], known != .absent else { return done() }
+        let changes = entries.map { entry in entry.value.map { Change.put(entry.key, $0) } ?? .delete(entry.key) }
+        let comparison = Comparison.version(ClusterKeys.record(pg), known)
+        commit(Transaction(comparisons: [comparison], changes: changes)) { outcome in
+            switch outcome {
+            case .won(let revision):
+                self.take(entries.map { ($0.key, $0.value, revision) })
+                done()
+            case .lost(let lost):
+                self.take(lost.current.compactMap { $0.entry.map { ($0.key, $0.value, $0.revision) } })
+                let isThere = lost.current.allSatisfy { $0.entry != nil }
+                if isThere, self.recordRevisions[pg] != known { return self.keep(pg, entries, done: done) }
+                done()
+            case .refused, .unknown: done()
+            }
         }
     }
 

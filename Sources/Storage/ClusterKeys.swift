@@ -2,7 +2,8 @@ import ClusterModel
 import Coordination
 
 /// Where things stand in the coordination store: "map", "pg/d…" or "pg/m…" for each placement group, and
-/// "disk/…" for each disk that failed and has not learned everything anew, "scrub/…" for each group's last scrub.
+/// "disk/…" for each disk that failed and has not learned everything anew, "scrub/…" for each group's last scrub, and
+/// "scrub-position/…" for one that has not come to its end.
 public enum ClusterKeys {
     public static let map = Key("map")
     public static let records = Key("pg/")
@@ -25,10 +26,16 @@ public enum ClusterKeys {
     static let scrubNotes = Key("scrub/")
     public static func scrubNote(_ pg: PGID) -> Key { Key("scrub/\(pg)") }
 
+    /// Where each group's scrub stood that has not come to its end.
+    static let scrubPositions = Key("scrub-position/")
+    static func scrubPosition(_ pg: PGID) -> Key { Key("scrub-position/\(pg)") }
+
     /// The group that a key of `records` names.
     static func group(of key: Key) -> PGID? { group(of: key, below: records) }
     /// The group that a key of `scrubNotes` names.
     static func scrubbedGroup(of key: Key) -> PGID? { group(of: key, below: scrubNotes) }
+    /// The group that a key of `scrubPositions` names.
+    static func halfScrubbedGroup(of key: Key) -> PGID? { group(of: key, below: scrubPositions) }
 
     private static func group(of key: Key, below prefix: Key) -> PGID? {
         guard key.hasPrefix(prefix) else { return nil }

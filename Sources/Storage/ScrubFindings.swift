@@ -3,8 +3,12 @@ import Replication
 import Wire
 
 extension ScrubNote {
-    /// `layout`: of a fileset, for the offsets in its files.
-    init(_ result: ScrubResult, started: Timestamp, ended: Timestamp, layout: (FilesetID) -> Layout?) {
+    /// `paths`: of the files in which something was found, as far as they are known; `layout`: of a fileset, for the offsets in
+    /// its files.
+    init(
+        _ result: ScrubResult, started: Timestamp, ended: Timestamp, paths: [FileID: FilePath] = [:],
+        layout: (FilesetID) -> Layout?
+    ) {
         self.started = started
         self.ended = ended
         standing = result.isClean ? .clean : .faulty
@@ -14,17 +18,18 @@ extension ScrubNote {
         blocks = result.blocks
         rows = result.rows
         unsettled = result.unsettled
-        findings = ScrubNote.findings(of: result, layout)
+        findings = ScrubNote.findings(of: result, paths, layout)
     }
 
     /// What an operator should know: which file and where.
-    private static func findings(of result: ScrubResult, _ layout: (FilesetID) -> Layout?) -> [String] {
+    private static func findings(
+        of result: ScrubResult, _ paths: [FileID: FilePath], _ layout: (FilesetID) -> Layout?
+    ) -> [String] {
         func place(_ object: ObjectID, _ block: Int) -> String {
             let offset = layout(object.file.fileset).map {
                 "offset \($0.fileOffset(index: object.index, offset: block * Geometry.blockSize))"
             }
-            return "\(offset ?? "an unknown offset") of inode \(object.file.inode.rawValue) in fileset "
-                + "\(object.file.fileset.rawValue)"
+            return "\(offset ?? "an unknown offset") of \(object.file.words(paths[object.file]))"
         }
         func names(_ nodes: [NodeID]) -> String { nodes.map { "\($0.rawValue)" }.joined(separator: ", ") }
         var said: [String] = []

@@ -41,8 +41,12 @@ public enum StorageLimits {
     /// Times a read is planned anew because its blocks moved, before it is an error: each time a checkpoint or a write has
     /// made progress.
     static let readAttempts = 64
+    /// How long paths of damaged files are sought before they are named by their inodes.
+    static let pathPatience = TimeSpan.seconds(20)
     /// How long a group is left alone whose background scrub was interrupted.
     static let scrubRest = TimeSpan.seconds(60)
+    /// How often the coordination store is told where the scrub under way stands: what a killed node looks at twice.
+    static let scrubPositionInterval = TimeSpan.seconds(30)
     /// Groups that were never scrubbed are so within this long.
     static let firstScrubWithin = TimeSpan.seconds(86_400)
     /// Things that a scrub's record names in words, each so many bytes long; the others are counted.

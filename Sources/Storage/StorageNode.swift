@@ -75,6 +75,8 @@ public final class StorageNode {
     public var viewChanged: (() -> Void)?
     /// Nodes or disks have come or gone.
     public var membersChanged: (() -> Void)?
+    /// Finds paths that lead to damaged files; without it they are named by their inodes.
+    public var pathFinder: ((_ files: [FileID], _ done: @escaping ([FileID: FilePath]) -> Void) -> Void)?
     /// Answers the command line.
     public var adminQuestion: ((AdminText, @escaping (AdminText) -> Void) -> Void)?
     /// The node cannot go on (the coordination store is gone); it has to end its process.

@@ -24,6 +24,8 @@ struct GroupView: Encodable {
     var scrub: ScrubSummary?
     /// What nodes say of scrubs that they lead, or that were interrupted.
     var scrubbing: [ScrubStatus] = []
+    /// What nodes have found of one fileset's objects.
+    var filesetScrubs: [FilesetScrub] = []
 
     struct Replica: Encodable {
         var node: Int
@@ -74,6 +76,7 @@ struct GroupView: Encodable {
                 }
                 if let scrub = report.scrub, scrub.started > view.scrub?.started ?? .min { view.scrub = scrub }
                 if let status = report.scrubbing { view.scrubbing.append(status) }
+                if let scrub = report.filesetScrub { view.filesetScrubs.append(scrub) }
                 if let replica = report.replica {
                     view.replicas.append(Replica(node: Int(id.rawValue), status: replica))
                 }
@@ -160,6 +163,10 @@ struct GroupCommand: ParsableCommand {
             if let scrub = view.scrub {
                 print("  \(scrub.line)")
                 for finding in scrub.findings { print("    \(finding)") }
+            }
+            for one in view.filesetScrubs {
+                print("  of fileset \(one.fileset): \(one.scrub.line)")
+                for finding in one.scrub.findings { print("    \(finding)") }
             }
             for status in view.scrubbing { print("  \(status.line)") }
             for place in view.placement where !view.replicas.contains(where: { $0.node == place.node }) {

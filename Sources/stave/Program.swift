@@ -38,7 +38,7 @@ extension OperatorError.Code {
         switch self {
         case .configuration, .usage: 2
         case .clusterAbsent, .nodeUnknown, .noCluster, .notFound: 3
-        case .notHealthy, .stillLeads, .stillMoving: 4
+        case .notHealthy, .stillLeads, .stillMoving, .scrubUnfinished: 4
         case .clusterExists, .clusterIncomplete, .nodeFailed, .nodeNotRunning, .portTaken, .diskFailed,
             .coordinationFailed,
             .refused, .scrubDiffers, .preflight, .diskLearns, .stopHangs,

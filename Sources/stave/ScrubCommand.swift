@@ -21,12 +21,23 @@ struct ScrubCommand: ParsableCommand {
             Examples:
               stave scrub
               stave scrub --pg d3 --pg m1
+              stave scrub --fileset golden --wait 3600
               stave scrub --background     only asks for it
               stave scrub --stop           ends what is under way or was asked for
               stave scrub --json | jq '.groups[] | select(.agrees | not)'
             """)
     @Option(name: .long, help: ArgumentHelp("Only this group; may be given several times.", valueName: "group")) var pg:
         [String] = []
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Only what belongs to this fileset, its metadata group included.", valueName: "name"))
+    var fileset: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Wait so long at most; exit code 4 if it is not done then, and it goes on. Without it: until it is done.",
+            valueName: "seconds"))
+    var wait: Double?
     @Flag(help: "Only ask for it, and do not wait.") var background = false
     @Flag(help: "End scrubs that are under way or were asked for.") var stop = false
     @OptionGroup var cluster: ClusterOptions
@@ -37,6 +48,8 @@ struct ScrubCommand: ParsableCommand {
 
     struct Answer: Encodable {
         var agrees: Bool
+        /// Nil: everything.
+        var fileset: String?
         var groups: [Group]
         var objects: UInt64
         var blocks: UInt64
@@ -62,6 +75,10 @@ struct ScrubCommand: ParsableCommand {
 
     func validate() throws {
         if background, stop { throw ValidationError("--background and --stop exclude each other.") }
+        if background || stop, wait != nil { throw ValidationError("--wait is for scrubs that are waited for.") }
+        if let wait, !(0...31_536_000).contains(wait) {
+            throw ValidationError("--wait is 0 … 31536000 seconds, not \(wait).")
+        }
     }
 
     func run() throws {
@@ -73,11 +90,15 @@ struct ScrubCommand: ParsableCommand {
         for name in pg where !views.contains(where: { $0.group == name }) {
             throw OperatorError(.notFound, "there is no group \(name)")
         }
-        let names = views.map(\.group).filter { pg.isEmpty || pg.contains($0) }
+        let chosen = try scope(cluster)
+        let names = views.map(\.group).filter { (pg.isEmpty || pg.contains($0)) && chosen?.holds($0) ?? true }
+        if let chosen, names.isEmpty {
+            throw OperatorError(.notFound, "fileset \(chosen.name) has nothing in \(pg.joined(separator: ", "))")
+        }
         if stop { return try end(names, cluster) }
-        if background { return try begin(names, cluster) }
+        if background { return try begin(names, chosen, cluster) }
         let began = Date()
-        let answer = try wait(names, cluster)
+        let answer = try results(names, chosen, cluster)
         if output.json {
             try printJSON(answer)
         } else {
@@ -98,27 +119,56 @@ struct ScrubCommand: ParsableCommand {
 
     // MARK: Asking
 
-    private func ask(_ command: AdminCommand, _ names: [String], _ cluster: Cluster) -> [ScrubBegun] {
-        cluster.askAll(AdminQuestion(command, ["groups": names.joined(separator: " ")]), ScrubBegun.self)
-            .answers.map(\.answer)
+    /// The fileset that --fileset names.
+    private struct Scope {
+        var name: String
+        var id: Int
+        /// Of its metadata.
+        var group: String
+
+        func holds(_ group: String) -> Bool { group == self.group || PGID(group)?.isMetadata == false }
+
+        /// What a scrub for it has found in a group.
+        func result(_ view: GroupView) -> [ScrubSummary] {
+            view.group == group
+                ? view.scrub.map { [$0] } ?? [] : view.filesetScrubs.filter { $0.fileset == id }.map(\.scrub)
+        }
     }
 
-    private func begin(_ names: [String], _ cluster: Cluster) throws {
-        let begun = ask(.scrubBegin, names, cluster).flatMap(\.groups)
+    private func scope(_ cluster: Cluster) throws -> Scope? {
+        guard let name = fileset else { return nil }
+        let filesets = try cluster.ask(AdminQuestion(.map), MapReport.self).filesets
+        guard let found = filesets.first(where: { $0.name == name }) else {
+            throw OperatorError(
+                .notFound, "there is no fileset \(name); there are \(filesets.map(\.name).joined(separator: ", "))")
+        }
+        if found.state != "live" { throw OperatorError(.refused, "the fileset \(name) is \(found.state)") }
+        return Scope(name: name, id: found.id, group: found.group)
+    }
+
+    private func ask(_ command: AdminCommand, _ names: [String], _ scope: Scope?, _ cluster: Cluster) -> [ScrubBegun] {
+        var arguments = ["groups": names.joined(separator: " ")]
+        if command == .scrubBegin { arguments["fileset"] = scope?.name }
+        return cluster.askAll(AdminQuestion(command, arguments), ScrubBegun.self).answers.map(\.answer)
+    }
+
+    private func begin(_ names: [String], _ scope: Scope?, _ cluster: Cluster) throws {
+        let begun = ask(.scrubBegin, names, scope, cluster).flatMap(\.groups)
         if begun.isEmpty { throw OperatorError(.refused, "no node leads these groups now") }
         if output.json { return try printJSON(begun) }
         print("\(begun.count) of \(names.count) groups will be scrubbed; `stave pg show` tells the results.")
     }
 
     private func end(_ names: [String], _ cluster: Cluster) throws {
-        let ended = ask(.scrubStop, names, cluster).flatMap(\.groups)
+        let ended = ask(.scrubStop, names, nil, cluster).flatMap(\.groups)
         if output.json { return try printJSON(ended) }
         print("\(ended.count) scrubs were ended.")
     }
 
     /// Asks for all, and again for those that lost their primary meanwhile, until each has come to its end.
-    private func wait(_ names: [String], _ cluster: Cluster) throws -> Answer {
-        var answer = Answer(agrees: true, groups: [], objects: 0, blocks: 0, rows: 0, mended: 0)
+    private func results(_ names: [String], _ scope: Scope?, _ cluster: Cluster) throws -> Answer {
+        let deadline = wait.map { Date().addingTimeInterval($0) }
+        var answer = Answer(agrees: true, fileset: fileset, groups: [], objects: 0, blocks: 0, rows: 0, mended: 0)
         // By group: when its scrub was taken on; and since when nobody has.
         var taken: [String: Int64] = [:]
         var idle: [String: Date] = [:]
@@ -127,7 +177,7 @@ struct ScrubCommand: ParsableCommand {
         while !open.isEmpty {
             let missing = open.filter { taken[$0] == nil }
             if !missing.isEmpty {
-                for begun in ask(.scrubBegin, missing, cluster) {
+                for begun in ask(.scrubBegin, missing, scope, cluster) {
                     for group in begun.groups { taken[group] = begun.time }
                 }
             }
@@ -135,7 +185,8 @@ struct ScrubCommand: ParsableCommand {
             let views = try GroupView.all(cluster)
             for view in views where open.contains(view.group) {
                 let result: Group
-                if let time = taken[view.group], let scrub = view.scrub, scrub.started >= time {
+                let found = scope?.result(view) ?? view.scrub.map { [$0] } ?? []
+                if let time = taken[view.group], let scrub = found.first(where: { $0.started >= time }) {
                     result = group(view, scrub)
                 } else if view.scrubbing.contains(where: { $0.state != "interrupted" }) {
                     idle[view.group] = nil
@@ -160,6 +211,12 @@ struct ScrubCommand: ParsableCommand {
                 if !output.json, !result.agrees || !result.mended.isEmpty { print(text(result)) }
             }
             open.removeAll { name in !views.contains { $0.group == name } }
+            if let deadline, Date() > deadline, !open.isEmpty {
+                throw OperatorError(
+                    .scrubUnfinished,
+                    "\(open.count) of \(names.count) groups are not compared yet (\(open.prefix(8).joined(separator: ", ")))"
+                )
+            }
             if Date().timeIntervalSince(told) > 1, !output.json {
                 told = Date()
                 let bytes = views.filter { open.contains($0.group) }.flatMap(\.scrubbing).reduce(0) { $0 + $1.bytes }
@@ -230,8 +287,8 @@ extension ScrubStatus {
             if total > 0, bytes > 0 {
                 text += " of \(size(total))"
                 if seconds > 1 {
-                    let rate = Double(bytes) / seconds
-                    let left = Double(total > bytes ? total - bytes : 0) / rate
+                    let rate = Double(bytes - min(bytes, earlierBytes ?? 0)) / seconds
+                    let left = Double(total > bytes ? total - bytes : 0) / max(rate, 1)
                     text += ", \(size(UInt64(rate))) a second, \(String(format: "%.0f", left)) s left"
                 }
             }

@@ -1,4 +1,5 @@
 import Admin
+import ClusterModel
 import Foundation
 import ONCRPC
 import Testing
@@ -35,6 +36,10 @@ struct RotTests {
             found += 1
         }
         return found
+    }
+
+    private static func stave(_ cluster: TestCluster, _ words: String...) throws -> Command.Outcome {
+        try Command.run([TestCluster.program] + words + ["--config", cluster.folder + ".yaml"], seconds: 120)
     }
 
     private static func events(_ cluster: TestCluster) throws -> [String] {
@@ -117,12 +122,70 @@ struct RotTests {
                 $0.contains("lost on all replicas") && $0.contains("offset \(lost * 4096) of inode \(inode)")
             },
             "\(said)")
-        #expect(try cluster.scrub()?.contains("on any replica") == true)
+        // Everywhere by its path and its offset: in the events, in the log, by a scrub, which keeps it, and by the status.
+        let place = "/images/image (inode \(inode) in fileset 2)"
+        try cluster.wait("the events name the path", within: 20) {
+            try Self.events(cluster).contains { $0.hasPrefix(place) && $0.hasSuffix("at offset \(lost * 4096)") }
+        }
+        let named = "offset \(lost * 4096) of \(place)"
+        let logs = try (1...3).map { node in
+            try String(contentsOfFile: cluster.configuration.logPath(of: NodeID(UInt16(node))), encoding: .utf8)
+        }
+        #expect(logs.contains { $0.contains(named) })
+        let scrub = try #require(try cluster.scrub())
+        #expect(scrub.contains("on any replica") && scrub.contains(named), "\(scrub)")
+        #expect(try Self.stave(cluster, "status").output.contains("/images/image"))
         // Part of the block cannot be written, for the rest of it is not known; the whole block can.
         #expect(throws: NFSFailure.self) { try client.write(file, [1, 2, 3], at: UInt64(lost * 4096 + 5), .fileSync) }
         let new = [UInt8](repeating: 0x5a, count: 4096)
         try client.write(file, new, at: UInt64(lost * 4096), .fileSync)
         #expect(try client.read(file, at: UInt64(lost * 4096), count: 4096) == new)
         #expect(try cluster.scrub() == nil)
+    }
+
+    @Test("A scrub of one fileset mends and names what is in it, and leaves the others to theirs")
+    func oneFileset() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 76)
+        let client = try NFSClient(cluster.address(1))
+        var root: NFS3.FileHandle?
+        try cluster.wait("the gateway is mounted", within: 60) {
+            root = try? client.mount()
+            return root != nil
+        }
+        let images = try #require(root)
+        #expect(try Self.stave(cluster, "fileset", "create", "golden", "--at", "/images/golden").status == 0)
+        let golden = try client.makeFolder(client.lookup(images, "golden"), "base")
+        let contents = (1...2 as ClosedRange<UInt64>).map { Self.content(1, seed: 80 + $0) }
+        for (folder, content) in [(images, contents[0]), (golden, contents[1])] {
+            try client.write(client.create(folder, "image"), content, at: 0, .fileSync)
+        }
+        // Of the one file nothing can be mended, of the other everything.
+        for node: UInt16 in 1...3 { #expect(try Self.rot(cluster, node, contents[0], blocks: [7]) == 1) }
+        #expect(try Self.rot(cluster, 2, contents[1], blocks: [3, 100]) == 2)
+        let first = try Self.stave(cluster, "scrub", "--fileset", "golden", "--wait", "60", "--json")
+        #expect(first.status == 0, "\(first.output)")
+        let answer = try JSONSerialization.jsonObject(with: Data(first.output.utf8)) as? [String: Any]
+        #expect(answer?["fileset"] as? String == "golden" && answer?["mended"] as? Int == 2, "\(first.output)")
+        #expect(answer?["objects"] as? Int == 1 && answer?["blocks"] as? Int == 256)
+        #expect((answer?["groups"] as? [Any])?.count == 17)
+        // It says nothing of the whole groups.
+        let groups = try cluster.ask(NodeID(1), .groups, as: [GroupReport].self)
+        #expect(groups.filter { $0.scrub == nil }.count > 12)
+        #expect(try Self.stave(cluster, "scrub", "--fileset", "golden").output.contains("All replicas agree"))
+        let whole = try #require(try cluster.scrub())
+        #expect(whole.contains("of /images/image ("))
+        // A path that leads through a junction.
+        for node: UInt16 in 1...3 { #expect(try Self.rot(cluster, node, contents[1], blocks: [40]) == 1) }
+        let second = try Self.stave(cluster, "scrub", "--fileset", "golden")
+        #expect(
+            second.status == 1 && second.output.contains("offset 163840 of /images/golden/base/image ("), "\(second)")
+        #expect(!second.output.contains("of /images/image ("))
+
+        let unknown = try Self.stave(cluster, "scrub", "--fileset", "none")
+        #expect(unknown.status == 3 && unknown.output.contains("there is no fileset none; there are root, images, golden"))
+        let foreign = try Self.stave(cluster, "scrub", "--fileset", "golden", "--pg", "m1")
+        #expect(foreign.status == 3 && foreign.output.contains("has nothing in m1"))
+        let late = try Self.stave(cluster, "scrub", "--wait", "0")
+        #expect(late.status == 4 && late.output.contains("ST1041"), "\(late.output)")
     }
 }

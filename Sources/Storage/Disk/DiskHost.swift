@@ -232,10 +232,19 @@ final class DiskHost {
         let places = new.map { block in
             layout.map { "\($0.fileOffset(index: object.index, offset: block * Geometry.blockSize))" } ?? "unknown"
         }
-        note(
-            "\(words) of \(object) in \(pg) lost on all replicas: \(Geometry.blockSize) bytes at offset "
-                + "\(places.joined(separator: ", ")) of inode \(object.file.inode.rawValue) in fileset "
-                + "\(object.file.fileset.rawValue) cannot be read until they are written anew")
+        let what = "\(words) of \(object) in \(pg) lost on all replicas: \(Geometry.blockSize) bytes at offset "
+        let place = "\(places.joined(separator: ", ")) of "
+        let consequence = " cannot be read until they are written anew"
+        note(what + place + object.file.words(nil) + consequence)
+        node?.findPaths(of: [object.file]) { [weak self] paths in
+            let text = what + place + object.file.words(paths[object.file]) + consequence
+            self?.node?.logger.warning("\(text)")
+            if let path = paths[object.file] {
+                self?.note(
+                    "\(object.file.words(path)) has lost \(Geometry.blockSize) bytes at offset \(places.joined(separator: ", "))"
+                )
+            }
+        }
     }
 
     private struct LostBlock: Hashable {
