@@ -73,6 +73,17 @@ struct ReplyWindows {
         return n
     }
 
+    /// Whether the reply of entry n is what a request of the session finds.
+    func isKept(_ n: UInt64, for session: SessionID, _ number: RequestNumber) -> Bool {
+        guard session != .none, number != .none, let ring = rings[session] else { return false }
+        return ring[number.rawValue].n == n
+    }
+
+    /// Whether it is what the call finds.
+    func isKept(_ n: UInt64, for call: CallIdentity?, at time: Timestamp) -> Bool {
+        call.map { find($0, at: time) == n } ?? false
+    }
+
     /// Takes in the reply of entry n. What nothing names any more is appended to `dropped`.
     mutating func keep(
         _ n: UInt64, time: Timestamp, session: SessionID, number: RequestNumber, call: CallIdentity?,

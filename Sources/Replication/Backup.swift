@@ -164,7 +164,7 @@ extension PlacementGroup {
     func cutTail(after name: EntryName) {
         while !tail.isEmpty, tail[tail.count - 1].entry.name.n > name.n {
             let item = tail.removeLast()
-            windows.forget(item.entry.session, item.entry.request)
+            windows.takeBack(item)
             drop(item.entry.payload)
         }
         history.cut(after: name)
@@ -176,6 +176,7 @@ extension PlacementGroup {
     func forgetFollowing() {
         if let f = following { dropLearnerWork(f) }
         following = nil
+        windowsAsked = nil
     }
 
     // MARK: Entries
@@ -200,8 +201,9 @@ extension PlacementGroup {
         }
         let entry = a.entry
         history.append(entry.name)
-        tail.append(entry, token: .none)
-        windows.record(entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
+        let displaced = windows.record(entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
+        tail.append(entry, token: .none, displaced: displaced)
+        if windowsAsked != nil { answerWindows(at: entry.name) }
         if lastTime < entry.time { lastTime = entry.time }
         if entry.durability == .stable { following?.stableWanted = entry.name }
         emit(.append(entry, entry.durability))
@@ -253,8 +255,22 @@ extension PlacementGroup {
         if let stamp { windows.stamp(entry.session, entry.request, entry: entry.name, stamp) }
         marks.decide(entry, limit: limits.fileMarks)
         if case .restate(let r) = entry.body {
-            for lost in r.lost { windows.forget(lost.session, lost.request) }
+            for lost in r.lost { windows.forget(lost.session, lost.request, before: entry.name) }
+            // What is void here only was executed, and is remembered by the others.
+            for void in state.voids where void.object == r.object && !r.lost.contains(void.request) {
+                let (session, number) = (void.request.session, void.request.request)
+                if windows.find(session, number) == .new {
+                    windows.record(session, number, entry: void.entry, stamp: .zero)
+                }
+            }
         }
+    }
+
+    /// The windows as they were with the last decided entry: without what the tail has put into them.
+    var decidedWindows: RequestWindows {
+        var windows = windows
+        for k in (0..<tail.count).reversed() { windows.takeBack(tail[k]) }
+        return windows
     }
 
     // MARK: Acknowledging

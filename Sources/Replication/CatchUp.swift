@@ -117,7 +117,7 @@ extension PlacementGroup {
         else { return }
         var h = history
         h.cut(after: decided)
-        let tables = ReplicaTables(asOf: decided, history: h, windows: windows, marks: marks).encoded()
+        let tables = ReplicaTables(asOf: decided, history: h, windows: decidedWindows, marks: marks).encoded()
         var from = 0
         while from < tables.count {
             let to = min(from + ReplicaMessageLimits.tablesPart, tables.count)

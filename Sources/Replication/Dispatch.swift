@@ -160,7 +160,7 @@ extension PlacementGroup {
         self.now = now
         if let known = map, facts.version < known.version { return }
         map = facts
-        windows.retain { facts.isLive($0) }
+        windows.retain { !facts.hasEnded($0) }
         if role == .primary {
             for k in 0..<tail.count where tail[k].entry.session != .none && !facts.isLive(tail[k].entry.session) {
                 reign.fencedThrough = tail[k].entry.name.n

@@ -41,28 +41,34 @@ public struct MapFacts: Hashable, Sendable {
     public var dataPGCount: UInt32
     /// Ascending.
     public var liveSessions: [SessionID]
+    /// The last one that was ever given: those after it are newer than this map.
+    public var lastSession: SessionID
     /// Nothing of a fileset that is gone is served any more.
     public var filesets: LiveFilesets
     /// Nodes that should lead nothing, ascending.
     public var suspended: [NodeID]
     public init(
         version: MapVersion, lossNumber: LossNumber, policy: ReplicationPolicy, dataPGCount: UInt32,
-        liveSessions: [SessionID], filesets: LiveFilesets = LiveFilesets(), suspended: [NodeID] = []
+        liveSessions: [SessionID], lastSession: SessionID? = nil, filesets: LiveFilesets = LiveFilesets(),
+        suspended: [NodeID] = []
     ) {
         self.version = version
         self.lossNumber = lossNumber
         self.policy = policy
         self.dataPGCount = dataPGCount
         self.liveSessions = liveSessions
+        self.lastSession = lastSession ?? liveSessions.last ?? .none
         self.filesets = filesets
         self.suspended = suspended
     }
     public init(_ map: ClusterMap) {
         self.init(
             version: map.version, lossNumber: map.lossNumber, policy: map.policy, dataPGCount: map.dataPGCount,
-            liveSessions: map.sessions.map(\.id), filesets: LiveFilesets(map),
+            liveSessions: map.sessions.map(\.id), lastSession: map.lastSession, filesets: LiveFilesets(map),
             suspended: map.nodes.filter { !$0.duty.leads }.map(\.id).sorted())
     }
+    /// It has been given, and is not live any more.
+    func hasEnded(_ session: SessionID) -> Bool { session <= lastSession && !isLive(session) }
     func isSuspended(_ node: NodeID) -> Bool { suspended.contains(node) }
     func isLive(_ session: SessionID) -> Bool {
         var low = 0

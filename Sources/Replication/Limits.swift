@@ -78,6 +78,8 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var scrubAttempts = 20
     /// How often a difference must be seen to be one.
     public var scrubRepeats = 3
+    /// Windows that differ are looked at again after so long: a member may not have heard yet of what is decided, or in the map.
+    public var scrubWindowRest = TimeSpan.seconds(1)
     /// A question of a scrub that is not answered this long is asked again.
     public var scrubPatience = TimeSpan.seconds(60)
     /// Objects changed since a scrub's beginning that are kept in mind; what changes beyond it is left to the next scrub.

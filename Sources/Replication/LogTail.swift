@@ -5,6 +5,8 @@ struct LogTail {
     struct Item {
         var entry: Entry
         var token: RequestToken
+        /// What the window of its session remembered in the place of its request.
+        var displaced: RequestWindows.Slot
     }
 
     private var items: ContiguousArray<Item> = []
@@ -18,7 +20,9 @@ struct LogTail {
         _modify { yield &items[head + position] }
     }
 
-    mutating func append(_ entry: Entry, token: RequestToken) { items.append(Item(entry: entry, token: token)) }
+    mutating func append(_ entry: Entry, token: RequestToken, displaced: RequestWindows.Slot) {
+        items.append(Item(entry: entry, token: token, displaced: displaced))
+    }
 
     /// There is one: the caller counts.
     mutating func removeFirst() -> Item {

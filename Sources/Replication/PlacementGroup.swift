@@ -100,6 +100,8 @@ public final class PlacementGroup {
     /// Searches for blocks that the own disk has lost, oldest first.
     var searches: [BlockSearch] = []
     var scrub: ScrubRun?
+    /// A primary wants to know what the windows have with a mark that has not come yet.
+    var windowsAsked: (ask: ScrubAsk, node: NodeID, epoch: Epoch)?
     var scrubPace: UInt64 = 0
 
     var effects: [ReplicaEffect] = []
@@ -249,7 +251,7 @@ public final class PlacementGroup {
     public func checkpointTables() -> (bytes: [UInt8], through: EntryName) {
         var h = history
         h.cut(after: decided)
-        let tables = ReplicaTables(asOf: decided, history: h, windows: windows, marks: marks)
+        let tables = ReplicaTables(asOf: decided, history: h, windows: decidedWindows, marks: marks)
         return (tables.encoded(), decided)
     }
 

@@ -292,8 +292,8 @@ extension PlacementGroup {
             name: name, body: body, session: session, request: number, call: call, durability: durability,
             lossNumber: presentStamp, time: lastTime, payload: payload)
         history.append(name)
-        tail.append(entry, token: token)
-        windows.record(session, number, entry: name, stamp: entry.lossNumber)
+        let displaced = windows.record(session, number, entry: name, stamp: entry.lossNumber)
+        tail.append(entry, token: token, displaced: displaced)
         marks.sequence(entry)
         if scrub != nil { scrubOvertaken(by: body, name.n) }
         reign.bytesInFlight += payload?.length ?? 0

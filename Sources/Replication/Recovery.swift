@@ -23,6 +23,7 @@ extension PlacementGroup {
         for var entry in r.entries {
             guard entry.name.n > history.end.n else { continue }
             let isVoid = voids.contains { $0.entry == entry.name }
+            let (session, request) = (entry.session, entry.request)
             if isVoid, !mutated(.voidIgnored) {
                 // What the entry wrote is gone, and so is its request: a retry must be executed.
                 entry.body = .empty
@@ -33,13 +34,14 @@ extension PlacementGroup {
                 entry.payload = nil
             }
             history.append(entry.name)
-            windows.record(entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
+            let displaced = windows.record(session, request, entry: entry.name, stamp: entry.lossNumber)
+            if entry.request != request { windows.forget(session, request) }
             if lastTime < entry.time { lastTime = entry.time }
             if entry.name.n <= known.n {
                 settle(entry, stamp: nil)
                 decided = entry.name
             } else {
-                tail.append(entry, token: .none)
+                tail.append(entry, token: .none, displaced: displaced)
             }
         }
         if decided.n < known.n, history.end == decided { decided = history.end }

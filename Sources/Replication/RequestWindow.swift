@@ -4,7 +4,8 @@ import Wire
 /// What is remembered of the recent requests of all sessions in one group (replication.md, 18).
 ///
 /// Invariants:
-/// - a slot is filled when the entry is appended to the own log, and emptied when the entry is cut or its content is lost;
+/// - a slot is filled when the entry is appended to the own log, and emptied when its content is lost; when the entry is cut, it
+///   has again what the entry displaced. So all replicas with the same log remember the same, which a scrub compares;
 /// - of numbers k and k + 256 only one is unfinished, so one slot is enough for both.
 struct RequestWindows: Sendable {
     struct Slot: Hashable, Sendable {
@@ -17,7 +18,23 @@ struct RequestWindows: Sendable {
     struct Window: Sendable {
         var session: SessionID
         var slots: [Slot]
-        var greatest: RequestNumber = .none
+
+        /// Over what it remembers, but for the stamps, which members need not know.
+        var digest: UInt64? {
+            var digest: UInt64?
+            for slot in slots where slot.number != .none {
+                digest = StableHash.combine(digest ?? 0, slot.number.rawValue)
+                digest = StableHash.combine(digest ?? 0, slot.entry.epoch.rawValue)
+                digest = StableHash.combine(digest ?? 0, slot.entry.n)
+            }
+            return digest
+        }
+    }
+
+    /// What is remembered, for a scrub: sessions in order, without those of which nothing is.
+    var findings: [WindowFinding] {
+        windows.compactMap { window in window.digest.map { WindowFinding(session: window.session, digest: $0) } }
+            .sorted { $0.session < $1.session }
     }
 
     enum Finding: Equatable {
@@ -44,8 +61,10 @@ struct RequestWindows: Sendable {
         return slot.number > number ? .below : .new
     }
 
-    mutating func record(_ session: SessionID, _ number: RequestNumber, entry: EntryName, stamp: LossNumber) {
-        guard session != .none, number != .none else { return }
+    /// Gives what it displaced.
+    @discardableResult
+    mutating func record(_ session: SessionID, _ number: RequestNumber, entry: EntryName, stamp: LossNumber) -> Slot {
+        guard session != .none, number != .none else { return Slot() }
         let i: Int
         if let known = position(of: session) {
             i = known
@@ -58,9 +77,18 @@ struct RequestWindows: Sendable {
         recent = i
         let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
         // An older number than the slot's can only be a late entry that a table already covers.
-        if windows[i].slots[at].number > number { return }
+        if windows[i].slots[at].number > number { return Slot() }
+        let displaced = windows[i].slots[at]
         windows[i].slots[at] = Slot(number: number, entry: entry, stamp: stamp)
-        if windows[i].greatest < number { windows[i].greatest = number }
+        return displaced.number == number ? Slot() : displaced
+    }
+
+    /// An entry is cut off: what it displaced is known again.
+    mutating func takeBack(_ item: LogTail.Item) {
+        let (session, number) = (item.entry.session, item.entry.request)
+        guard session != .none, number != .none, let i = position(of: session) else { return }
+        let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
+        if windows[i].slots[at].number == number { windows[i].slots[at] = item.displaced }
     }
 
     /// Sets the stamp of a decided entry's answer.
@@ -73,11 +101,12 @@ struct RequestWindows: Sendable {
         }
     }
 
-    /// A cut entry's or a lost request leaves the window, so that a retry is executed.
-    mutating func forget(_ session: SessionID, _ number: RequestNumber) {
+    /// A lost request leaves the window, so that a retry is executed; unless that was done already, behind `name`.
+    mutating func forget(_ session: SessionID, _ number: RequestNumber, before name: EntryName? = nil) {
         guard let i = position(of: session) else { return }
         let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
-        if windows[i].slots[at].number == number { windows[i].slots[at] = Slot() }
+        let slot = windows[i].slots[at]
+        if slot.number == number, name.map({ slot.entry.n < $0.n }) ?? true { windows[i].slots[at] = Slot() }
     }
 
     /// Drops the windows of sessions that are not live any more: nothing of them is ever executed again.

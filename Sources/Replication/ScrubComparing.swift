@@ -7,6 +7,13 @@ struct ScrubCopy {
     var found: [ObjectFinding]
 }
 
+/// What one member remembers of the recent requests of sessions.
+struct WindowCopy {
+    var node: NodeID
+    var map: MapVersion
+    var found: [WindowFinding]
+}
+
 /// What the answers to a scrub's question say (replication.md, 17; the invariants stand in Scrubbing.swift).
 extension PlacementGroup {
     func compare(_ copies: [ScrubCopy], _ depth: ScrubDepth) {
@@ -124,7 +131,11 @@ extension PlacementGroup {
         }
         scrub?.rowAttempts = 0
         if others.isEmpty {
-            scrub?.result.rows += UInt64(mine.count)
+            if run.isAtReplies {
+                scrub?.result.replies += UInt64(mine.count)
+            } else {
+                scrub?.result.rows += UInt64(mine.count)
+            }
             scrub?.progress.done += UInt64(mine.count)
             goOn(behind: mine.end)
             return
@@ -139,17 +150,25 @@ extension PlacementGroup {
             scrub?.level += 1
             scrub?.fineUntil.append(end)
         } else {
-            noteDifference(.row(end ?? run.from), others.map(\.node))
+            noteDifference(Self.place(of: end ?? run.from), others.map(\.node))
             goOn(behind: end)
         }
     }
 
+    /// What a key of rows and replies is of.
+    private static func place(of key: [UInt8]) -> ScrubResult.Place {
+        key.first == ScrubAsk.replies ? .reply(n: ScrubAsk.entry(before: key + [0])) : .row(key)
+    }
+
     /// Rows through this key were looked at; nil: all.
     private func goOn(behind end: [UInt8]?) {
+        guard let run = scrub else { return }
         guard let end else {
-            guard let run = scrub else { return }
-            scrub = nil
-            emit(.scrubEnded(.finished(run.result)))
+            if run.isAtReplies || run.scope != .whole { return compareWindowsNext() }
+            scrub?.from = ScrubRun.replies
+            scrub?.rowAttempts = 0
+            scrub?.level = 0
+            scrub?.fineUntil = []
             return
         }
         scrub?.from = end + [0]
@@ -158,6 +177,43 @@ extension PlacementGroup {
             scrub?.fineUntil.removeLast()
             scrub?.level -= 1
         }
+    }
+
+    // MARK: Windows
+
+    /// Sessions that have ended are left out: each member drops them when it hears of that.
+    func compareWindows(_ copies: [WindowCopy]) {
+        guard let run = scrub, let map else { return }
+        let known = copies.map { copy in
+            Dictionary(copy.found.map { ($0.session, $0.digest) }, uniquingKeysWith: { first, _ in first })
+        }
+        guard let own = copies.firstIndex(where: { $0.node == local.node }) else { return }
+        var sessions = copies.flatMap { $0.found.map(\.session) }.filter { !map.hasEnded($0) }
+        sessions.sort()
+        var alike: UInt64 = 0
+        var differing: [(session: SessionID, members: [NodeID])] = []
+        for (i, session) in sessions.enumerated() where i == 0 || sessions[i - 1] != session {
+            let others = copies.indices.filter { known[$0][session] != known[own][session] }
+            if others.isEmpty {
+                alike += 1
+            } else {
+                differing.append((session, others.map { copies[$0].node }))
+            }
+        }
+        // A member knows of the end of a session that the primary has not heard of.
+        let isBehind = copies.contains { $0.map > map.version }
+        if !differing.isEmpty, run.windowLooks < (isBehind ? limits.scrubAttempts : limits.scrubRepeats) {
+            scrub?.windowLooks += 1
+            scrub?.due = now.now + limits.scrubWindowRest
+            return
+        }
+        scrub?.result.sessions = alike
+        if isBehind, !differing.isEmpty {
+            scrub?.result.unsettled += 1
+        } else {
+            for one in differing { noteDifference(.window(one.session), one.members) }
+        }
+        finishScrub()
     }
 
     // MARK: Learning anew

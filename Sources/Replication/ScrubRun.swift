@@ -4,7 +4,8 @@ import Wire
 /// What of a group a scrub looks at.
 public enum ScrubScope: Hashable, Sendable {
     case whole
-    /// Of a data group: the objects of one fileset.
+    /// Of a data group: the objects of one fileset; of a metadata group, which has one only: its rows. What is remembered of
+    /// requests is of more than one fileset.
     case fileset(FilesetID)
 
     func holds(_ object: ObjectID) -> Bool {
@@ -65,6 +66,9 @@ public struct ScrubResult: Hashable, Sendable {
     public var objects: UInt64 = 0
     public var blocks: UInt64 = 0
     public var rows: UInt64 = 0
+    /// Kept replies of a metadata group, and sessions of whose requests all members remember the same.
+    public var replies: UInt64 = 0
+    public var sessions: UInt64 = 0
     /// Bad blocks that were written anew, by the members that had them.
     public var mended: [Mended] = []
     /// Objects with blocks that no replica holds; the first of them, with the first of their blocks.
@@ -110,6 +114,10 @@ public struct ScrubResult: Hashable, Sendable {
         case object(ObjectID)
         /// The key of a row.
         case row([UInt8])
+        /// The reply that is kept of this entry.
+        case reply(n: UInt64)
+        /// What is remembered of the requests of a session.
+        case window(SessionID)
     }
 
     public init(members: [NodeID]) { self.members = members }
@@ -170,11 +178,13 @@ struct ScrubRun {
     var window: [Again] = []
     /// No question goes out before this, for the sake of the pace.
     var due: Instant
-    /// Rows from this key on are next; compared finer up to `fineUntil` (nil: to the end), after they differed.
+    /// Rows, and then kept replies, from this key on are next; compared finer up to `fineUntil` (nil: to the end), after they differed.
     var from: [UInt8] = []
     var level = 0
     var fineUntil: [[UInt8]?] = []
     var rowAttempts = 0
+    /// How often windows were looked at that differed.
+    var windowLooks = 0
 
     struct Again {
         var object: ObjectID
@@ -183,20 +193,25 @@ struct ScrubRun {
         var differed = 0
     }
 
+    /// Whether rows were all compared, and kept replies are.
+    var isAtReplies: Bool { from.first == ScrubAsk.replies }
+
     enum Stage {
         /// A member names its objects. → `comparing`.
         case naming
-        /// → `naming` (the next page or member), or the end.
+        /// → `naming` (the next page or member), or `windows`.
         case comparing
-        /// Of a metadata group. → the end.
+        /// Of a metadata group, and then its kept replies. → `windows`.
         case rows
+        /// → the end.
+        case windows
     }
 
     /// Where another scrub could go on.
-    func position(at primary: NodeID) -> ScrubPosition {
+    func position(of pg: PGID, at primary: NodeID) -> ScrubPosition {
         var place = ScrubPosition.Place.rows(from: from)
         var left: [ObjectID] = []
-        if stage != .rows {
+        if !pg.isMetadata {
             if listers.first == primary {
                 left = again.map(\.object)
                 if !asked.isEmpty, case .objects = part { left += window.map(\.object) }
@@ -209,6 +224,8 @@ struct ScrubRun {
         return ScrubPosition(place: place, again: left, members: members, progress: progress, result: result)
     }
 
+    /// Behind the last row.
+    static let replies = [ScrubAsk.replies]
     /// Rows of one digest: first many; where they differ, fewer, and then one by one.
     static let rowLevels: [UInt16] = [UInt16(ReplicaMessageLimits.scrubRows), 32, 1]
 }

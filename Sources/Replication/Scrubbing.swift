@@ -5,7 +5,8 @@ import Wire
 ///
 /// Invariants:
 /// - copies are compared as of one entry: a mark that the primary puts into the log behind the question. What an entry behind
-///   the mark has touched before a member looked is compared again at a later mark, or counted as unsettled;
+///   the mark has touched before a member looked is compared again at a later mark, or counted as unsettled. Of windows of
+///   requests, which change as entries are appended, members tell what they were when the mark was;
 /// - only members that are in sync and lack nothing are asked, and only such answer: never a learner, nor one that speaks a
 ///   version of the protocol without scrub, which does not count as compared;
 /// - bad blocks are mended by their checksums, at whoever meets them; copies that differ and all hold are never touched;
@@ -28,7 +29,7 @@ extension PlacementGroup {
         let targets = record.inSync.filter { members.contains($0.node) }
             .map { PlacementTarget(node: $0.node, disk: $0.disk) }
         var run = ScrubRun(
-            scope: pg.isMetadata ? .whole : scope, stage: pg.isMetadata ? .rows : .naming, began: targets,
+            scope: scope, stage: pg.isMetadata ? .rows : .naming, began: targets,
             result: ScrubResult(members: members), decided: decided, askedAt: now.now, due: now.now)
         run.listers = [local.node] + others
         if let position, scope == .whole, targets.allSatisfy({ position.members.contains($0) }) {
@@ -61,7 +62,7 @@ extension PlacementGroup {
     /// Where another scrub could go on; nil while none of the whole group is under way.
     public var scrubPosition: ScrubPosition? {
         guard let scrub, scrub.scope == .whole else { return nil }
-        return scrub.position(at: local.node)
+        return scrub.position(of: pg, at: local.node)
     }
 
     /// Ends a scrub under way.
@@ -133,11 +134,7 @@ extension PlacementGroup {
     private func askNext(_ run: ScrubRun) {
         switch run.stage {
         case .naming:
-            guard let lister = run.listers.first else {
-                scrub = nil
-                emit(.scrubEnded(.finished(run.result)))
-                return
-            }
+            guard let lister = run.listers.first else { return compareWindowsNext() }
             guard lister == local.node || scrubMembers.contains(where: { $0.node == lister }) else {
                 scrub?.listers.removeFirst()
                 scrub?.cursor = nil
@@ -156,10 +153,28 @@ extension PlacementGroup {
                 scrub?.stage = .naming
             }
         case .rows:
+            // One of an older version knows of no keys behind the rows.
+            let others = scrubMembers.map(\.node).filter { !run.isAtReplies || speaks(.v10, $0) }
             ask(
-                .rows(from: run.from, limit: ScrubRun.rowLevels[run.level]),
-                of: (scrubMembers.map(\.node) + [local.node]).sorted())
+                .rows(from: run.from, limit: ScrubRun.rowLevels[run.level]), of: (others + [local.node]).sorted())
+        case .windows:
+            let others = scrubMembers.map(\.node).filter { speaks(.v10, $0) }
+            if others.isEmpty || mutated(.scrubWithoutMark) { return finishScrub() }
+            ask(.windows, of: (others + [local.node]).sorted())
         }
+    }
+
+    /// Rows or objects are done.
+    func compareWindowsNext() {
+        guard let run = scrub else { return }
+        if run.scope != .whole { return finishScrub() }
+        scrub?.stage = .windows
+    }
+
+    func finishScrub() {
+        guard let run = scrub else { return }
+        scrub = nil
+        emit(.scrubEnded(.finished(run.result)))
     }
 
     private func askObjects(_ run: ScrubRun) {
@@ -193,14 +208,15 @@ extension PlacementGroup {
         scrub?.asked = nodes.map { node in (node, reign.members.first { $0.node == node }?.attempt ?? 0) }
         let question = ScrubAsk(request: lastWork, mark: mark, part: part)
         for node in nodes {
-            if node == local.node {
-                emit(.scrub(question, to: node, epoch: reign.epoch))
-            } else {
+            if node != local.node {
                 send(.askScrub(question), to: node)
+            } else if part != .windows {
+                emit(.scrub(question, to: node, epoch: reign.epoch))
             }
         }
         guard isMarked else { return }
         name(.scrubMark, nil, .unstable)
+        if part == .windows { scrub?.answers.append((local.node, windowsNow)) }
         advanceDecided()
     }
 
@@ -247,6 +263,13 @@ extension PlacementGroup {
                 copies.append((answer.node, found))
             }
             compareRows(copies)
+        case .windows:
+            var copies: [WindowCopy] = []
+            for answer in answers {
+                guard case .windows(let map, let found) = answer.content else { return scrubFailed() }
+                copies.append(WindowCopy(node: answer.node, map: map, found: found))
+            }
+            compareWindows(copies)
         }
     }
 
@@ -281,7 +304,24 @@ extension PlacementGroup {
             send(.scrubbed(ScrubAnswer(request: ask.request, content: .notReady)), to: node, epoch: epoch)
             return
         }
-        emit(.scrub(ask, to: node, epoch: epoch))
+        if case .windows = ask.part {
+            windowsAsked = (ask, node, epoch)
+        } else {
+            emit(.scrub(ask, to: node, epoch: epoch))
+        }
+    }
+
+    private var windowsNow: ScrubAnswer.Content { .windows(map?.version ?? MapVersion(0), windows.findings) }
+
+    /// An entry was appended: if it is the mark, the windows are what all have with it.
+    func answerWindows(at name: EntryName) {
+        guard let (ask, node, epoch) = windowsAsked, name.n >= ask.mark.n else { return }
+        windowsAsked = nil
+        guard speaks(.v10, node) else { return }
+        let isAsked = name == ask.mark && (canReadLocally || mutated(.scrubAsksLearners))
+        send(
+            .scrubbed(ScrubAnswer(request: ask.request, content: isAsked ? windowsNow : .notReady)), to: node,
+            epoch: epoch)
     }
 
     /// What the own replica found.

@@ -54,6 +54,8 @@ extension HostedReplica {
                 let found = try namespace.digest(from: from, limit: Int(limit))
                 return { done(.rows(found)) }
             }
+        // The group answers it itself.
+        case .windows: done(.notReady)
         }
     }
 }
@@ -106,10 +108,11 @@ extension Simulator {
         let serving = nodes.flatMap { node in node.isOpen ? node.replicas.filter(\.group.isServing) : [] }
         guard !serving.isEmpty else { return }
         let replica = serving[random.below(serving.count)]
-        let position = scrubPositions[replica.pg]
+        let isWhole = scenario.theme == .scrubs
+        let position = isWhole ? scrubPositions[replica.pg] : nil
         replica.event {
             $0.scrubPaceChanged(.max)
-            $0.beginScrub(from: position, at: $1)
+            $0.beginScrub(isWhole ? .whole : .fileset(.root), from: position, at: $1)
         }
     }
 
@@ -144,6 +147,7 @@ extension Simulator {
         counts["scrubs", default: 0] += 1
         counts["scrubbed objects", default: 0] += Int(result.objects)
         counts["scrubbed rows", default: 0] += Int(result.rows)
+        counts["scrubbed sessions", default: 0] += Int(result.sessions)
         counts["unsettled", default: 0] += Int(result.unsettled)
         if result.differingCount > 0 { fail("a scrub of \(pg) finds copies that differ: \(result.differing)") }
         if result.lostCount > 0, healing || scenario.rot == .none {

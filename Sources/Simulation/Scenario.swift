@@ -219,6 +219,9 @@ public struct Scenario: Sendable {
         case relocations
         /// Disks that are destroyed, and losses that are accepted.
         case destructions
+        /// Scrubs that go on where others were interrupted, and compare all that there is. (Elsewhere they look at blocks and
+        /// rows only, so that the runs of seeds stay what they were, and at all that there is at the end.)
+        case scrubs
     }
 
     public mutating func turn(to theme: Theme, seed: UInt64) {
@@ -229,6 +232,10 @@ public struct Scenario: Sendable {
 
     mutating func turn(to theme: Theme, _ random: inout SplitMix64) {
         switch theme {
+        case .scrubs:
+            scrubs = true
+            nodes = max(nodes, 3)
+            copies = max(copies, 2)
         case .contention:
             dataGroups = 1
             nodes = 3

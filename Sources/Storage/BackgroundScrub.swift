@@ -103,7 +103,7 @@ extension StorageNode {
         counters.scrubs += 1
         counters.scrubFindings += result.lostCount + result.differingCount
         logger.info(
-            "scrubbed \(pg): \(result.objects) objects, \(result.blocks) blocks, \(result.rows) rows, \(note.findings.count) findings"
+            "scrubbed \(pg): \(result.objects) objects, \(result.blocks) blocks, \(result.rows) rows, \(result.replies) replies, \(result.sessions) sessions, \(note.findings.count) findings"
         )
         for text in note.findings {
             self.note(.group(pg), "scrub: \(text)")

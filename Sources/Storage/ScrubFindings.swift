@@ -50,6 +50,16 @@ extension ScrubNote {
                 said.append(
                     "\(row(key)) on nodes \(names(difference.members)) is not the primary's, though both can be read; "
                         + "nothing was changed")
+            case .reply(let n):
+                said.append(
+                    "the reply that is kept of entry \(n) on nodes \(names(difference.members)) is not the primary's, though "
+                        + "both can be read; nothing was changed, and a client that asks again may be answered otherwise "
+                        + "there")
+            case .window(let session):
+                said.append(
+                    "what is remembered of the last requests of session \(session.rawValue) on nodes "
+                        + "\(names(difference.members)) is not what the primary remembers; nothing was changed, and a request "
+                        + "that is sent again may be executed twice there, until the session ends with its gateway")
             }
         }
         if !result.relearning.isEmpty {

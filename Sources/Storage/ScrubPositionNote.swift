@@ -58,6 +58,12 @@ struct ScrubPositionNote: Hashable, Sendable {
                 case .row(let key):
                     w.u8(2)
                     w.blob(key)
+                case .reply(let n):
+                    w.u8(3)
+                    w.u64(n)
+                case .window(let session):
+                    w.u8(4)
+                    w.u64(session.rawValue)
                 }
                 w.list(difference.members) { $0.node($1) }
             }
@@ -121,6 +127,8 @@ struct ScrubPositionNote: Hashable, Sendable {
             switch try r.u8() {
             case 1: place = .object(try r.object())
             case 2: place = .row(try r.blob(atMost: ReplicaMessageLimits.rowKey))
+            case 3: place = .reply(n: try r.u64())
+            case 4: place = .window(try r.session())
             case let other: throw WireError("a difference of unknown kind \(other)")
             }
             return ScrubResult.Difference(place: place, members: try ScrubPositionNote.nodes(&r))

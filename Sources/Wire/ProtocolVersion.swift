@@ -14,9 +14,11 @@ public enum ProtocolVersion: UInt16, CaseIterable, Comparable, Sendable {
     /// Comparing replicas as of one entry, copies that are proven bad. Without it a member is not compared, and the scrub says
     /// so.
     case v9 = 9
+    /// Kept replies and windows of requests in what a scrub compares. Without it a member's are not compared.
+    case v10 = 10
 
     public static let oldest = ProtocolVersion.v8
-    public static let newest = ProtocolVersion.v9
+    public static let newest = ProtocolVersion.v10
 
     public static func < (a: ProtocolVersion, b: ProtocolVersion) -> Bool { a.rawValue < b.rawValue }
 }
@@ -44,7 +46,9 @@ extension ReplicaMessageBody {
     /// The first version that has it.
     public var since: ProtocolVersion {
         switch self {
-        case .askScrub, .scrubbed, .mustLearn: .v9
+        case .askScrub(let ask): ask.part == .windows ? .v10 : .v9
+        case .scrubbed(let answer): if case .windows = answer.content { .v10 } else { .v9 }
+        case .mustLearn: .v9
         case .attach, .attached, .append, .acknowledge, .decided, .sync, .refused, .learn, .learning, .tables, .start,
             .changedKeys, .piece, .removeObject, .installed, .snapshot, .finish, .finished, .askStatus, .status, .gone,
             .takeOver, .willing, .handedOver, .askBlocks, .blocks:

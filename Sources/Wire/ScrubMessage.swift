@@ -13,8 +13,23 @@ public struct ScrubAsk: Hashable, Sendable {
         case names(after: ScrubName?)
         /// What these objects hold.
         case objects([ObjectID], ScrubDepth)
-        /// Of a metadata group: at most so many rows, from this key on.
+        /// Of a metadata group: at most so many rows, from this key on. Keys from `ScrubAsk.replies` on stand for kept replies.
         case rows(from: [UInt8], limit: UInt16)
+        /// What is remembered of the recent requests of each session.
+        case windows
+    }
+
+    /// Before the number of its entry, eight bytes: the key of a kept reply. No table of a namespace has this number.
+    public static let replies: UInt8 = 0xff
+
+    public static func replyKey(_ n: UInt64) -> [UInt8] {
+        [replies] + (0..<8).map { UInt8(truncatingIfNeeded: n >> (56 - 8 * UInt64($0))) }
+    }
+
+    /// The entry behind which the replies from this key on lie.
+    public static func entry(before key: [UInt8]) -> UInt64 {
+        let n = key.dropFirst().prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return key.count > 9 || n == 0 ? n : n - 1
     }
 
     public init(request: UInt64, mark: EntryName, part: Part) {
@@ -55,6 +70,8 @@ public struct ScrubAnswer: Hashable, Sendable {
         /// In the order of the question.
         case objects([ObjectFinding])
         case rows(RowsFinding)
+        /// Sessions in order; the member has dropped those that its map, of this version, does not have any more.
+        case windows(MapVersion, [WindowFinding])
     }
 
     public init(request: UInt64, content: Content) {
@@ -118,7 +135,20 @@ public struct RowsFinding: Hashable, Sendable {
     }
 }
 
+/// What a member remembers of the recent requests of one session.
+public struct WindowFinding: Hashable, Sendable {
+    public var session: SessionID
+    /// Over the numbers and the entries of its requests.
+    public var digest: UInt64
+    public init(session: SessionID, digest: UInt64) {
+        self.session = session
+        self.digest = digest
+    }
+}
+
 extension ReplicaMessageLimits {
+    /// Sessions of one answer: as many as a replica's tables may have.
+    public static let scrubSessions = 65_536
     /// Objects that one page of names has: a page of the index, and behind the last one those that the index does not have
     /// yet, which the bytes of dirty rows bound.
     public static let scrubNames = 48_000
@@ -148,6 +178,7 @@ extension WireWriter {
             u8(3)
             blob(from)
             u16(limit)
+        case .windows: u8(4)
         }
     }
 
@@ -176,6 +207,13 @@ extension WireWriter {
             u64(found.digest)
             u32(found.count)
             optional(found.end) { $0.blob($1) }
+        case .windows(let map, let found):
+            u8(5)
+            u64(map.rawValue)
+            list(found) {
+                $0.u64($1.session.rawValue)
+                $0.u64($1.digest)
+            }
         }
     }
 
@@ -205,6 +243,7 @@ extension WireReader {
                 throw WireError("a scrub of \(limit) rows at once")
             }
             part = .rows(from: from, limit: limit)
+        case 4: part = .windows
         case let other: throw WireError("a question of a scrub of unknown kind \(other)")
         }
         return ScrubAsk(request: request, mark: mark, part: part)
@@ -230,6 +269,13 @@ extension WireReader {
                 RowsFinding(
                     asOf: try name(), digest: try u64(), count: try u32(),
                     end: try optional { r throws(WireError) in try r.blob(atMost: ReplicaMessageLimits.rowKey) }))
+        case 5:
+            let map = MapVersion(try u64())
+            content = .windows(
+                map,
+                try list(atMost: ReplicaMessageLimits.scrubSessions, elementBytes: 16) { r throws(WireError) in
+                    WindowFinding(session: try r.session(), digest: try r.u64())
+                })
         case let other: throw WireError("an answer to a scrub of unknown kind \(other)")
         }
         return ScrubAnswer(request: request, content: content)

@@ -126,6 +126,41 @@ import Wire
         #expect(fileset.rows.replyCount == 0)
     }
 
+    @Test("a digest has what can still be found, and is the same before and after rows of expired calls have gone")
+    func digest() throws {
+        var fileset = try TestFileset()
+        for i in 1...300 { try fileset.run(.recordUsage(bytes: UInt64(i)), session: 3, request: UInt64(i)) }
+        for i in 1...100 { try fileset.run(.recordUsage(bytes: 1), call: identity(1, UInt64(i))) }
+        func digest(_ machine: NamespaceMachine, after n: UInt64 = 0, limit: Int = 100_000) throws -> ReplyDigest {
+            try machine.replyDigest(after: n, limit: limit, rows: fileset.rows)
+        }
+        #expect(try digest(fileset.machine).count == 356)
+        #expect(try digest(fileset.machine) == digest(NamespaceMachine(fileset: .root, rows: fileset.rows)))
+        fileset.clock = Timestamp(nanoseconds: fileset.clock.nanoseconds + 121_000_000_000)
+        try fileset.run(.recordUsage(bytes: 1))
+        let kept = try digest(fileset.machine)
+        #expect(kept.count == 256 && fileset.rows.replyCount == 292)
+        try fileset.run(.recordUsage(bytes: 1))
+        #expect(fileset.rows.replyCount == 256)
+        #expect(try digest(fileset.machine) == kept)
+        // In parts.
+        var n: UInt64 = 0
+        var counts: [Int] = []
+        while true {
+            let part = try digest(fileset.machine, after: n, limit: 100)
+            counts.append(part.count)
+            guard let end = part.end else { break }
+            n = end
+        }
+        #expect(counts == [100, 100, 56])
+        // One that is another, or is missing.
+        let some = try #require(fileset.rows.replies(after: 0, limit: 1).first)
+        fileset.rows.putReply(some.n, some.bytes.dropLast() + [some.bytes[some.bytes.count - 1] ^ 1])
+        #expect(try digest(fileset.machine) != kept)
+        fileset.rows.deleteReply(some.n)
+        #expect(try digest(fileset.machine) != kept)
+    }
+
     @Test("the end of a session ends its window, but not the calls that came through it")
     func sessionEnd() throws {
         var fileset = try TestFileset()

@@ -31,6 +31,35 @@ struct RequestWindowTests {
         #expect(w.find(session, RequestNumber(3)) == .new)
     }
 
+    @Test("a lost request that was executed again meanwhile stays known")
+    func forgetLate() {
+        var w = RequestWindows()
+        w.record(session, RequestNumber(3), entry: EntryName(epoch: Epoch(1), n: 9), stamp: .zero)
+        w.forget(session, RequestNumber(3), before: EntryName(epoch: Epoch(2), n: 9))
+        #expect(w.find(session, RequestNumber(3)) != .new)
+        w.forget(session, RequestNumber(3), before: EntryName(epoch: Epoch(2), n: 10))
+        #expect(w.find(session, RequestNumber(3)) == .new)
+    }
+
+    @Test("a cut entry gives back what it displaced, so that equal logs remember the same")
+    func cut() {
+        var whole = RequestWindows()
+        whole.record(session, RequestNumber(3), entry: EntryName(epoch: Epoch(1), n: 9), stamp: .zero)
+        var cut = whole
+        let items = [(259, 10), (515, 11)].map { (number: UInt64, n: UInt64) -> LogTail.Item in
+            let entry = Entry(
+                name: EntryName(epoch: Epoch(1), n: n), body: .empty, session: session, request: RequestNumber(number),
+                call: nil, durability: .unstable, lossNumber: .zero, time: .zero, payload: nil)
+            let displaced = cut.record(session, entry.request, entry: entry.name, stamp: .zero)
+            return LogTail.Item(entry: entry, token: .none, displaced: displaced)
+        }
+        #expect(cut.find(session, RequestNumber(3)) == .below)
+        #expect(cut.findings != whole.findings)
+        for item in items.reversed() { cut.takeBack(item) }
+        #expect(cut.find(session, RequestNumber(3)) == whole.find(session, RequestNumber(3)))
+        #expect(cut.findings == whole.findings)
+    }
+
     @Test("windows and marks survive their codec, and only what the tables are as of travels")
     func tables() throws {
         var w = RequestWindows()

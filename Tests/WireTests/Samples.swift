@@ -179,7 +179,7 @@ struct SampleSource {
             wanted: wanted, checksums: (0..<wanted.nonzeroBitCount).map { _ in u32() })
     }
 
-    static let replicaKinds = 33 + entryKinds
+    static let replicaKinds = 35 + entryKinds
     mutating func replica(kind: Int) -> ReplicaMessage {
         let body: ReplicaMessageBody =
             switch kind {
@@ -259,8 +259,15 @@ struct SampleSource {
                                     asOf: name(), digest: u64(), count: u32(),
                                     end: optional { $0.bytes($0.random.below(30)) }))))
             case 32: .mustLearn
+            case 33: .askScrub(ScrubAsk(request: u64(), mark: name(), part: .windows))
+            case 34:
+                .scrubbed(
+                    ScrubAnswer(
+                        request: u64(),
+                        content: .windows(
+                            mapVersion(), list(upTo: 9) { WindowFinding(session: $0.session(), digest: $0.u64()) })))
             default:
-                .append(Append(entry: entry(kind: kind - 33), previous: name(), decided: name(), stamp: loss()))
+                .append(Append(entry: entry(kind: kind - 35), previous: name(), decided: name(), stamp: loss()))
             }
         return ReplicaMessage(pg: pg(), epoch: epoch(), body: body)
     }

@@ -151,14 +151,7 @@ final class NamespaceUnit {
             try machine.commit(rows: rows)
             outcomes.parts.append((ticket, try exportNext(number)))
         case .digestRows(let ticket, let from, let limit):
-            let digest = try RowDigest(rows, from: from, limit: limit)
-            outcomes.digests.append(
-                (
-                    ticket,
-                    RowsFinding(
-                        asOf: machine.applied, digest: digest.value, count: UInt32(digest.count), end: digest.end?.bytes
-                    )
-                ))
+            outcomes.digests.append((ticket, try digest(from: from, limit: limit)))
         case .install(let ticket, let bytes, let step):
             try receive(bytes, step: step)
             outcomes.answers.append((ticket, []))
@@ -177,6 +170,19 @@ final class NamespaceUnit {
             machine = try NamespaceMachine(fileset: machine.state.fileset, rows: rows)
         }
         machine.forgo(through: name)
+    }
+
+    /// Of rows, or, from their first key on, of kept replies.
+    private func digest(from key: NamespaceKey, limit: Int) throws -> RowsFinding {
+        if key.bytes.first == ScrubAsk.replies {
+            let digest = try machine.replyDigest(after: ScrubAsk.entry(before: key.bytes), limit: limit, rows: rows)
+            return RowsFinding(
+                asOf: machine.applied, digest: digest.value, count: UInt32(digest.count),
+                end: digest.end.map { ScrubAsk.replyKey($0) })
+        }
+        let digest = try RowDigest(rows, from: key, limit: limit)
+        return RowsFinding(
+            asOf: machine.applied, digest: digest.value, count: UInt32(digest.count), end: digest.end?.bytes)
     }
 
     private func exportNext(_ number: UInt64) throws -> NamespacePart? {
