@@ -1,0 +1,89 @@
+import ClusterModel
+import Wire
+
+/// Reads at the primary: they show what is decided, and what they might miss waits (replication.md, 4 and 7).
+extension PlacementGroup {
+    /// A session's first answer ends what its predecessor still has under way (replication.md, 1). Members may hold some of that
+    /// which this log does not have, until all hold this log; a session that has written here is not the first to be answered.
+    func readWhenFenced(_ token: RequestToken, _ request: PGRequest, _ checksums: [UInt32]) {
+        guard reign.serving || windows.hasWindow(request.session) || mutated(.readsBeforeFence) else {
+            mark(.readWaitsForFence)
+            wait(token, request, checksums)
+            return
+        }
+        startRead(token, request)
+    }
+
+    private func startRead(_ token: RequestToken, _ request: PGRequest) {
+        if !reign.serving || decided.n < reign.fencedThrough, !mutated(.answerReadsOfTheTail),
+            let n = lastOfTail(touching: request)
+        {
+            guard reign.reads.count < limits.waitingRequests else {
+                refuse(token, request, .unavailable)
+                return
+            }
+            mark(reign.serving ? .readWaitsForFenced : .readWaitsForTail)
+            reign.reads.append(WaitingRead(n: n, token: token, request: request))
+            return
+        }
+        perform(token, request)
+    }
+
+    private func perform(_ token: RequestToken, _ request: PGRequest) {
+        switch request.body {
+        case .read(let range, let truncation):
+            emit(.read(ReadTicket(token: token, reign: reign.number, kind: .data, stamp: .zero), range, truncation))
+        case .readVersion: answer(token, .version(decided, decidedThrough: decided))
+        case .query:
+            guard let payload = request.payload else {
+                refuse(token, request, .invalid)
+                return
+            }
+            emit(.query(ReadTicket(token: token, reign: reign.number, kind: .query, stamp: .zero), payload))
+            drop(payload)
+        case .write, .zero, .deleteRange, .mutate, .flush: break
+        }
+    }
+
+    /// While the primary activates, the tail may have been answered by the one before: what it touches waits.
+    private func lastOfTail(touching request: PGRequest) -> UInt64? {
+        var last: UInt64?
+        for k in 0..<tail.count {
+            let e = tail[k].entry
+            switch request.body {
+            case .read(let range, _), .readVersion(let range, _):
+                if e.body.touches(range.object, range.blocks) { last = e.name.n }
+            case .query: if case .namespace = e.body { last = e.name.n }
+            case .write, .zero, .deleteRange, .mutate, .flush: break
+            }
+        }
+        return last
+    }
+
+    func releaseReads() {
+        let ready = reign.reads.filter { $0.n <= decided.n }
+        guard !ready.isEmpty else { return }
+        reign.reads.removeAll { $0.n <= decided.n }
+        for r in ready { perform(r.token, r.request) }
+    }
+
+    /// A read, a query or a kept result has been read. The lease is checked after this, as the answer leaves.
+    public func readCompleted(_ ticket: ReadTicket, _ payload: PayloadHandle?, presence: Presence, at now: Moment) {
+        self.now = now
+        guard role == .primary, ticket.reign == reign.number, lease == reign.lease else {
+            drop(payload)
+            refuse(ticket.token, .notPrimary(record))
+            return
+        }
+        switch ticket.kind {
+        case .data: answer(ticket.token, .data(present: presence), payload: payload)
+        case .query: answer(ticket.token, .answered, payload: payload)
+        case .result: answer(ticket.token, .mutated(stamp: ticket.stamp), payload: payload)
+        }
+    }
+
+    public func readFailed(_ ticket: ReadTicket, at now: Moment) {
+        self.now = now
+        refuse(ticket.token, ticket.kind == .data ? .unreadable : .unavailable)
+    }
+}
