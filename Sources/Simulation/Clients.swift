@@ -48,6 +48,13 @@ struct Client {
 extension Simulator {
     func clientStep(_ c: Int) {
         guard clients[c].work == nil, !clients[c].ended else { return }
+        // Number k + 256 is not sent before k has ended (replication.md, 18), and another lane's may take long.
+        let session = sessions[clients[c].session]
+        if session.open.indices.contains(where: {
+            session.next[$0] - (session.open[$0].min() ?? session.next[$0]) > 200
+        }) {
+            return agenda.add(.clientStep(c), at: clock + 5 * millisecond)
+        }
         if finishing {
             for f in files.indices {
                 if let cut = resumedCut(f) { return begin(c, cut) }
