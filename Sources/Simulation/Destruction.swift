@@ -27,7 +27,8 @@ struct Destruction {
 extension Simulator {
     /// After the last fault.
     func beginDestruction() {
-        guard scenario.destruction != .none else { return }
+        // The last copy must not be one that rots.
+        guard scenario.destruction != .none, scenario.rot == .none else { return }
         destruction.isUnderWay = true
         agenda.add(.destroy, at: clock + second)
     }
