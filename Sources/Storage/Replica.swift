@@ -264,6 +264,8 @@ final class Replica {
         guard let question = payloads.bytes(of: payload) else { return event { $0.readFailed(ticket, at: $1) } }
         guard let namespace else { return allocation(ticket, question) }
         afterDecided { [self] in
+            // The root of a new fileset is on its way: nobody is told that it is not there.
+            guard namespace.usage.inodes > 0 else { return event { $0.readFailed(ticket, at: $1) } }
             namespace.answer(question, now: node.moment().time) { [self] in completed(ticket, $0) }
         }
     }
