@@ -93,17 +93,14 @@ extension Store {
     /// have been written since.
     private func clipLate(_ row: HotRow, _ blocks: BlockRange, _ number: TruncationNumber) {
         guard let cut = row.object.file.cut, number < cut.truncation.number else { return }
-        let low = max(blocks.first, row.firstBlock) - row.firstBlock
-        let high = min(blocks.end, row.firstBlock + Geometry.blocksPerRow) - row.firstBlock
-        if low < high, empty(row, cut, after: number, within: low..<high) { markDirty(row) }
+        if empty(row, cut, after: number, within: row.part(of: blocks)) { markDirty(row) }
     }
 
     private func zeroBlocks(_ blocks: BlockRange, _ number: TruncationNumber, _ order: LogPosition, _ row: HotRow) {
         freshen(row)
         if row.content.applied >= order { return }
-        let low = max(blocks.first, row.firstBlock) - row.firstBlock
-        let high = min(blocks.end, row.firstBlock + Geometry.blocksPerRow) - row.firstBlock
-        if low < high { setEmpty(row, low..<high, .zero) }
+        let own = row.part(of: blocks)
+        if !own.isEmpty { setEmpty(row, own, .zero) }
         row.content.applied = order
         markDirty(row)
         clipLate(row, blocks, number)

@@ -85,6 +85,11 @@ final class HotRow {
     var isEvictable: Bool { !isDirty && frozen == nil && pins == 0 }
     /// The object's block number of the row's first block.
     var firstBlock: Int { mebibyte * Geometry.blocksPerRow }
+    /// Those of the object's blocks that lie in this row, counted from its first; empty if none does.
+    func part(of blocks: BlockRange) -> Range<Int> {
+        let low = max(blocks.first, firstBlock) - firstBlock
+        return low..<max(low, min(blocks.end, firstBlock + Geometry.blocksPerRow) - firstBlock)
+    }
 }
 
 /// A first-in first-out queue over an array; the front is not moved at every removal.
