@@ -36,6 +36,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case learnerChangedOtherKeys
     case objectRemovedAtLearner
     case pieceReadAnew
+    case lastPieceOutdated
     case earlyPieceSent
     case earlyPieceOvertaken
     case catchUpAbandoned
@@ -116,6 +117,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerChangedOtherKeys: "a learner has changed objects after the fork that the primary has not"
         case .objectRemovedAtLearner: "a learner has an object that the primary does not have: it is deleted"
         case .pieceReadAnew: "an entry was decided over a piece while it was read: it is read again"
+        case .lastPieceOutdated:
+            "an object grew behind its last piece while that was read: it is not the last one any more"
         case .earlyPieceSent: "a piece goes early, although an undecided entry touches it"
         case .earlyPieceOvertaken:
             "an early piece is overtaken by the decision of what touches it: the learner begins anew"

@@ -216,6 +216,7 @@ extension PlacementGroup {
             let token = begin(.piece(reign: reign.number, read.node, attempt: c.attempt))
             reign.pieceReads[i].token = token
             reign.pieceReads[i].isDisturbed = false
+            reign.pieceReads[i].isDisturbedBehind = false
             emit(.readPiece(read.object, read.blocks, token))
         }
     }
@@ -223,24 +224,37 @@ extension PlacementGroup {
     /// Whether entries that touch the piece are to be decided first. Not where that may take for ever, because a member is
     /// away that this learner may have to replace: then the piece goes early.
     private func waitsForTail(_ read: PieceRead) -> Bool {
-        isEarly(read) && !needsAbsentMember(beside: nil)
+        isEarly(read, read.blocks) && !needsAbsentMember(beside: nil)
     }
 
-    /// Whether an entry that touches the piece might be decided, and so applied by the learner, before the piece reaches it.
+    /// Whether an entry that touches these blocks might be decided, and so applied by the learner, before the piece reaches it.
     /// Nothing is decided without a member that is needed.
-    private func isEarly(_ read: PieceRead) -> Bool {
+    private func isEarly(_ read: PieceRead, _ blocks: BlockRange) -> Bool {
         if mutated(.pieceOverUndecided) || reign.members.contains(where: { $0.node == read.node && $0.isNeeded }) {
             return false
         }
-        return (0..<tail.count).contains { tail[$0].entry.body.touches(read.object, read.blocks) }
+        return (0..<tail.count).contains { tail[$0].entry.body.touches(read.object, blocks) }
+    }
+
+    /// A last piece says that the object has nothing behind it. That was so when it was read, and is said only if no entry
+    /// since then may have changed it: the next piece will tell.
+    private func position(_ read: PieceRead, _ found: ListPosition) -> ListPosition {
+        guard let behind = read.behind else { return .last }
+        guard found == .last, read.isDisturbedBehind || isEarly(read, behind), !mutated(.lastPieceTrusted) else {
+            return found
+        }
+        mark(.lastPieceOutdated)
+        return .more
     }
 
     /// What reads and early pieces an entry overtakes.
     func noteDecision(of body: EntryBody) {
         if mutated(.pieceOverUndecided) { return }
         for i in reign.pieceReads.indices where reign.pieceReads[i].token != nil {
-            if body.touches(reign.pieceReads[i].object, reign.pieceReads[i].blocks) {
-                reign.pieceReads[i].isDisturbed = true
+            let read = reign.pieceReads[i]
+            if body.touches(read.object, read.blocks) { reign.pieceReads[i].isDisturbed = true }
+            if let behind = read.behind, body.touches(read.object, behind) {
+                reign.pieceReads[i].isDisturbedBehind = true
             }
         }
         for k in reign.catchUps.indices {
@@ -278,7 +292,7 @@ extension PlacementGroup {
         c.steps += 1
         c.unfinished += 1
         c.progressAt = now.now
-        let position: ListPosition = read.blocks.end >= Geometry.blocksPerObject ? .last : content.position
+        let position = position(read, content.position)
         note(
             &c, bytes: content.payload?.length ?? 0,
             blocks: position == .last ? Geometry.blocksPerObject - read.blocks.first : read.blocks.count)
@@ -288,7 +302,7 @@ extension PlacementGroup {
         } else {
             c.block = read.blocks.end
         }
-        if isEarly(read) {
+        if isEarly(read, read.blocks) {
             mark(.earlyPieceSent)
             c.early.append(CatchUp.EarlyPiece(step: c.steps, object: read.object, blocks: read.blocks))
         }

@@ -30,6 +30,14 @@ struct PieceRead {
     var blocks: BlockRange
     /// Something that touches it was decided while it was read.
     var isDisturbed = false
+    /// Something that touches the object behind it was: whether there is anything is not known any more.
+    var isDisturbedBehind = false
+
+    /// The blocks of the object behind it. Nil: it reaches the end.
+    var behind: BlockRange? {
+        guard blocks.end < Geometry.blocksPerObject else { return nil }
+        return BlockRange(first: blocks.end, count: Geometry.blocksPerObject - blocks.end)
+    }
 }
 
 /// Unaligned writes become whole blocks, completed from the newest sequenced content: a queue per block, never per group.

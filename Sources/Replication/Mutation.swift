@@ -30,6 +30,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case shortestLogClaims
     case streamAcceptedWhileClaiming
     case pieceOverUndecided
+    case lastPieceTrusted
     case goneUnheard
     case answersAfterHandover
     case comparesNumbersOnly

@@ -88,6 +88,9 @@
                 name: "reads pieces over undecided entries", rule: "replication.md 12; traps.md 63",
                 mutation: .pieceOverUndecided, firstSeed: 1, theme: .contention),
             Mutant(
+                name: "takes a piece for the last one although the object grew", rule: "replication.md 12",
+                mutation: .lastPieceTrusted, firstSeed: 1, theme: .contention, test: "LastPieceTests/growsBehind"),
+            Mutant(
                 name: "waits for a replica whose disk is out of use", rule: "replication.md 6", mutation: .goneUnheard,
                 firstSeed: 1, theme: .failedSyncs),
             Mutant(
