@@ -88,6 +88,7 @@ final class HostedNamespace {
     }
 
     func digest(from key: [UInt8], limit: Int) throws -> RowsFinding {
+        try machine?.commit(rows: rows)
         let digest = try RowDigest(rows, from: NamespaceKey(bytes: key), limit: limit)
         return RowsFinding(
             asOf: applied, digest: digest.value, count: UInt32(digest.count), end: digest.end?.bytes)

@@ -152,6 +152,19 @@ import Wire
         try await learner.close()
     }
 
+    @Test("a digest that is asked for with entries in front of it is one of the rows as these left them")
+    func digestBehindEntries() async throws {
+        let bench = try await Bench()
+        _ = try await bench.apply(.create(directory: .root, name: name("a"), file: .regular(.guarded)))
+        let beside = try await bench.digest(behind: .create(directory: .root, name: name("b"), file: .directory))
+        #expect(try await bench.digest() == beside)
+        let changed = try await bench.digest(
+            behind: .setAttributes(inode: .root, changes: AttributeChanges(mode: 0o700), guardTime: nil))
+        #expect(try await bench.digest() == changed)
+        #expect(changed != beside)
+        try await bench.close()
+    }
+
     @Test("after a failure of the rows nothing is answered and nothing kept")
     func failure() async throws {
         let bench = try await Bench()
@@ -281,6 +294,18 @@ private struct Bench: Sendable {
         }
     }
 
+    /// The digest of all rows, in one batch with an operation in front of it.
+    func digest(behind operation: NamespaceOperation? = nil) async throws -> RowsFinding? {
+        try await onLoop { state in
+            state.found = nil
+            if let operation { state.submit(operation) }
+            state.host.digest(from: .least, limit: 1000) { state.found = $0 }
+            state.host.flush()
+        }
+        try await eventually("rows are compared") { try await onLoop { $0.found != nil } }
+        return try await onLoop { $0.found }
+    }
+
     func install(_ part: ByteBuffer, step: UInt32) async throws {
         try await onLoop { state in
             state.isInstalled = false
@@ -335,6 +360,7 @@ private final class BenchState {
     var failure: String?
     var last: Waiting?
     var part: NamespacePart?
+    var found: RowsFinding?
     var isInstalled = false
 
     init(_ host: NamespaceHost, _ cache: SharedRowCache) throws {

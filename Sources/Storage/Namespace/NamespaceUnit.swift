@@ -151,6 +151,8 @@ final class NamespaceUnit {
             try machine.commit(rows: rows)
             outcomes.parts.append((ticket, try exportNext(number)))
         case .digestRows(let ticket, let from, let limit):
+            // The machine keeps inodes that changed until it commits.
+            try machine.commit(rows: rows)
             outcomes.digests.append((ticket, try digest(from: from, limit: limit)))
         case .install(let ticket, let bytes, let step):
             try receive(bytes, step: step)
