@@ -205,6 +205,8 @@ extension PlacementGroup {
         for k in 0..<tail.count { marks.sequence(tail[k].entry) }
         for k in 0..<tail.count { reign.bytesInFlight += tail[k].entry.payload?.length ?? 0 }
         keepState(then: .promisedOwnReign(reign: count))
+        // The others make their promise durable at the same time; nothing is named before the own one is.
+        refreshMembers()
     }
 
     func ownReignPromised(_ number: UInt64) {

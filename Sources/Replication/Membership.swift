@@ -214,7 +214,7 @@ extension PlacementGroup {
 
     /// Brings the list of members in line with the record; who is new is attached.
     func refreshMembers() {
-        guard role == .primary, reign.promised, let record else { return }
+        guard role == .primary, let record else { return }
         for i in reign.members.indices {
             var m = reign.members[i]
             m.isInSync = record.inSync.contains { $0.node == m.node }
@@ -247,13 +247,13 @@ extension PlacementGroup {
 
     /// Offers the reign to whoever should hold the group and is connected.
     func attachMembers() {
-        guard role == .primary, reign.promised, let record else { return }
+        guard role == .primary, let record else { return }
         for i in reign.members.indices {
             let m = reign.members[i]
             guard isReachable(m.node), m.phase == .detached || m.phase == .attaching, !isPromoting(m.node) else {
                 continue
             }
-            if isLeaving(m.node) || isKeptOut(m.node), !m.isInSync { continue }
+            if isLeaving(m.node) || isKeptOut(m.node) || !reign.promised, !m.isInSync { continue }
             if m.attemptAt.nanoseconds != 0, now.now < m.attemptAt + limits.retry { continue }
             reign.attempts += 1
             reign.members[i].phase = .attaching

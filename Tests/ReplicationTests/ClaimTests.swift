@@ -69,6 +69,28 @@ struct ClaimTests {
         }
     #endif
 
+    @Test(
+        "A claimant offers its reign while its own promise is being written, and names nothing before that is durable")
+    func offerBesidePromise() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.stuckDisk = 2
+        for i in [1, 2] {
+            trio.groups[i].peerDisconnected(NodeID(1), at: trio.moment)
+            trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment)
+        }
+        trio.pass(milliseconds: 3000, only: 2)
+        trio.land()
+        trio.pass(milliseconds: 100)
+        #expect(trio.groups[2].isPrimary && !trio.groups[2].isServing)
+        let before = trio.groups[2].decided
+        // The other one follows: it takes entries under the new reign, and there are none.
+        #expect(trio.groups[1].canReadLocally && trio.groups[1].decided == before)
+        trio.freeDisk()
+        trio.pass(milliseconds: 5)
+        #expect(trio.groups[2].isServing && trio.groups[2].decided.n == before.n + 1)
+    }
+
     @Test("A member whose disk has room again says so, though nothing is written that it could acknowledge")
     func roomAgain() throws {
         let trio = try Trio()

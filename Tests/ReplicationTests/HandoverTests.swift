@@ -19,6 +19,7 @@ struct HandoverTests {
         var storeAnswers = true
         /// Whose disk writes no state.
         var stuckDisk: Int?
+        private var stuckWrites: [WorkToken] = []
         /// Questions of scrubs that nobody has answered.
         var scrubs: [(member: Int, ask: ScrubAsk, to: NodeID, epoch: Epoch)] = []
         var scrubOutcomes: [ScrubOutcome] = []
@@ -97,7 +98,8 @@ struct HandoverTests {
                 group.logStable(through: entry.name, at: moment)
             case .sync(let through): group.logStable(through: through, at: moment)
             case .cutLog(_, let token): group.logCut(token, at: moment)
-            case .writeState(_, _, let token): if stuckDisk != i { group.stateWritten(token, at: moment) }
+            case .writeState(_, _, let token):
+                if stuckDisk == i { stuckWrites.append(token) } else { group.stateWritten(token, at: moment) }
             case .send(let message, let to): messages.append((i, to, message))
             case .answer(_, let response, _): answers.append((i, response))
             case .propose(let proposal): proposals.append((i, proposal))
@@ -116,6 +118,15 @@ struct HandoverTests {
             case .scrub(let ask, let to, let epoch): scrubs.append((i, ask, to, epoch))
             case .scrubEnded(let outcome): scrubOutcomes.append(outcome)
             }
+        }
+
+        /// What was stuck is done.
+        func freeDisk() {
+            guard let i = stuckDisk else { return }
+            stuckDisk = nil
+            for token in stuckWrites { groups[i].stateWritten(token, at: moment) }
+            stuckWrites = []
+            settle()
         }
 
         /// Time goes on for all, or for one.
