@@ -123,8 +123,8 @@ extension PlacementGroup {
         learnerLogMoved()
     }
 
-    /// The objects whose version is later than asked for, tombstones included, and the versions of later cuts; at the primary
-    /// and at the learner.
+    /// The objects whose version is later than asked for, tombstones and those without a version included, and the versions of
+    /// later cuts; at the primary and at the learner.
     public func changesListed(_ token: WorkToken, _ objects: [ObjectID], cuts: [EntryName], at now: Moment) {
         self.now = now
         switch end(token) {

@@ -144,7 +144,7 @@ extension HostedDisk {
                 })
             simulator.needsCycleEnd(n)
         }
-        next(ChangeCursor(after: name))
+        next(ChangeCursor(incompleteAndAfter: name))
     }
 
     func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {

@@ -114,8 +114,8 @@ extension Store {
             case (.scanPurge, .objects(let rows)): purgeScanned(rows)
             case (.scanFilesets, .filesets(let found)): filesetsScanned(found)
             case (.scanGone, .objects(let rows)): goneScanned(rows)
-            case (.scanChanges(let token, let pg, let limit), .objects(let rows)):
-                try changesScanned(token, pg, limit, rows)
+            case (.scanChanges(let token, let pg, let cursor, let limit), .objects(let rows)):
+                try changesScanned(token, pg, cursor, limit, rows)
             default: preconditionFailure("a scan is answered by what it asked for")
             }
         } catch {

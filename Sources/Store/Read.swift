@@ -251,7 +251,7 @@ extension Store {
     /// What changes while pages are taken may be told twice, and is never left out.
     public func changes(_ pg: PGID, after cursor: ChangeCursor, token: StoreToken) {
         guard phase == .running else { return }
-        emit(.scanChanges(token, pg, limit: StoreLimits.changesPerPage)) {
+        emit(.scanChanges(token, pg, cursor, limit: StoreLimits.changesPerPage)) {
             .scanRows($0, .changed(pg, after: cursor.version, object: cursor.object, limit: StoreLimits.changesPerPage))
         }
     }
@@ -273,10 +273,12 @@ extension Store {
         }
     }
 
-    func changesScanned(_ token: StoreToken, _ pg: PGID, _ limit: Int, _ rows: [(ObjectID, IndexRecord)]) throws {
+    func changesScanned(
+        _ token: StoreToken, _ pg: PGID, _ cursor: ChangeCursor, _ limit: Int, _ rows: [(ObjectID, IndexRecord)]
+    ) throws {
         let group = group(pg)
         var changes: [ObjectChange] = []
-        for (id, record) in rows where !isGone(id) {
+        for (id, record) in rows where !isGone(id) && !cursor.passesOver(record.version) {
             if IndexKey.isFileObject(id) {
                 if let cut = try FileRow.decode(record.value).cut { changes.append(.cut(cut)) }
             } else {
@@ -285,7 +287,7 @@ extension Store {
         }
         var next: ChangeCursor?
         if rows.count == limit, let last = rows.last {
-            next = ChangeCursor(version: last.1.version, object: last.0)
+            next = cursor.behind(last.1.version, last.0)
         } else {
             // What the index does not have yet comes with the last page.
             for object in dirtyObjects + checkpoint.objects.map(\.object)

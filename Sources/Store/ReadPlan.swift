@@ -113,17 +113,41 @@ public struct FileCut: Hashable, Sendable {
 public struct ChangeCursor: Hashable, Sendable {
     public var version: EntryName
     public var object: ObjectID
+    /// Versions through this one are passed over, but for zero.
+    let passed: EntryName
     /// From after `version` on.
     public init(after version: EntryName) {
         self.version = version
-        object = ObjectID(
-            file: FileID(fileset: FilesetID(UInt32.max), inode: InodeNumber(UInt64(Int64.max))),
-            index: UInt64(Int64.max))
+        object = ChangeCursor.last
+        passed = .zero
     }
-    public init(version: EntryName, object: ObjectID) {
+    /// What has no version first (a catching up that was interrupted has copied it in part), then from after `version` on.
+    public init(incompleteAndAfter version: EntryName) {
+        self.version = .zero
+        object = ObjectID(file: FileID(fileset: FilesetID(0), inode: InodeNumber(0)), index: 0)
+        passed = version
+    }
+    public init(version: EntryName, object: ObjectID) { self.init(version: version, object: object, passed: .zero) }
+
+    private init(version: EntryName, object: ObjectID, passed: EntryName) {
         self.version = version
         self.object = object
+        self.passed = passed
     }
+
+    /// Whether the list leaves that version out.
+    func passesOver(_ version: EntryName) -> Bool { version > .zero && version <= passed }
+
+    /// Behind what a page ended with.
+    func behind(_ version: EntryName, _ object: ObjectID) -> ChangeCursor {
+        passesOver(version)
+            ? ChangeCursor(version: passed, object: ChangeCursor.last, passed: passed)
+            : ChangeCursor(version: version, object: object, passed: passed)
+    }
+
+    /// Beyond every object of a version.
+    private static let last = ObjectID(
+        file: FileID(fileset: FilesetID(UInt32.max), inode: InodeNumber(UInt64(Int64.max))), index: UInt64(Int64.max))
 }
 
 public struct ChangePage: Sendable {

@@ -54,7 +54,7 @@ public final class Store {
         case scanPurge
         case scanFilesets
         case scanGone
-        case scanChanges(StoreToken, PGID, limit: Int)
+        case scanChanges(StoreToken, PGID, ChangeCursor, limit: Int)
         case commit
         case rowSync
     }

@@ -604,6 +604,52 @@ import Testing
         #expect(page.next == nil)
     }
 
+    /// A learner that is interrupted names what it has in part: the primary may have removed it meanwhile.
+    @Test("An object that was copied in part has no version, and is listed in front of those that changed after a name")
+    func partsAreListed() throws {
+        let host = open(FakeDisk())
+        func object(_ index: UInt64) -> ObjectID { ObjectID(file: file, index: index) }
+        // More than a page of versions that are passed over.
+        let count = StoreLimits.changesPerPage + 40
+        for i in 0..<count {
+            write(host, UInt64(i + 1), BlockRange(first: 0, count: 1), seed: 5, in: object(UInt64(i)))
+        }
+        host.run()
+        decide(host, UInt64(count))
+        host.settle()
+        let part = object(UInt64(count))
+        let bytes = pattern(9, 3)
+        var states = [BlockState](repeating: .absent, count: 64)
+        states[3] = .present
+        let piece = ObjectPiece(
+            object: part, blocks: BlockRange(first: 0, count: 64), states: states,
+            checksums: [bytes.withUnsafeBytes { fastChecksum.block(part, block: 3, bytes: $0) }], truncation: .zero,
+            asOf: EntryName(epoch: Epoch(1), n: 1), completes: nil)
+        let installed = host.token()
+        let handle = host.payload(bytes)
+        host.call { $0.install(pg, piece, payload: handle, token: installed) }
+        host.run()
+        #expect(host.durable.contains(installed))
+        // What is in memory only is on every list.
+        host.store.requestCheckpoint()
+        host.run()
+
+        let last = UInt64(count - 10)
+        for name in [EntryName.zero, EntryName(epoch: Epoch(1), n: last)] {
+            var found: Set<UInt64> = []
+            var cursor: ChangeCursor? = ChangeCursor(incompleteAndAfter: name)
+            while let next = cursor {
+                let token = host.token()
+                host.call { $0.changes(pg, after: next, token: token) }
+                host.run()
+                let page = try #require(host.changePages[token])
+                for case .object(let id, _, _) in page.changes { found.insert(id.index) }
+                cursor = page.next
+            }
+            #expect(found == Set(name.n..<UInt64(count)).union([part.index]), "after \(name)")
+        }
+    }
+
     @Test func memoryIsBoundedOverThousandsOfObjects() throws {
         let disk = FakeDisk()
         disk.capacityBytes = 8 << 30

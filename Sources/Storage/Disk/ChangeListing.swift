@@ -1,7 +1,7 @@
 import ClusterModel
 import Store
 
-/// Lists all objects that changed after an entry, tombstones included, page by page.
+/// Lists all objects that changed after an entry, tombstones included, and those that were copied in part, page by page.
 final class ChangeListing {
     private let host: DiskHost
     private let pg: PGID
@@ -18,7 +18,7 @@ final class ChangeListing {
         self.done = done
     }
 
-    func start() { next(ChangeCursor(after: after)) }
+    func start() { next(ChangeCursor(incompleteAndAfter: after)) }
 
     private func next(_ cursor: ChangeCursor) {
         host.changes(pg, after: cursor) { [self] page in
