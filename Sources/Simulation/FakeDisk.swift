@@ -101,6 +101,9 @@ public final class FakeDisk {
             case .recycled(let old): segments[number] = segments.removeValue(forKey: old)
             }
             return .segmentPrepared(id)
+        case .removeSegment(let id, let number):
+            segments[number] = nil
+            return .segmentRemoved(id)
         case .writeSlots(let id, let handle, let writes):
             let bytes = payload(handle)
             for w in writes {

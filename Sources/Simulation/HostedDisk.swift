@@ -185,7 +185,7 @@ final class HostedDisk {
         case .writeLog:
             if let done = disk.perform(effect, payload: payload) { completed(done) }
         case .syncLog, .syncData: sync(effect)
-        case .prepareSegment, .growData, .copyBlocks, .readLog, .checkBlocks: perform(effect, on: .io)
+        case .prepareSegment, .removeSegment, .growData, .copyBlocks, .readLog, .checkBlocks: perform(effect, on: .io)
         case .writeSlots(_, let handle, _):
             // The thread has the bytes, whatever is dropped meanwhile.
             let bytes = payload(handle)
@@ -252,6 +252,14 @@ final class HostedDisk {
         guard let groups = tablesWanted, node.isOpen else { return }
         tablesWanted = nil
         store.giveTables(groups.compactMap { pg in replica(pg).map { (pg, $0.group.checkpointTables().bytes) } })
+    }
+
+    /// The group has no replica here any more, as in `DiskHost.keepRemains`.
+    func keepRemains(_ pg: PGID) {
+        remains.append(pg)
+        store.dropLog(pg)
+        settle()
+        simulator.needsCycleEnd(n)
     }
 
     /// Removes what is here of a group that has moved away, as `DiskHost.leave` does it.

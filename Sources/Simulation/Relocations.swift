@@ -74,7 +74,7 @@ extension Simulator {
         guard record.names(node.id, node.disk.id) else {
             guard let found else { return }
             for entry in found.undecided { if let payload = entry.payload { node.drop(payload) } }
-            host.remains.append(pg)
+            host.keepRemains(pg)
             return
         }
         let local = Member(node: node.id, disk: node.disk.id, boot: node.bootID)
@@ -135,7 +135,7 @@ extension Simulator {
         node.replicas.removeAll { $0 === replica }
         node.retired.append(replica)
         replica.retire()
-        node.host?.remains.append(replica.pg)
+        node.host?.keepRemains(replica.pg)
     }
 
     func considerRemains(_ n: Int) {

@@ -82,6 +82,14 @@ extension Store {
         enqueue(record)
     }
 
+    /// The group has no replica here any more, though its content stays for the time being: nothing will decide what its log
+    /// holds, which must not hold up that of the disk.
+    public func dropLog(_ pg: PGID) {
+        guard let group = groups[pg], group.tail.first != nil || group.undurable.first != nil else { return }
+        restart(pg, after: group.row.applied)
+        pump()
+    }
+
     /// Replaces the group's opaque state, at most 40 KiB; notice `durable`. In order with the group's entries.
     public func writeState(_ pg: PGID, _ bytes: [UInt8], token: StoreToken) {
         guard phase == .running else { return }

@@ -59,7 +59,8 @@ extension Store {
         var payloadBytes = 0
         var records: [LogRecord] = []
         var offsets: [Int] = []
-        while let record = urgent.first ?? ready.first {
+        let takesReady = mayTakeReady
+        while let record = urgent.first ?? (takesReady ? ready.first : nil) {
             let before = metadata.count
             let bytes = logBytes(of: record)
             RecordCoding.encode(
@@ -78,9 +79,16 @@ extension Store {
             offsets.append(payloadBytes)
             payloadBytes += bytes
         }
-        if records.isEmpty, room < Geometry.blockSize {
-            guard advanceSegment() else { return false }
+        if records.isEmpty {
+            guard log.slotsSynced > log.markMade else {
+                log.needsSegment = true
+                return false
+            }
+            if room < Geometry.blockSize {
+                guard advanceSegment() else { return false }
+            }
         }
+        log.needsSegment = false
         emitBatch(records, metadata: metadata, offsets: offsets, payloadBytes: payloadBytes)
         return true
     }
@@ -144,13 +152,21 @@ extension Store {
         }
     }
 
-    /// What has to be written although the log is full, so that it does not stay so.
-    private var mayExceedBound: Bool { !urgent.isEmpty || isMarkUrgent || isHeldUp }
+    /// What has to be written although the log is full, so that it does not stay so. When the store closes, nothing is decided
+    /// or cut off any more, and what waits is all that comes.
+    private var mayExceedBound: Bool { !urgent.isEmpty || isMarkUrgent || isHeldUp || phase == .closing }
 
-    /// No checkpoint can trim the log, for a group's tail is neither decided nor cut off, and a record waits that may be what that
-    /// takes: of its promise, its learning, its cut.
+    /// A segment that was taken beyond the bound is for what it was taken for only.
+    private var mayTakeReady: Bool {
+        log.active.count < configuration.maximumSegments || phase == .beginning || phase == .closing || isHeldUp
+    }
+
+    /// No checkpoint can trim the log, for a group's tail is neither decided nor cut off, as long as its members are away. Other
+    /// groups of the disk do not wait for that: the log grows while the file system has room for all else, too. Where it has
+    /// not, only for a record that may be what trimming takes: of a promise, a learning, a cut.
     private var isHeldUp: Bool {
         guard checkpoint.phase == .idle, replayStart <= log.replayFrom else { return false }
+        if hasRoomForSegment, !mutated(.logStaysWithinBound) { return true }
         return (0..<ready.count).contains { i in
             switch ready[i].body {
             case .state, .cut, .restart: true
@@ -174,7 +190,6 @@ extension Store {
             prepareSegments()
             return false
         }
-        log.needsSegment = false
         log.mustAdvance = false
         log.active.append(log.prepared.removeFirst())
         prepareSegments()
@@ -193,6 +208,10 @@ extension Store {
         let number = log.nextNumber
         log.nextNumber = number.next
         log.preparing += 1
+        if source == .new, log.segmentCount > configuration.maximumSegments {
+            let size = UInt64(configuration.segmentSize)
+            freeBytes = freeBytes > size ? freeBytes - size : 0
+        }
         emit(.segment(number)) { .prepareSegment($0, number, source) }
     }
 
@@ -202,8 +221,14 @@ extension Store {
         while log.active.count > 1, let first = log.active.first, segmentStart(first.next) <= log.replayFrom {
             log.active.removeFirst()
             log.unsynced.removeAll { $0 == first }
-            prepare(.recycled(first))
+            putAside(first)
         }
+    }
+
+    /// A segment that recovery does not need becomes the next one, or goes if the log has grown beyond its bound.
+    func putAside(_ segment: SegmentNumber) {
+        guard log.segmentCount >= configuration.maximumSegments else { return prepare(.recycled(segment)) }
+        emit(.segmentRemoval) { .removeSegment($0, segment) }
     }
 
     // MARK: Completions
@@ -219,6 +244,11 @@ extension Store {
         }
         let at = log.prepared.firstIndex { number < $0 } ?? log.prepared.count
         log.prepared.insert(number, at: at)
+        pump()
+    }
+
+    public func segmentRemoved(_ id: EffectID) {
+        guard case .segmentRemoval? = take(id) else { return }
         pump()
     }
 

@@ -21,6 +21,8 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case freedUnderReaders
     /// Appends leave the clean mark where it is.
     case cleanMarkStays
+    /// A log that cannot be trimmed stops all groups of the disk.
+    case logStaysWithinBound
     /// The log is trimmed by what was applied to a namespace's rows, not by what is durable there.
     case trimsWhatIsNotDurable
     /// Rule 5: a mismatch is a bad block, although the block moved while it was read.

@@ -331,7 +331,7 @@ extension Store {
         log.nextNumber = (recovery.facts.segments.last ?? SegmentNumber(0)).next
         log.active = recovery.used.filter { segmentStart($0) < recovery.end }
         let leftovers = recovery.facts.segments.filter { !log.active.contains($0) }
-        for segment in leftovers { prepare(.recycled(segment)) }
+        for segment in leftovers { putAside(segment) }
         log.unsynced = log.active
         // The next batch goes to a fresh segment: behind the end may lie batches that were lost with their forerunners.
         log.mustAdvance = true

@@ -44,6 +44,7 @@ public final class Store {
         case logSync(through: LogPosition, mark: LogPosition)
         case dataSync(upTo: LogPosition)
         case segment(SegmentNumber)
+        case segmentRemoval
         case slotWrite(LogRecord)
         case grow(Int)
         case copy([BlockCopy])
@@ -230,11 +231,17 @@ public final class Store {
         let slot = UInt64(Geometry.slotSize)
         let growth = growthFailed ? 0 : logGrowthReserve < freeBytes ? freeBytes - logGrowthReserve : 0
         let free = UInt64(allocator.freeCount) * slot + growth
-        let reserve = max(
-            totalBytes / StoreLimits.reserveDivisor,
-            min(StoreLimits.reserveLeast, totalBytes / StoreLimits.reserveSmallDivisor))
         return StoreSpace(admissible: free > reserve ? free - reserve : 0, free: free, total: totalBytes)
     }
+    /// Kept for sequenced entries, deletes and recovery.
+    private var reserve: UInt64 {
+        max(
+            totalBytes / StoreLimits.reserveDivisor,
+            min(StoreLimits.reserveLeast, totalBytes / StoreLimits.reserveSmallDivisor))
+    }
+    /// Whether the file system has room for a segment beyond the log's bound. The reserve is no part of it, so that what others
+    /// take since it was looked at cannot make it fail.
+    var hasRoomForSegment: Bool { freeBytes > reserve + 2 * UInt64(configuration.segmentSize) }
     /// What the log may still take of the file system.
     private var logGrowthReserve: UInt64 {
         UInt64(max(0, configuration.maximumSegments - log.segmentCount)) * UInt64(configuration.segmentSize)
@@ -244,6 +251,7 @@ public final class Store {
         if freeBytes > self.freeBytes { growthFailed = false }
         self.freeBytes = freeBytes
         growIfNeeded()
+        if log.needsSegment { pump() }
     }
 
     /// Why appends wait now, for `stave why`; nil if they do not.

@@ -4,6 +4,7 @@ public enum StoreCompletion {
     case logSynced(EffectID)
     case dataSynced(EffectID)
     case segmentPrepared(EffectID)
+    case segmentRemoved(EffectID)
     case slotsWritten(EffectID)
     case dataGrown(EffectID, Store.Growth)
     /// The indices of blocks whose bytes in the log did not match.
@@ -28,6 +29,7 @@ extension Store {
         case .logSynced(let id): logSynced(id)
         case .dataSynced(let id): dataSynced(id)
         case .segmentPrepared(let id): segmentPrepared(id)
+        case .segmentRemoved(let id): segmentRemoved(id)
         case .slotsWritten(let id): slotsWritten(id)
         case .dataGrown(let id, let growth): dataGrown(id, growth)
         case .copied(let id, let bad): copied(id, bad: bad)

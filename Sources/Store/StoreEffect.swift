@@ -12,6 +12,8 @@ public enum StoreEffect: Sendable {
     case syncData(EffectID)
     /// Make a segment, prewritten with zeros and durable, or rename one that is no longer needed → `segmentPrepared`.
     case prepareSegment(EffectID, SegmentNumber, SegmentSource)
+    /// Remove a segment's file, for the log had grown beyond its bound → `segmentRemoved`.
+    case removeSegment(EffectID, SegmentNumber)
     /// Write payload bytes to fresh slots → `slotsWritten`.
     case writeSlots(EffectID, PayloadHandle, [SlotWrite])
     /// fallocate the data file to this many slots → `dataGrown`.

@@ -99,8 +99,8 @@ final class StoreHost {
         case .loadRows, .scanRows, .syncRows: .rows
         case .commitRows: holdCommits ? .held : .rows
         case .copyBlocks: holdCopies ? .held : .any
-        case .syncLog, .syncData, .prepareSegment, .writeSlots, .growData, .readLog, .checkBlocks, .dropPayload,
-            .notify:
+        case .syncLog, .syncData, .prepareSegment, .removeSegment, .writeSlots, .growData, .readLog, .checkBlocks,
+            .dropPayload, .notify:
             .any
         }
     }

@@ -57,6 +57,7 @@ final class DiskExecutor {
             metrics.dataSyncs += 1
             request(disk.data) { .dataSynced(id) }
         case .prepareSegment(let id, let number, let source): prepareSegment(id, number, source)
+        case .removeSegment(let id, let number): removeSegment(id, number)
         case .writeSlots(let id, let payload, let writes): writeSlots(id, payload, writes)
         case .growData(let id, let slots): growData(id, slots)
         case .copyBlocks(let id, let copies): copyBlocks(id, copies)
@@ -177,6 +178,18 @@ final class DiskExecutor {
                 if case .recycled(let old) = source { executor.segments[old] = nil }
                 executor.segments[number] = file
                 return .segmentPrepared(id)
+            })
+    }
+
+    private func removeSegment(_ id: EffectID, _ number: SegmentNumber) {
+        let files = segmentFiles
+        let owner = LoopBound(self, loop: loop)
+        submit(
+            ioThread,
+            work: { () throws(DiskError) in try files.remove(LogSegmentNumber(number.rawValue)) },
+            completion: {
+                owner.value.segments[number] = nil
+                return .segmentRemoved(id)
             })
     }
 

@@ -9,6 +9,9 @@ extension DiskHost {
     func keepRemains(_ pg: PGID) {
         replicas[pg] = nil
         unsettled[pg] = nil
+        store.dropLog(pg)
+        settle()
+        node?.needsCycleEnd()
         guard !remains.contains(pg) else { return }
         let at = remains.firstIndex { pg < $0 } ?? remains.count
         remains.insert(pg, at: at)
