@@ -51,6 +51,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case flushWaits
     case writeHeldBackForPiece
     case largeRecordVoid
+    case learnersPieceLost
     case logTornAtItsEnd
     case readMeetsMovedBlock
     case recordsWaitForSlots
@@ -135,6 +136,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .flushWaits: "a flush waits for a sync of another member"
         case .writeHeldBackForPiece: "a write waits while a piece that it touches is read for a learner"
         case .largeRecordVoid: "a replay finds the slots of a large record unwritten"
+        case .learnersPieceLost: "a learner's piece was lost with power: its object is incomplete, and is learned again"
         case .logTornAtItsEnd: "a log ends in a batch that is there in part"
         case .readMeetsMovedBlock: "a block moved while it was read: the mismatch does not count"
         case .recordsWaitForSlots: "records wait for slots that a checkpoint is to free"

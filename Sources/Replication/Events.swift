@@ -119,6 +119,9 @@ public struct RecoveredReplica: Sendable {
         case crashed = 2
     }
 
+    /// Whether a durable state is one of a replica that learns; then nothing that it holds needs to be there.
+    public static func isLearning(state: [UInt8]) -> Bool { (try? ReplicaState(decoding: state))?.learning == true }
+
     public init(
         state: [UInt8], tables: [UInt8]?, entries: [Entry], decided: EntryName, stable: EntryName, voids: [VoidRecord],
         opening: Opening

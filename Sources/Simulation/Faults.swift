@@ -54,12 +54,27 @@ extension Simulator {
 
     func losePower(_ n: Int, restartAfter delay: UInt64) {
         kill(n, restartAfter: delay)
+        guard !isBesideALostDisk(n) else { return }
         let node = nodes[n]
         tell("\(node.id) loses power")
         if !scenario.payloadVoids { node.disk.data.sync() }
         node.disk.losePower(&random)
         node.namespace?.losePower(&random)
         node.boot += 1
+    }
+
+    /// Whether a record that names this node's disk names another one that was lost for good: nothing could go on without an
+    /// operator who gives up what both of them may have held.
+    private func isBesideALostDisk(_ n: Int) -> Bool {
+        records.contains { record in
+            record.inSync.contains { $0.node == nodes[n].id }
+                && record.inSync.contains { m in
+                    let other = nodes[Int(m.node.rawValue) - 1]
+                    return other.index != n
+                        && (other.isDoubtful || m.disk != other.disk.id
+                            || replica(other.index, record.pg)?.group.isAbsent == true)
+                }
+        }
     }
 
     func stopCleanly(_ n: Int, restartAfter delay: UInt64) {

@@ -288,7 +288,9 @@ final class HostedDisk {
                     VoidRecord(
                         entry: $0.name, object: $0.object,
                         request: LostRequest(session: $0.session, request: $0.request))
-                }, opening: report.closing == .clean ? .clean : .crashed, isCorrupt: group.health == .corrupt)
+                }, opening: report.closing == .clean ? .clean : .crashed,
+                isCorrupt: group.health == .corrupt
+                    || group.health == .piecesLost && !RecoveredReplica.isLearning(state: group.state))
             r.entries = group.decided
             if !r.voids.isEmpty { simulator.tell("\(node.id) finds void \(r.voids.map(\.entry)) of \(r.pg)") }
             if r.isCorrupt {
@@ -297,7 +299,7 @@ final class HostedDisk {
             }
             for entry in group.reapply { wanted.append((recovered.count, entry, true)) }
             for entry in group.undecided { wanted.append((recovered.count, entry, false)) }
-            if group.health == .corrupt || !group.voids.isEmpty { unsettled[group.pg] = group.health }
+            if r.isCorrupt || !group.voids.isEmpty { unsettled[group.pg] = r.isCorrupt ? .corrupt : group.health }
             recovered.append(r)
         }
         wanted.reverse()
@@ -328,7 +330,7 @@ final class HostedDisk {
             }
             return
         }
-        store.begin()
+        store.begin(corrupt: recovered.filter(\.isCorrupt).map(\.pg))
         settle()
     }
 

@@ -109,6 +109,7 @@ extension Store {
     /// A learner's piece replaces what is there, whatever it was.
     func applyPiece(_ piece: ObjectPiece, _ record: LogRecord) {
         if record.isVoid || record.group.isLeaving || isGone(piece.object) {
+            if record.isVoid, let object = record.rows.first?.object { lacks(object) }
             release(record)
             return
         }
@@ -163,9 +164,18 @@ extension Store {
             object.isDeleted = false
             markDirty(object)
             // An entry up to `asOf` that touched another part may have raised it further already.
-            if let version = piece.completes, object.version < version { object.version = version }
+            if let version = piece.completes, object.version < version, !object.lacksPiece { object.version = version }
         }
         release(record)
+    }
+
+    /// A piece of the object did not survive: what is there is incomplete, and the next catching up looks at it again.
+    private func lacks(_ object: HotObject) {
+        object.lacksPiece = true
+        recovery?.lacking.append(object)
+        if object.isDeleted { return }
+        object.version = .zero
+        markDirty(object)
     }
 
     func applyDeletion(_ record: LogRecord) {

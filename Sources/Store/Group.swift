@@ -274,6 +274,8 @@ final class Group {
     var isLeaving = false
     /// Likewise, and the log says durably that nothing of it counts: its rows are emptied.
     var isErased = false
+    /// Recovery found a learner's pieces of it void.
+    var hasLostPieces = false
     /// Its files in memory, and keys of it that are being loaded.
     var filesInMemory = 0
     var loads = 0

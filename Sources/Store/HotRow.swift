@@ -48,6 +48,8 @@ final class HotObject {
     var isFrozen = false
     /// Removed: its row goes with the next checkpoint.
     var isDeleted = false
+    /// During recovery: a learner's piece of it was lost, and no later one completes it.
+    var lacksPiece = false
 
     init(id: ObjectID, file: FileState, version: EntryName) {
         self.id = id

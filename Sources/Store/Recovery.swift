@@ -59,6 +59,8 @@ final class Recovery {
     /// What is to be applied, in order of the log.
     var replay: [LogRecord] = []
     var dead: [LogRecord] = []
+    /// Objects of which a learner's piece was lost.
+    var lacking: [HotObject] = []
 
     init(facts: DiskFacts) {
         self.facts = facts

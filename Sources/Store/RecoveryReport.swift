@@ -43,6 +43,9 @@ public struct RecoveredGroup: Sendable {
         case whole = 0
         /// Log-stable records were lost (rule 3), or there were more void records than are kept: it must learn anew.
         case corrupt = 1
+        /// Pieces that a learner had installed did not survive: their objects are incomplete. Of a group that does not learn it
+        /// means that what was durable is lost.
+        case piecesLost = 2
     }
 }
 

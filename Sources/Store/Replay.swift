@@ -206,8 +206,9 @@ extension Store {
                     name: entry.name, object: shape.object, session: entry.session, request: entry.request)
                 report(void, record.group)
             } else {
-                // A learner's piece was lost: what it had of the object is not what its version says.
-                record.group.row.isCorrupt = true
+                // A learner's piece was lost: what it had of the object is not what its version says (`applyPiece`).
+                mark(.learnersPieceLost)
+                record.group.hasLostPieces = true
             }
         }
         nextCheck()
@@ -298,6 +299,8 @@ extension Store {
                 group.tail.append(record)
             }
         }
+        for object in recovery.lacking { object.lacksPiece = false }
+        recovery.lacking = []
         for record in recovery.dead { release(record) }
         for group in orderedGroups {
             group.appendedThrough = group.lastName
@@ -351,7 +354,7 @@ extension Store {
                     undecided: entries(group.tail), decided: decided[group.pg] ?? [], tables: group.tables,
                     reapply: entries(group.undurable),
                     names: recovery.names[group.pg] ?? [], voids: group.row.voids,
-                    health: group.row.isCorrupt ? .corrupt : .whole)
+                    health: group.row.isCorrupt ? .corrupt : group.hasLostPieces ? .piecesLost : .whole)
             })
         phase = .recovered
         notify(.recovered(report))
@@ -364,10 +367,11 @@ extension Store {
     // MARK: Beginning and ending
 
     /// Opens the disk for appends: what was found is made durable with the boot, whereby a clean mark is no longer the
-    /// log's last word. Notice `ready`.
-    public func begin() {
+    /// log's last word. Notice `ready`. `corrupt`: groups whose content counts for nothing, whatever the report says.
+    public func begin(corrupt: [PGID] = []) {
         guard phase == .recovered else { return }
         phase = .beginning
+        for pg in corrupt { group(pg).row.isCorrupt = true }
         for group in orderedGroups {
             if !group.row.voids.isEmpty {
                 enqueue(LogRecord(group: group, body: .voids(group.row.voids), payload: nil, token: nil))

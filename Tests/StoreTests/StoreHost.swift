@@ -15,6 +15,7 @@ final class StoreHost {
     private(set) var waiting: [StoreEffect] = []
     var notices: [StoreNotice] = []
     var report: RecoveryReport?
+    var corrupt: [PGID] = []
     var isReady = false
     var isClosed = false
     var failure: StoreFailure?
@@ -160,7 +161,7 @@ final class StoreHost {
     /// Runs until the store takes appends.
     func start() {
         run()
-        store.begin()
+        store.begin(corrupt: corrupt)
         collect()
         run()
     }

@@ -446,7 +446,7 @@ final class DiskHost {
                 for group in found where group.origin == .corrupt || !group.voids.isEmpty {
                     unsettled[group.pg] = group.origin
                 }
-                store.begin()
+                store.begin(corrupt: found.filter { $0.origin == .corrupt }.map(\.pg))
                 settle()
             case .failure(let failure): fail(failure.description)
             }

@@ -36,7 +36,11 @@ final class LogRecovery {
                 VoidRecord(
                     entry: $0.name, object: $0.object, request: LostRequest(session: $0.session, request: $0.request))
             }
-            if group.health == .corrupt { recovered.origin = .corrupt }
+            switch group.health {
+            case .whole: break
+            case .corrupt: recovered.origin = .corrupt
+            case .piecesLost: if !RecoveredReplica.isLearning(state: group.state) { recovered.origin = .corrupt }
+            }
             let index = found.count
             found.append(recovered)
             for entry in group.reapply { wanted.append((index, entry, true)) }
