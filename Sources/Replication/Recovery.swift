@@ -22,7 +22,9 @@ extension PlacementGroup {
         let voids = r.voids + state.voids
         for var entry in r.entries {
             guard entry.name.n > history.end.n else { continue }
-            let isVoid = voids.contains { $0.entry == entry.name }
+            // One that was mended is not told of any more; its entry still has no content that anybody could be sent.
+            let isMended = entry.name.n > known.n && entry.payload == nil && entry.body.isWrite
+            let isVoid = isMended || voids.contains { $0.entry == entry.name }
             let (session, request) = (entry.session, entry.request)
             if isVoid, !mutated(.voidIgnored) {
                 // What the entry wrote is gone, and so is its request: a retry must be executed.
