@@ -256,13 +256,6 @@ extension PlacementGroup {
         marks.decide(entry, limit: limits.fileMarks)
         if case .restate(let r) = entry.body {
             for lost in r.lost { windows.forget(lost.session, lost.request, before: entry.name) }
-            // What is void here only was executed, and is remembered by the others.
-            for void in state.voids where void.object == r.object && !r.lost.contains(void.request) {
-                let (session, number) = (void.request.session, void.request.request)
-                if windows.find(session, number) == .new {
-                    windows.record(session, number, entry: void.entry, stamp: .zero)
-                }
-            }
         }
     }
 

@@ -107,7 +107,8 @@ public struct RecoveredReplica: Sendable {
     public var decided: EntryName
     /// The end of what is log-stable; after a loss of power the end of the log.
     public var stable: EntryName
-    /// Void records (store.md, rule 2), ascending. Their entries are in `entries` without content.
+    /// Void records (store.md, rule 2), ascending, that nobody has dealt with. The entries of all void records, of those that were
+    /// dealt with too, are in `entries` without content, session and request: a retry must be executed.
     public var voids: [VoidRecord]
     public var opening: Opening
 

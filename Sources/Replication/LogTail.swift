@@ -49,8 +49,6 @@ struct LogTail {
 }
 
 extension EntryBody {
-    var isWrite: Bool { if case .write = self { true } else { false } }
-
     func touches(_ object: ObjectID, _ blocks: BlockRange) -> Bool {
         switch self {
         case .write(let w): w.object == object && w.blocks.overlaps(blocks)

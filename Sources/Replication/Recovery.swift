@@ -18,26 +18,11 @@ extension PlacementGroup {
             history = EpochHistory()
         }
         let known = r.decided
-        // Those of an earlier opening too: the store tells of each only until the state names it.
-        let voids = r.voids + state.voids
-        for var entry in r.entries {
+        for entry in r.entries {
             guard entry.name.n > history.end.n else { continue }
-            // One that was mended is not told of any more; its entry still has no content that anybody could be sent.
-            let isMended = entry.name.n > known.n && entry.payload == nil && entry.body.isWrite
-            let isVoid = isMended || voids.contains { $0.entry == entry.name }
-            let (session, request) = (entry.session, entry.request)
-            if isVoid, !mutated(.voidIgnored) {
-                // What the entry wrote is gone, and so is its request: a retry must be executed.
-                entry.body = .empty
-                if !mutated(.lostRequestsStay) {
-                    entry.session = .none
-                    entry.request = .none
-                }
-                entry.payload = nil
-            }
             history.append(entry.name)
-            let displaced = windows.record(session, request, entry: entry.name, stamp: entry.lossNumber)
-            if entry.request != request { windows.forget(session, request) }
+            let displaced = windows.record(
+                entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
             if lastTime < entry.time { lastTime = entry.time }
             if entry.name.n <= known.n {
                 settle(entry, stamp: nil)
@@ -45,6 +30,9 @@ extension PlacementGroup {
             } else {
                 tail.append(entry, token: .none, displaced: displaced)
             }
+        }
+        if mutated(.lostRequestsStay) {
+            for v in r.voids { windows.record(v.request.session, v.request.request, entry: v.entry, stamp: .zero) }
         }
         if decided.n < known.n, history.end == decided { decided = history.end }
         announced = decided

@@ -25,7 +25,8 @@ public struct RecoveredGroup: Sendable {
     public var decidedThrough: EntryName
     /// The end of what survived of its log.
     public var logEnd: EntryName
-    /// Entries after the decided ones, in order: not applied.
+    /// Entries after the decided ones, in order: not applied. Those of void records, here and in `decided`, are empty, without
+    /// session and request.
     public var undecided: [Entry]
     /// Decided entries that the log still holds, in order, without their payloads: request windows are made from them.
     public var decided: [Entry]

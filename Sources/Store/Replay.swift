@@ -340,7 +340,7 @@ extension Store {
         log.mustAdvance = true
         var decided: [PGID: [Entry]] = [:]
         for record in recovery.records where !record.isDead && record.replayRule == .byName {
-            if var entry = record.entry, entry.name <= record.group.row.decided {
+            if var entry = told(record), entry.name <= record.group.row.decided {
                 entry.payload = nil
                 decided[record.group.pg, default: []].append(entry)
             }
@@ -361,7 +361,19 @@ extension Store {
     }
 
     private func entries(_ queue: Queue<LogRecord>) -> [Entry] {
-        (0..<queue.count).compactMap { queue[$0].entry }
+        (0..<queue.count).compactMap { told(queue[$0]) }
+    }
+
+    /// What the caller hears of a record. Of a void one the content is gone, and so is its request: a retry must be executed.
+    /// That holds for this record only: the group may have got the entry once more.
+    private func told(_ record: LogRecord) -> Entry? {
+        guard record.isVoid, var entry = record.entry else { return record.entry }
+        entry.body = .empty
+        entry.session = .none
+        entry.request = .none
+        entry.call = nil
+        entry.payload = nil
+        return entry
     }
 
     // MARK: Beginning and ending

@@ -60,28 +60,4 @@ struct PowerLossTests {
         #expect(claim.proposal.record.inSync.map(\.node) == [NodeID(2), NodeID(3)])
         #expect(claim.proposal.raisesLossNumber == .zero)
     }
-
-    @Test("An entry whose content was void and has been restated is one without content for whoever is sent it")
-    func mendedVoid() throws {
-        let state = ReplicaState(boot: BootID(1))
-        func entry(_ n: UInt64, _ body: EntryBody, _ payload: PayloadHandle?) -> Entry {
-            Entry(
-                name: EntryName(epoch: Epoch(2), n: n), body: body, session: SessionID(1), request: RequestNumber(n),
-                durability: .unstable, lossNumber: .zero, time: Timestamp(nanoseconds: Int64(n)), payload: payload)
-        }
-        let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0)
-        let write = EntryBody.write(
-            BlockWrite(object: object, blocks: BlockRange(first: 0, count: 1), checksums: [1], truncation: .none))
-        let payload = PayloadHandle(id: 1, length: Geometry.blockSize)
-        let recovered = RecoveredReplica(
-            state: state.encoded(), tables: nil,
-            entries: [entry(1, write, nil), entry(2, write, nil), entry(3, write, payload)],
-            decided: EntryName(epoch: Epoch(2), n: 1), stable: EntryName(epoch: Epoch(2), n: 3), voids: [],
-            opening: .crashed)
-        let group = try PlacementGroup(
-            pg: .data(0), local: Member(node: NodeID(1), disk: DiskID(1), boot: BootID(2)), recovered: recovered,
-            at: Moment(now: Instant(nanoseconds: 1), time: Timestamp(nanoseconds: 1)))
-        #expect((0..<group.tail.count).map { group.tail[$0].entry.body } == [.empty, write])
-        #expect((0..<group.tail.count).map { group.tail[$0].entry.request } == [.none, RequestNumber(3)])
-    }
 }

@@ -186,6 +186,8 @@ import Testing
             host = open(disk, boot: 2)
             wasVoid = host.report?.groups.first?.voids.map(\.name.n) == [2]
             if !wasVoid { continue }
+            #expect(entry(2, host)?.body == .empty && entry(2, host)?.request == RequestNumber.none)
+            #expect(entry(3, host)?.request == RequestNumber(3))
             let settled = host.token()
             host.call { $0.settleReport(pg, token: settled) }
             host.run()
@@ -197,9 +199,16 @@ import Testing
             host.run()
             host = open(disk, boot: 2)
             #expect(host.report?.groups.first?.voids.isEmpty == true)
+            #expect(entry(2, host)?.request == RequestNumber(2))
             #expect(try read(host, BlockRange(first: 0, count: 16)) == (0..<16).map { pattern(6, $0) })
         }
         #expect(wasVoid)
+    }
+
+    /// As recovery told of it.
+    private func entry(_ n: UInt64, _ host: StoreHost) -> Entry? {
+        let group = host.report?.groups.first
+        return ((group?.decided ?? []) + (group?.undecided ?? [])).first { $0.name.n == n }
     }
 
     /// What a truncation leaves of the file's first object.
