@@ -122,6 +122,10 @@ public struct NamespaceMachine {
         return try reply(n, rows)
     }
 
+    /// Sessions of which something is kept, ascending: whoever registered as a writer is among them. The primary settles for
+    /// those that are not live any more.
+    public var sessions: [SessionID] { windows.sessions }
+
     /// Whether the request was answered so long ago that its result is gone.
     public func isBelowWindow(_ session: SessionID, _ request: RequestNumber) -> Bool {
         windows.find(session, request) == .below

@@ -59,6 +59,8 @@ struct ReplyWindows {
 
     var callCount: Int { live.count }
     var sessionCount: Int { rings.count }
+    /// Ascending.
+    var sessions: [SessionID] { rings.keys.sorted() }
 
     func find(_ session: SessionID, _ number: RequestNumber) -> Request {
         guard session != .none, number != .none, let ring = rings[session] else { return .new }

@@ -53,6 +53,12 @@ extension PlacementGroup {
         }
     }
 
+    /// Whether the map, as far as this group knows it, does not list the session: nothing of it is executed any more.
+    public func hasEnded(_ session: SessionID) -> Bool { map.map { !$0.isLive(session) } ?? false }
+
+    /// The last entry that has a name here.
+    public var lastNamed: EntryName { history.end }
+
     /// Logs a namespace operation of the primary itself (a reservation, the making of a fileset's root). It has no session, so
     /// it is not found by retries: it must be one that may be done twice. Dropped unless this replica serves.
     public func ownOperation(_ payload: PayloadHandle, _ durability: Durability, at now: Moment) {

@@ -68,7 +68,7 @@ extension Simulator {
             clients[c].finalRead += 1
             return
         }
-        if let draft = draw() {
+        if let draft = draw(for: c) {
             begin(c, draft)
         } else {
             agenda.add(.clientStep(c), at: clock + 5 * millisecond)

@@ -157,6 +157,9 @@ extension Simulator {
                 replica(n, pg)?.event { $0.mapRead(token, facts, at: $1) }
             } else {
                 everyReplica(n) { $0.mapChanged(facts, at: $1) }
+                for replica in nodes[n].replicas where replica.pg.isMetadata && replica.group.isServing {
+                    replica.sessionsEnded()
+                }
             }
         case .leaseEnded(let number): everyReplica(n) { $0.leaseSeenEnded(number, at: $1) }
         case .placement(let targets, let version): placementHeard(n, targets, version)

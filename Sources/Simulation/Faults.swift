@@ -264,6 +264,13 @@ extension Simulator {
         case .coordinatorAway:
             over = clock + below(6 * second)
             nodes[n].awayFromCoordinatorUntil = over
+        case .coordinatorGone:
+            let length = chance(50) ? below(3 * second) : 2 * second + below(8 * second)
+            over = clock + length
+            for i in nodes.indices {
+                nodes[i].awayFromCoordinatorUntil = max(
+                    nodes[i].awayFromCoordinatorUntil, over + below(300 * millisecond))
+            }
         case .coordinatorSlow:
             over = clock + below(5 * second)
             coordinatorSlowUntil = over
@@ -372,6 +379,10 @@ extension Simulator {
         }
         coordinatorSlowUntil = 0
         watchesLateUntil = 0
+        // Watches begin anew, and tell what there is.
+        for n in nodes.indices where nodes[n].isOpen {
+            answerNode(n, nodes[n].life, .map(MapFacts(map), nil), after: millisecond)
+        }
         mendLinks()
         disksReturnAt = clock + Simulator.outage
         agenda.add(.end, at: clock + 2 * second)

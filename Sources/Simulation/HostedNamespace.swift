@@ -13,6 +13,8 @@ final class HostedNamespace {
     private var exports: [(number: UInt64, export: NamespaceExport)] = []
     private var lastExport: UInt64 = 0
     private var install: NamespaceInstall?
+    /// The batch under way has brought rows that it does not note.
+    private var hasReplacedRows = false
 
     /// As `StorageLimits.exports`.
     private static let mostExports = 4
@@ -36,6 +38,7 @@ final class HostedNamespace {
     var isDamaged: Bool { machine == nil }
     var applied: EntryName { machine?.applied ?? .zero }
     var inodes: UInt64 { machine?.state.usage.inodes ?? 0 }
+    var sessions: [SessionID] { machine?.sessions ?? [] }
     var wantedReservation: InodeNumber? { machine?.wantedReservation }
 
     /// An empty database takes the place of the damaged one.
@@ -46,13 +49,19 @@ final class HostedNamespace {
         try open()
     }
 
-    /// Work of one cycle in one transaction. Nil: the rows have rotted, and nothing that was done counts.
-    func run(_ batch: [(HostedNamespace) throws -> (() -> Void)]) throws -> [() -> Void]? {
+    /// Work of one cycle in one transaction, and the rows that it touched. Nil: the rows have rotted, and nothing that was done
+    /// counts.
+    func run(
+        _ batch: [(HostedNamespace) throws -> (() -> Void)], keepsRows: Bool
+    ) throws -> (outcomes: [() -> Void], updates: RowUpdates?)? {
         guard machine != nil else { return nil }
         do {
+            hasReplacedRows = false
+            if keepsRows { machine?.collectRows() }
             let outcomes = try batch.map { try $0(self) }
             try machine?.commit(rows: rows)
-            return outcomes
+            let updates = keepsRows && !hasReplacedRows ? try machine?.takeCollectedRows(rows) : nil
+            return (outcomes, updates)
         } catch is FakeDatabase.Damage {
             machine = nil
             return nil
@@ -121,6 +130,7 @@ final class HostedNamespace {
     /// What the rows lack through this entry is given up.
     func forgo(through name: EntryName) throws {
         if install != nil {
+            hasReplacedRows = true
             try NamespaceInstall.abandon(rows: rows)
             install = nil
             machine = try NamespaceMachine(fileset: fileset, rows: rows)
@@ -129,6 +139,7 @@ final class HostedNamespace {
     }
 
     func receive(_ bytes: [UInt8], step: UInt32) throws {
+        hasReplacedRows = true
         let (horizon, piece) = try bytes.decoded { r throws(WireError) in
             (try r.u64(), try ExportPiece(from: &r))
         }
@@ -143,6 +154,46 @@ final class HostedNamespace {
             install = nil
         } else {
             install = receiving
+        }
+    }
+}
+
+/// Rows that the loop of a primary keeps and answers from, as `NamespaceHost` does: only while no work that may change rows waits
+/// or is under way.
+struct KeptRows {
+    var changesUnderWay = 0
+    /// Counts databases: what comes back from an earlier one is not taken.
+    private(set) var generation: Int
+    private var cache = RowCache(limit: KeptRows.bytes)
+    /// Behind the last batch that was taken; nil while nothing is kept.
+    private var quota: QuotaStanding?
+
+    /// Small, so that rows are pushed out.
+    private static let bytes = 4_000
+    private static let owner = RowCache.Owner(1)
+
+    init(generation: Int = 0) { self.generation = generation }
+
+    mutating func answer(_ bytes: [UInt8], of fileset: FilesetID, at now: Timestamp) -> [UInt8]? {
+        guard changesUnderWay == 0, let quota,
+            let question = try? bytes.decoded({ r throws(WireError) in try NamespaceQuestion(from: &r) }),
+            question.query.isPoint,
+            let reply = cache.answer(question, of: fileset, owner: KeptRows.owner, quota: quota, at: now)
+        else { return nil }
+        var w = WireWriter()
+        reply.answer.encode(into: &w)
+        return w.bytes
+    }
+
+    mutating func took(_ updates: RowUpdates?, changes: Int, of generation: Int) {
+        guard generation == self.generation else { return }
+        changesUnderWay -= changes
+        if let updates {
+            cache.update(updates, of: KeptRows.owner)
+            quota = updates.quota
+        } else if quota != nil {
+            quota = nil
+            cache.removeAll(of: KeptRows.owner)
         }
     }
 }

@@ -23,12 +23,15 @@ final class HostedReplica {
     struct NamespaceWork {
         var work: (HostedNamespace) throws -> (() -> Void)
         var refused: () -> Void
+        var mayChangeRows = false
     }
+    private var keptRows = KeptRows()
     private(set) var namespace: HostedNamespace?
     private var namespaceClock = NamespaceClock(last: .zero)
     /// Inodes in the rows, as far as the loop knows.
     private var inodes: UInt64 = 0
     private var lastReservation = InodeNumber(0)
+    private var settlesBehind: EntryName?
     /// Of a metadata group: in the rows, as far as the loop knows.
     private(set) var applied: EntryName = .zero
     var isDirty = false
@@ -131,6 +134,10 @@ final class HostedReplica {
             let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
             afterDecided { [unowned self] in
                 let now = namespaceClock.answer(at: simulator.moment(n).time)
+                if let fileset = pg.fileset, let answer = keptRows.answer(question, of: fileset, at: now) {
+                    simulator.counts["answered from kept rows", default: 0] += 1
+                    return completed(ticket, answer + TreeObservation.trailer(applied))
+                }
                 ask(refused) { [unowned self] namespace in
                     let answer = try namespace.answer(question, at: now) + TreeObservation.trailer(namespace.applied)
                     return { self.completed(ticket, answer) }
@@ -173,7 +180,7 @@ final class HostedReplica {
             }
         case .installSnapshot(let part, let token):
             let bytes = part.payload.flatMap { node.payloads[$0.id]?.bytes } ?? []
-            ask { [unowned self] namespace in
+            ask(mayChangeRows: true) { [unowned self] namespace in
                 try namespace.receive(bytes, step: part.step)
                 let applied = namespace.applied
                 return {
@@ -182,7 +189,7 @@ final class HostedReplica {
                 }
             }
         case .forgoRows(let through, let token):
-            ask { [unowned self] namespace in
+            ask(mayChangeRows: true) { [unowned self] namespace in
                 try namespace.forgo(through: through)
                 return {
                     self.applied = through
@@ -295,7 +302,7 @@ final class HostedReplica {
     // MARK: Namespace
 
     private func apply(_ entry: Entry, _ bytes: [UInt8]?) {
-        ask { [unowned self] namespace in
+        ask(mayChangeRows: true) { [unowned self] namespace in
             let before = namespace.applied
             let found = try namespace.apply(entry, bytes)
             let (applied, inodes, wanted) = (namespace.applied, namespace.inodes, namespace.wantedReservation)
@@ -322,6 +329,7 @@ final class HostedReplica {
                 }
                 self.event { $0.namespaceApplied(through: applied, results: results, at: $1) }
                 self.reserve(wanted)
+                if let name = self.settlesBehind, applied.n >= name.n { self.settleSessions() }
             }
         }
     }
@@ -353,15 +361,40 @@ final class HostedReplica {
         afterDecided { [self] in ask(refused, work) }
     }
 
-    func ask(_ refused: @escaping () -> Void = {}, _ work: @escaping (HostedNamespace) throws -> (() -> Void)) {
+    func ask(
+        _ refused: @escaping () -> Void = {}, mayChangeRows: Bool = false,
+        _ work: @escaping (HostedNamespace) throws -> (() -> Void)
+    ) {
         if isForgetting { return refused() }
-        namespaceWork.append(NamespaceWork(work: work, refused: refused))
+        if mayChangeRows { keptRows.changesUnderWay += 1 }
+        namespaceWork.append(NamespaceWork(work: work, refused: refused, mayChangeRows: mayChangeRows))
         simulator.needsCycleEnd(n)
     }
 
     /// What the primary of a metadata group makes by itself, as `StorageNode` does it.
     private func beganServing() {
         if inodes == 0 { performOwn(.initialize(FilesetSetup(layout: simulator.scenario.layout))) }
+        sessionsEnded()
+    }
+
+    /// As `Replica` does it.
+    func sessionsEnded() {
+        settlesBehind = group.lastNamed
+        if applied.n >= group.lastNamed.n { settleSessions() }
+    }
+
+    private func settleSessions() {
+        settlesBehind = nil
+        guard group.isServing else { return }
+        ask { [unowned self] namespace in
+            let found = namespace.sessions
+            return {
+                for session in found where self.group.hasEnded(session) {
+                    self.simulator.counts["settled sessions", default: 0] += 1
+                    self.performOwn(.settleSession(session: session))
+                }
+            }
+        }
     }
 
     private func reserve(_ wanted: InodeNumber?) {
@@ -389,6 +422,7 @@ final class HostedReplica {
         drop(queue.clear())
         for item in namespaceWork { item.refused() }
         namespaceWork = []
+        keptRows = KeptRows(generation: keptRows.generation + 1)
         let hadRole = group.role != .follower
         event { $0.contentLost("its rows are damaged", at: $1) }
         if hadRole { simulator.startOver(n) }
@@ -412,10 +446,16 @@ final class HostedReplica {
         guard !namespaceWork.isEmpty, let namespace else { return }
         let batch = namespaceWork
         namespaceWork = []
+        let keepsRows = group.isServing
+        let changes = batch.count { $0.mayChangeRows }
+        let generation = keptRows.generation
         disk.submit(.namespace) { [unowned self] in
             do {
-                if let outcomes = try namespace.run(batch.map(\.work)) {
-                    return { for outcome in outcomes { outcome() } }
+                if let (outcomes, updates) = try namespace.run(batch.map(\.work), keepsRows: keepsRows) {
+                    return { [unowned self] in
+                        keptRows.took(updates, changes: changes, of: generation)
+                        for outcome in outcomes { outcome() }
+                    }
                 }
             } catch {
                 simulator.fail("\(node.id): the namespace of \(pg): \(error)")

@@ -121,6 +121,8 @@ public struct Scenario: Sendable {
         case rot
         /// Boot-time clocks that run at different speeds.
         case clockDrift
+        /// The coordinator is away for all at once.
+        case coordinatorGone
 
         /// Drawn after all else, so that a seed's other draws stay what they were.
         static let drawnLast: [Fault] = [.suspend, .wornDisk, .relocate, .replaceDisk]
@@ -189,6 +191,13 @@ public struct Scenario: Sendable {
         if s.copies > 1, destructions.below(6) == 0 {
             s.destruction = Destruction.allCases[1 + destructions.below(4)]
             if s.nodes == 5, destructions.below(2) == 0 { s.copies = 5 }
+        }
+        var late = SplitMix64(seed: seed ^ 0x9_90de_5a11)
+        if late.below(5) == 0 { s.faults.append(.coordinatorGone) }
+        // Groups wander over many nodes.
+        if s.nodes >= 3, late.below(14) == 0 {
+            s.nodes = 6 + late.below(4)
+            s.faults += [.relocate, .relocate]
         }
         return s
     }

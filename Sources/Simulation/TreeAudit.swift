@@ -7,11 +7,17 @@ import Wire
 /// - every name's inode is there, and every inode but the root has a name;
 /// - link counts and parents are what the names say;
 /// - each name has one cookie; whatever waits to be deleted is a cut, or of an inode that is gone;
+/// - nothing is kept of a session that is gone;
 /// - the count of inodes is right; and all is what a model of the log says, where there is one.
 struct TreeAudit {
     private let namespace: HostedNamespace
+    /// Nil where windows of sessions that are gone may be left.
+    private let liveSessions: [SessionID]?
 
-    init(_ namespace: HostedNamespace) { self.namespace = namespace }
+    init(_ namespace: HostedNamespace, liveSessions: [SessionID]?) {
+        self.namespace = namespace
+        self.liveSessions = liveSessions
+    }
 
     private func ask(_ query: NamespaceQuery) throws -> NamespaceAnswer {
         var w = WireWriter()
@@ -95,6 +101,12 @@ struct TreeAudit {
         }
         guard case .usage(let usage, _) = try ask(.usage), usage.inodes == UInt64(seen.count) else {
             return "the usage does not say \(seen.count) inodes"
+        }
+        let writers = namespace.rows.everything.filter { $0.key.bytes.first == 5 }.map { row in
+            SessionID(row.key.bytes[1..<9].reduce(0) { $0 << 8 | UInt64($1) })
+        }
+        for session in writers + namespace.sessions where liveSessions.map({ !$0.contains(session) }) ?? false {
+            return "something is kept of session \(session), which is gone"
         }
         guard case .deletions(let deletions) = try ask(.pendingDeletions(after: InodeNumber(0), limit: 512)) else {
             return "pending deletions cannot be asked for"

@@ -80,7 +80,7 @@ struct KnownTree {
 extension Simulator {
     var metadataPlace: Int { groups.count - 1 }
 
-    func treeWork() -> Draft {
+    func treeWork(_ c: Int) -> Draft {
         let roll = random.below(100)
         if roll < 8 {
             return Draft(
@@ -89,12 +89,13 @@ extension Simulator {
         }
         if roll < 38 { return treeQuery(someQuery()) }
         if roll < 46, let again = repeatedCall() { return again }
+        let operation = someOperation(sessions[clients[c].session].id)
         var call: CallIdentity?
-        if chance(60) {
+        if operation.isCall, chance(70) {
             tree.lastCall += 1
             call = CallIdentity(origin: UInt128(random.below(3)), request: tree.lastCall)
         }
-        return treeChange(someOperation(), call)
+        return treeChange(operation, call)
     }
 
     private func treeChange(_ operation: NamespaceOperation, _ call: CallIdentity?) -> Draft {
@@ -133,7 +134,7 @@ extension Simulator {
     private var someInode: InodeNumber { pick(tree.directories + tree.files) }
     private var someFile: InodeNumber { tree.files.isEmpty ? .root : pick(tree.files) }
 
-    private func someOperation() -> NamespaceOperation {
+    private func someOperation(_ session: SessionID) -> NamespaceOperation {
         let size = UInt64(random.below(4)) * 50_000
         switch random.below(100) {
         case 0..<12: return create(.regular(.guarded), mode: 0o644)
@@ -151,8 +152,11 @@ extension Simulator {
         case 76..<79:
             return .setAttributes(
                 inode: someInode, changes: AttributeChanges(mode: pick([0o600, 0o644, 0o755])), guardTime: nil)
-        case 79..<86: return .setAttributes(inode: someFile, changes: AttributeChanges(size: size), guardTime: nil)
-        case 86..<89: return .raiseLimit(inode: someFile, limit: size)
+        case 79..<84: return .setAttributes(inode: someFile, changes: AttributeChanges(size: size), guardTime: nil)
+        case 84..<86: return .registerWriter(inode: someFile, session: session)
+        case 86..<87:
+            return .settle(inode: someFile, session: session, modified: Timestamp(nanoseconds: Int64(clock)))
+        case 87..<89: return .raiseLimit(inode: someFile, limit: size)
         case 89..<93:
             let file = someFile
             return .extend(inode: file, size: size, truncation: tree.hints[file]?.truncation.number ?? .zero)
@@ -213,6 +217,18 @@ extension Simulator {
             }
         } catch {
             fail("client \(c) cannot read its answer: \(error)")
+        }
+    }
+}
+
+extension NamespaceOperation {
+    /// Whether a client's call asks for it that may come again (replication.md, 20); all others are gateways' own.
+    fileprivate var isCall: Bool {
+        switch self {
+        case .create, .setAttributes, .link, .remove, .removeDirectory, .rename: true
+        case .raiseLimit, .extend, .registerWriter, .settle, .settleSession, .touchAccessTime, .finishRangeDeletion,
+            .reserveInodes, .abandonReservation, .recordFileUsage, .recordUsage, .initialize, .setQuota:
+            false
         }
     }
 }

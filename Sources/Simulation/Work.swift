@@ -62,8 +62,8 @@ extension Simulator {
         var observed: Observed
     }
 
-    func draw() -> Draft? {
-        if scenario.metadata, scenario.dataGroups == 0 || chance(25) { return treeWork() }
+    func draw(for c: Int) -> Draft? {
+        if scenario.metadata, scenario.dataGroups == 0 || chance(25) { return treeWork(c) }
         let roll = scenario.readsAfterClaims && clock < claimedAt + 300 * millisecond ? 50 : random.below(100)
         if roll < 50 { return aWrite() }
         if roll < 80 { return aRead() }

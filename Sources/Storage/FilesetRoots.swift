@@ -13,6 +13,7 @@ extension StorageNode {
                         mode: described.rootMode, uid: described.rootUID, gid: described.rootGID,
                         layout: described.layout)))
         }
+        replica.sessionsEnded()
         junctionsMade[fileset] = []
         junctionsRemoved[fileset] = []
         makeJunctions(of: fileset, replica)

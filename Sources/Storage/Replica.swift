@@ -241,6 +241,7 @@ final class Replica {
         let applied = results.map { AppliedResult(entry: $0.entry, payload: payloads.add(ByteBuffer(bytes: $0.bytes))) }
         event { $0.namespaceApplied(through: through, results: applied, at: $1) }
         reserveInodes()
+        if let name = settlesBehind, through.n >= name.n { settleSessions() }
     }
 
     // MARK: - Reads
@@ -386,6 +387,23 @@ final class Replica {
         performOwn(.reserveInodes(through: wanted))
     }
     private var lastReservation = InodeNumber(0)
+
+    /// Sessions have ended, or may have while another node led: their last entries are named.
+    func sessionsEnded() {
+        settlesBehind = group.lastNamed
+        if let namespace, namespace.applied.n >= group.lastNamed.n { settleSessions() }
+    }
+    private var settlesBehind: EntryName?
+
+    /// Settles for sessions that are gone, so that times of files cease to move on their account, and drops their windows
+    /// (namespace.md, Attributes before tokens).
+    private func settleSessions() {
+        settlesBehind = nil
+        guard group.isServing else { return }
+        namespace?.sessions { [self] found in
+            for session in found where group.hasEnded(session) { performOwn(.settleSession(session: session)) }
+        }
+    }
 
     /// Logs an operation of the primary itself; nobody waits for its result.
     func performOwn(_ operation: NamespaceOperation, _ durability: Durability = .stable) {

@@ -482,6 +482,7 @@ public final class StorageNode {
         if case .newer = change {
             for replica in orderedReplicas where replica.group.isServing {
                 guard let fileset = replica.pg.fileset else { continue }
+                replica.sessionsEnded()
                 makeJunctions(of: fileset, replica)
                 removeJunctions(of: fileset, replica)
             }

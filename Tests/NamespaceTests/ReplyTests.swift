@@ -10,6 +10,21 @@ import Wire
         CallIdentity(origin: UInt128(origin), request: request)
     }
 
+    @Test("a session is listed from its first request on until it is settled for, whoever opens the rows")
+    func sessions() throws {
+        var fileset = try TestFileset()
+        let file = try fileset.make("a")
+        #expect(fileset.machine.sessions.isEmpty)
+        try fileset.run(.touchAccessTime(inode: file), session: 9, request: 1)
+        try fileset.run(.registerWriter(inode: file, session: SessionID(4)), session: 4, request: 1)
+        #expect(fileset.machine.sessions == [SessionID(4), SessionID(9)])
+        let opened = try NamespaceMachine(fileset: .root, rows: fileset.rows)
+        #expect(opened.sessions == [SessionID(4), SessionID(9)])
+        try fileset.run(.settleSession(session: SessionID(4)))
+        #expect(fileset.machine.sessions == [SessionID(9)])
+        #expect(fileset.count(table: 5) == 0)
+    }
+
     @Test("a request that comes twice is executed once and gets its first answer")
     func request() throws {
         var fileset = try TestFileset()

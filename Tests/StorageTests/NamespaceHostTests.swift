@@ -124,6 +124,18 @@ import Wire
         try await learner.close()
     }
 
+    @Test("the sessions of which rows keep something are told as of the entries before the question")
+    func sessions() async throws {
+        let bench = try await Bench()
+        #expect(try await bench.sessions() == [])
+        _ = try await bench.apply(.registerWriter(inode: .root, session: SessionID(7)), session: 7)
+        _ = try await bench.apply(.touchAccessTime(inode: .root), session: 3)
+        #expect(try await bench.sessions() == [SessionID(3), SessionID(7)])
+        _ = try await bench.apply(.settleSession(session: SessionID(3)))
+        #expect(try await bench.sessions() == [SessionID(7)])
+        try await bench.close()
+    }
+
     @Test("rows that go on without what they lack drop half an export, and take the entry that follows")
     func forgone() async throws {
         let source = try await Bench()
@@ -252,9 +264,9 @@ private struct Bench: Sendable {
     }
 
     /// The result, as soon as it is told.
-    func apply(_ operation: NamespaceOperation) async throws -> NamespaceResult? {
+    func apply(_ operation: NamespaceOperation, session: UInt64 = 0) async throws -> NamespaceResult? {
         let entry = try await onLoop { state in
-            let entry = state.submit(operation)
+            let entry = state.submit(operation, session: SessionID(session))
             state.host.flush()
             return entry
         }
@@ -315,6 +327,16 @@ private struct Bench: Sendable {
         try await eventually("a part is installed") { try await onLoop { $0.isInstalled } }
     }
 
+    func sessions() async throws -> [SessionID] {
+        try await onLoop { state in
+            state.sessions = nil
+            state.host.sessions { state.sessions = $0 }
+            state.host.flush()
+        }
+        try await eventually("they are told") { try await onLoop { $0.sessions != nil } }
+        return try await onLoop { $0.sessions ?? [] }
+    }
+
     /// So many entries are given up.
     func forgo(_ entries: Int) async throws {
         try await onLoop { state in
@@ -362,6 +384,7 @@ private final class BenchState {
     var part: NamespacePart?
     var found: RowsFinding?
     var isInstalled = false
+    var sessions: [SessionID]?
 
     init(_ host: NamespaceHost, _ cache: SharedRowCache) throws {
         self.host = host
@@ -387,17 +410,22 @@ private final class BenchState {
     }
 
     @discardableResult
-    func submit(_ operation: NamespaceOperation, as caller: Credentials = .superuser) -> EntryName {
+    func submit(
+        _ operation: NamespaceOperation, as caller: Credentials = .superuser, session: SessionID = .none
+    ) -> EntryName {
         named += 1
+        let request = session == .none ? RequestNumber.none : RequestNumber(1)
         let name = EntryName(epoch: Epoch(1), n: UInt64(named))
         let time = clock.name(at: Timestamp(nanoseconds: Int64(named) * 1_000_000))
         let entry = NamespaceEntry(semantics: 1, credentials: caller, operation: operation)
         host.apply(
-            Entry(name: name, body: .namespace, durability: .stable, lossNumber: .zero, time: time),
+            Entry(
+                name: name, body: .namespace, session: session, request: request, durability: .stable,
+                lossNumber: .zero, time: time),
             ByteBuffer(bytes: wireBytes(entry.encode)))
         do {
             _ = try machine.apply(
-                NamespaceChange(name: name, time: time, session: .none, request: .none, call: nil, entry: entry),
+                NamespaceChange(name: name, time: time, session: session, request: request, call: nil, entry: entry),
                 rows: rows)
             try machine.commit(rows: rows)
         } catch {

@@ -195,6 +195,22 @@ final class NamespaceHost {
         add(.install(ticket { if $0 != nil { done() } }, part, step: step))
     }
 
+    /// The sessions of which the rows keep something, behind everything handed over so far.
+    func sessions(done: @escaping ([SessionID]) -> Void) {
+        add(
+            .sessions(
+                ticket { bytes in
+                    let found = bytes.flatMap { bytes in
+                        try? ByteBuffer(bytes: bytes).decoded { r throws(WireError) in
+                            try r.list(atMost: bytes.count, elementBytes: 8) { r throws(WireError) in
+                                SessionID(try r.u64())
+                            }
+                        }
+                    }
+                    done(found ?? [])
+                }))
+    }
+
     func forgo(through name: EntryName, done: @escaping () -> Void) {
         add(.forgo(ticket { if $0 != nil { done() } }, through: name))
     }
@@ -211,7 +227,7 @@ final class NamespaceHost {
             switch work {
             case .apply: break
             case .answer(let ticket, _, _), .result(let ticket, _, _), .install(let ticket, _, _),
-                .forgo(let ticket, _):
+                .sessions(let ticket), .forgo(let ticket, _):
                 tickets.removeValue(forKey: ticket)?(nil)
             case .export(let ticket, _): exports.removeValue(forKey: ticket)?(nil)
             case .digestRows(let ticket, _, _): digests.removeValue(forKey: ticket)?(nil)

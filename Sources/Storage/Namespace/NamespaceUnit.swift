@@ -20,6 +20,8 @@ enum NamespaceWork: Sendable {
     /// A part of another replica's export; the first one (step 0) drops what is here.
     case install(NamespaceTicket, ByteBuffer, step: UInt32)
 
+    /// The sessions of which something is kept, as numbers.
+    case sessions(NamespaceTicket)
     /// What the rows lack through this entry is given up.
     case forgo(NamespaceTicket, through: EntryName)
 
@@ -27,7 +29,7 @@ enum NamespaceWork: Sendable {
     var changesRows: Bool {
         switch self {
         case .apply, .install, .forgo: true
-        case .answer, .result, .export, .digestRows: false
+        case .answer, .result, .export, .digestRows, .sessions: false
         }
     }
 }
@@ -157,6 +159,9 @@ final class NamespaceUnit {
         case .install(let ticket, let bytes, let step):
             try receive(bytes, step: step)
             outcomes.answers.append((ticket, []))
+        case .sessions(let ticket):
+            let sessions = machine.sessions
+            outcomes.answers.append((ticket, wireBytes { w in w.list(sessions) { w, s in w.u64(s.rawValue) } }))
         case .forgo(let ticket, let name):
             try forgo(through: name)
             outcomes.answers.append((ticket, []))
