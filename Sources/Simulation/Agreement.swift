@@ -68,7 +68,7 @@ extension Simulator {
             }
         }
         for g in groups.indices { checkAgreement(g) }
-        for n in nodes where n.payloads.count > 5000 { fail("\(n.id) holds \(n.payloads.count) payloads") }
+        checkBounds()
     }
 
     /// All in-sync replicas hold the same at one entry: every block's state and bytes, as their stores read them.

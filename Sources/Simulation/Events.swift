@@ -49,6 +49,8 @@ enum CoordinatorRequest {
     case readRecord(node: Int, life: Int)
     case readMap(node: Int, life: Int, PGID, WorkToken)
     case askLease(node: Int, life: Int, LeaseNumber)
+    /// Of a watch that begins anew.
+    case readAll(node: Int, life: Int)
 }
 
 enum CoordinatorAnswer {

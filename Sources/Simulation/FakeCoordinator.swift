@@ -91,7 +91,7 @@ extension Simulator {
                 map.lossNumber = map.lossNumber.next
                 mapChanged()
             }
-            for other in nodes.indices where nodes[other].isOpen {
+            for other in nodes.indices where hears(other) {
                 answerNode(
                     other, nodes[other].life, .record(record, version(g)),
                     after: 300_000 + below(chance(10) ? 2 * second : 20 * millisecond) + watchDelay)
@@ -101,8 +101,20 @@ extension Simulator {
         case .readMap(let n, let life, let pg, let token): answerNode(n, life, .map(MapFacts(map), (pg, token)))
         case .askLease(let n, let life, let number):
             if hasEnded(number) { answerNode(n, life, .leaseEnded(number)) }
+        case .readAll(let n, let life): if isLife(n, life) { tellAll(n) }
         }
     }
+
+    /// How all stands.
+    func tellAll(_ n: Int) {
+        let life = nodes[n].life
+        for g in groups.indices { answerNode(n, life, .record(records[g], version(g)), after: millisecond) }
+        answerNode(n, life, .map(MapFacts(map), nil), after: millisecond)
+        answerNode(n, life, .placement(wanted, version: wantedVersion), after: millisecond)
+    }
+
+    /// Whether a change reaches the node's watches.
+    func hears(_ n: Int) -> Bool { nodes[n].isOpen && clock >= nodes[n].watchesLostUntil }
 
     private func markMadeAfterDeath(of proposer: NodeID, _ before: PGRecord, _ after: PGRecord) {
         if after.primaryLease != before.primaryLease {
@@ -137,7 +149,7 @@ extension Simulator {
     /// A change of the map travels to all, to each in its own time.
     func mapChanged() {
         map.version = map.version.next
-        for n in nodes.indices where nodes[n].isOpen {
+        for n in nodes.indices where hears(n) {
             answerNode(
                 n, nodes[n].life, .map(MapFacts(map), nil),
                 after: below(chance(10) ? 3 * second : 50 * millisecond) + watchDelay)

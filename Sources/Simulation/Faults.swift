@@ -274,6 +274,10 @@ extension Simulator {
         case .coordinatorSlow:
             over = clock + below(5 * second)
             coordinatorSlowUntil = over
+        case .watchesLost:
+            over = clock + below(3 * second)
+            nodes[n].watchesLostUntil = over
+            agenda.add(.coordinator(.readAll(node: n, life: nodes[n].life)), at: over)
         case .watchesLate:
             over = clock + below(6 * second)
             watchesLateUntil = over
@@ -379,9 +383,10 @@ extension Simulator {
         }
         coordinatorSlowUntil = 0
         watchesLateUntil = 0
-        // Watches begin anew, and tell what there is.
+        // Watches begin anew.
         for n in nodes.indices where nodes[n].isOpen {
-            answerNode(n, nodes[n].life, .map(MapFacts(map), nil), after: millisecond)
+            nodes[n].watchesLostUntil = 0
+            tellAll(n)
         }
         mendLinks()
         disksReturnAt = clock + Simulator.outage

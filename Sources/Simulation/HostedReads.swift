@@ -148,6 +148,7 @@ extension HostedDisk {
     }
 
     func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {
+        simulator.countPiece(of: pg, attempt: piece.attempt, to: n)
         if let payload = piece.payload { node.retain(payload) }
         store.install(pg, ObjectPiece(piece), payload: piece.payload, token: token { _ in done() })
         simulator.needsCycleEnd(n)

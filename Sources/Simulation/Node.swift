@@ -61,6 +61,8 @@ extension Simulator {
         /// The newest version of the protocol that its program speaks.
         var newestProtocol = ProtocolVersion.newest
         var awayFromCoordinatorUntil: UInt64 = 0
+        /// Nothing that changes reaches it until then.
+        var watchesLostUntil: UInt64 = 0
 
         /// Quicker than in production, for a run is short.
         static let paceLimits: PaceJudge.Limits = {
@@ -114,6 +116,7 @@ extension Simulator {
             retired = []
             view = []
             placementVersion = 0
+            watchesLostUntil = 0
             isOpen = false
             lostItsDisk = false
             dirty = []

@@ -48,7 +48,7 @@ extension Simulator {
 
     private func placementChanged() {
         wantedVersion += 1
-        for n in nodes.indices where nodes[n].isOpen { placementChanged(for: n) }
+        for n in nodes.indices where hears(n) { placementChanged(for: n) }
     }
 
     func placementChanged(for n: Int) {

@@ -123,6 +123,8 @@ public struct Scenario: Sendable {
         case clockDrift
         /// The coordinator is away for all at once.
         case coordinatorGone
+        /// A node's watches break: it misses changes, and is told later how all stands.
+        case watchesLost
 
         /// Drawn after all else, so that a seed's other draws stay what they were.
         static let drawnLast: [Fault] = [.suspend, .wornDisk, .relocate, .replaceDisk]
@@ -194,6 +196,7 @@ public struct Scenario: Sendable {
         }
         var late = SplitMix64(seed: seed ^ 0x9_90de_5a11)
         if late.below(5) == 0 { s.faults.append(.coordinatorGone) }
+        if late.below(4) == 0 { s.faults += [.watchesLost, .watchesLost] }
         // Groups wander over many nodes.
         if s.nodes >= 3, late.below(14) == 0 {
             s.nodes = 6 + late.below(4)

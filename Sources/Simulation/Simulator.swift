@@ -74,6 +74,8 @@ public final class Simulator {
     var quietSince: UInt64?
     var coordinatorSlowUntil: UInt64 = 0
     var watchesLateUntil: UInt64 = 0
+    /// What each catching up has brought so far.
+    var pieces: [CatchUpCount: Int] = [:]
     /// When a claim was last made.
     var claimedAt: UInt64 = 0
     /// How many faults have come.
