@@ -271,7 +271,7 @@ extension PlacementGroup {
         reign.epoch = over.epoch
         works.removeAll {
             switch $0.work {
-            case .edges, .changes, .piece, .snapshot, .mapBarrier, .promisedOwnReign, .handover: true
+            case .edges, .changes, .cuts, .piece, .snapshot, .mapBarrier, .promisedOwnReign, .handover: true
             case .nothing, .contentForgotten, .traced, .attach, .markedLearning, .tablesKept, .ownChanges,
                 .installedStep,
                 .installedSnapshot,

@@ -52,6 +52,8 @@ struct CatchUp {
         case waiting
         /// The learner puts its mark down. → `listing` (data) or `copying` (metadata).
         case marking
+        /// Cuts that the file marks may have forgotten. → `listing`.
+        case listingCuts
         case listing
         case copying
         /// Nothing is missing; it makes all stable. → `finished`.
@@ -115,8 +117,33 @@ extension PlacementGroup {
         guard role == .primary, epoch == reign.epoch, let k = find(node, attempt),
             reign.catchUps[k].stage == .marking, let i = reign.members.firstIndex(where: { $0.node == node })
         else { return }
+        guard pg.isMetadata || !marks.mayHaveForgotten(limit: limits.fileMarks) || mutated(.forgottenCutsUntold) else {
+            // The learner gets neither the entries that cut nor anything else that tells of objects that are gone: what the marks
+            // have forgotten, the disk still has.
+            mark(.cutsListedForLearner)
+            reign.catchUps[k].stage = .listingCuts
+            let token = begin(.cuts(reign: reign.number, node, attempt: attempt))
+            emit(.listChanges(after: reign.catchUps[k].fork, token))
+            return
+        }
+        startLearning(k, i, [])
+    }
+
+    /// What was cut while these were listed is in the marks: they forget the oldest only.
+    func cutsListed(_ number: UInt64, _ node: NodeID, _ attempt: UInt32, _ cuts: [ListedCut]) {
+        guard role == .primary, number == reign.number, let k = find(node, attempt),
+            reign.catchUps[k].stage == .listingCuts, let i = reign.members.firstIndex(where: { $0.node == node })
+        else { return }
+        startLearning(k, i, cuts)
+    }
+
+    /// The learner's log begins behind what is decided now.
+    private func startLearning(_ k: Int, _ i: Int, _ cuts: [ListedCut]) {
+        let (node, attempt) = (reign.catchUps[k].node, reign.catchUps[k].attempt)
         var h = history
         h.cut(after: decided)
+        var marks = marks
+        marks.add(older: cuts)
         let tables = ReplicaTables(asOf: decided, history: h, windows: decidedWindows, marks: marks).encoded()
         var from = 0
         while from < tables.count {

@@ -35,7 +35,7 @@ extension PlacementGroup {
             let standing: CatchUpTurns.Standing =
                 switch c.stage {
                 case .waiting: .waiting
-                case .marking, .listing, .copying: .underWay
+                case .marking, .listingCuts, .listing, .copying: .underWay
                 case .finishing, .finished: .ending
                 }
             return CatchUpTurns.Candidate(
@@ -94,7 +94,7 @@ extension PlacementGroup {
         let stage: CatchUpProgress.Stage =
             switch c.stage {
             case .waiting: .waiting
-            case .marking, .listing: .listing
+            case .marking, .listingCuts, .listing: .listing
             case .copying: .copying
             case .finishing, .finished: .finishing
             }

@@ -72,7 +72,7 @@ public enum ReplicaEffect: Sendable {
     // MARK: Catching up
 
     /// List all objects whose version is later than this entry's, tombstones included, those that have none, for they were
-    /// copied in part, and the versions of later cuts; then `changesListed`.
+    /// copied in part, and later cuts; then `changesListed`.
     case listChanges(after: EntryName, WorkToken)
     /// Read blocks as all decided entries left them; then `pieceRead` (or `pieceFailed`).
     case readPiece(ObjectID, BlockRange, WorkToken)

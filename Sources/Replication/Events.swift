@@ -137,6 +137,20 @@ public struct RecoveredReplica: Sendable {
     }
 }
 
+/// A file's last cut, as the store lists it.
+public struct ListedCut: Hashable, Sendable {
+    public var version: EntryName
+    public var file: FileID
+    public var truncation: TruncationMark
+    public var kind: RangeDeletion.Kind
+    public init(version: EntryName, file: FileID, truncation: TruncationMark, kind: RangeDeletion.Kind) {
+        self.version = version
+        self.file = file
+        self.truncation = truncation
+        self.kind = kind
+    }
+}
+
 /// How a proposed change of the record ended.
 public enum ProposalOutcome: Hashable, Sendable {
     /// Durable; the record's new version.

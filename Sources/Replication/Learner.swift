@@ -68,7 +68,7 @@ extension PlacementGroup {
 
     func tablesArrived(from node: NodeID, epoch: Epoch, attempt: UInt32, _ part: [UInt8]) {
         guard let f = current(node, epoch, attempt), f.phase == .waitingForStart,
-            f.learner.tables.count + part.count <= 16 << 20
+            f.learner.tables.count + part.count <= ReplicaMessageLimits.tables
         else { return }
         following?.learner.tables.append(contentsOf: part)
     }
@@ -123,12 +123,13 @@ extension PlacementGroup {
         learnerLogMoved()
     }
 
-    /// The objects whose version is later than asked for, tombstones and those without a version included, and the versions of
-    /// later cuts; at the primary and at the learner.
-    public func changesListed(_ token: WorkToken, _ objects: [ObjectID], cuts: [EntryName], at now: Moment) {
+    /// The objects whose version is later than asked for, tombstones and those without a version included, and later cuts; at
+    /// the primary and at the learner.
+    public func changesListed(_ token: WorkToken, _ objects: [ObjectID], cuts: [ListedCut], at now: Moment) {
         self.now = now
         switch end(token) {
-        case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects, cuts)
+        case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects, cuts.map(\.version))
+        case .cuts(let number, let node, let attempt): cutsListed(number, node, attempt, cuts)
         case .changes(let number, let node, let attempt): primaryChangesListed(number, node, attempt, objects)
         default: break
         }
@@ -262,7 +263,7 @@ extension PlacementGroup {
                 true
             case .nothing, .contentForgotten, .traced, .rowsForgone, .tookAsItIs, .promisedOwnReign, .mapBarrier,
                 .handover, .edges,
-                .changes,
+                .changes, .cuts,
                 .piece, .snapshot,
                 .proposal:
                 false

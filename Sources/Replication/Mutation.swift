@@ -31,6 +31,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case streamAcceptedWhileClaiming
     case pieceOverUndecided
     case lastPieceTrusted
+    case forgottenCutsUntold
     case goneUnheard
     case answersAfterHandover
     case comparesNumbersOnly

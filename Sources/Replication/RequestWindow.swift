@@ -146,6 +146,19 @@ struct FileMarks: Sendable {
     var list: [(FileID, Mark)] { order.compactMap { f in decided[f].map { (f, $0) } } }
     var isEmpty: Bool { order.isEmpty && sequencedCount == 0 }
 
+    /// Whether it may have forgotten marks, with this limit.
+    func mayHaveForgotten(limit: Int) -> Bool { order.count >= limit * 3 / 4 }
+
+    /// Cuts that are older than any that is here, but for those of files that are.
+    mutating func add(older cuts: [ListedCut]) {
+        var files: [FileID] = []
+        for cut in cuts where decided[cut.file] == nil {
+            decided[cut.file] = Mark(truncation: cut.truncation, removed: cut.kind)
+            files.append(cut.file)
+        }
+        order.insert(contentsOf: files, at: 0)
+    }
+
     /// The newest mark, decided or not.
     func newest(_ file: FileID) -> Mark? {
         if sequencedCount > 0, let s = sequenced[file] { return s.0 }

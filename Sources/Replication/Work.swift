@@ -30,6 +30,8 @@ enum Work {
     case handover(reign: UInt64, attempt: UInt32)
     case edges(reign: UInt64)
     case changes(reign: UInt64, NodeID, attempt: UInt32)
+    /// The cuts that a learner may lack.
+    case cuts(reign: UInt64, NodeID, attempt: UInt32)
     case piece(reign: UInt64, NodeID, attempt: UInt32)
     case snapshot(reign: UInt64, NodeID, attempt: UInt32)
     case proposal
@@ -40,7 +42,9 @@ extension PlacementGroup {
         switch work {
         case .traced: trace = .durable
         case .contentForgotten: emit(.forgetContent)
-        case .nothing, .proposal, .mapBarrier, .handover, .edges, .changes, .piece, .snapshot, .ownChanges: break
+        case .nothing, .proposal, .mapBarrier, .handover, .edges, .changes, .cuts, .piece, .snapshot,
+            .ownChanges:
+            break
         case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)
         case .markedLearning(let attempt, let epoch): markedLearning(attempt, epoch)
         case .tablesKept(let attempt, let epoch): tablesKept(attempt, epoch)

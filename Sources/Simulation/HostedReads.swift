@@ -125,9 +125,9 @@ extension HostedDisk {
 
     // MARK: Catching up
 
-    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID], [EntryName]) -> Void) {
+    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID], [ListedCut]) -> Void) {
         var objects: [ObjectID] = []
-        var cuts: [EntryName] = []
+        var cuts: [ListedCut] = []
         var listed: Set<ObjectID> = []
         func next(_ cursor: ChangeCursor) {
             store.changes(
@@ -137,7 +137,13 @@ extension HostedDisk {
                     for change in page.changes {
                         switch change {
                         case .object(let object, _, _): if listed.insert(object).inserted { objects.append(object) }
-                        case .cut(let cut): if cut.version > name { cuts.append(cut.version) }
+                        case .cut(let cut):
+                            if cut.version > name {
+                                cuts.append(
+                                    ListedCut(
+                                        version: cut.version, file: cut.file, truncation: cut.truncation,
+                                        kind: cut.kind))
+                            }
                         }
                     }
                     if let cursor = page.next { next(cursor) } else { done(objects, cuts) }

@@ -91,6 +91,9 @@
                 name: "takes a piece for the last one although the object grew", rule: "replication.md 12",
                 mutation: .lastPieceTrusted, firstSeed: 1, theme: .contention, test: "LastPieceTests/growsBehind"),
             Mutant(
+                name: "tells a learner of the cuts that the marks know only", rule: "replication.md 12",
+                mutation: .forgottenCutsUntold, firstSeed: 1, theme: .learning),
+            Mutant(
                 name: "waits for a replica whose disk is out of use", rule: "replication.md 6", mutation: .goneUnheard,
                 firstSeed: 1, theme: .failedSyncs),
             Mutant(

@@ -3,9 +3,10 @@ import Replication
 
 extension ReplicationLimits {
     /// As production's nodes run groups.
-    static var simulated: ReplicationLimits {
+    static func simulated(_ scenario: Scenario) -> ReplicationLimits {
         var limits = ReplicationLimits()
         limits.catchUpStart = .byTurn
+        limits.fileMarks = scenario.fileMarks
         return limits
     }
 }

@@ -83,7 +83,7 @@ extension Simulator {
         if found == nil, record.primary == nil, listed { recovered = .fresh(boot: node.bootID) }
         do {
             let group = try PlacementGroup(
-                pg: pg, local: local, recovered: recovered, found: found?.end ?? .zero, limits: .simulated,
+                pg: pg, local: local, recovered: recovered, found: found?.end ?? .zero, limits: .simulated(scenario),
                 at: moment(n))
             #if DEBUG || STAVE_MUTANTS
                 group.mutation = scenario.mutation

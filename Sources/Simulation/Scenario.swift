@@ -16,6 +16,8 @@ public struct Scenario: Sendable {
     /// Whether clients also truncate, remove and zero.
     public var cuts = true
     /// Small, so that checkpoints, recycled segments and evicted rows come often.
+    /// Cuts of files that a group keeps in mind (`ReplicationLimits.fileMarks`).
+    public var fileMarks = 16384
     public var store = StoreConfiguration(
         segmentSize: 80 * 4096, maximumSegments: 8, checkpointLogBytes: 1 << 20, dirtyRowBytes: 40_000,
         rowCacheBytes: 14_000, overlayBytes: 6_000, pendingSlots: 40, growthSlots: 32, copyBatchBytes: 32_768,
@@ -197,6 +199,7 @@ public struct Scenario: Sendable {
         var late = SplitMix64(seed: seed ^ 0x9_90de_5a11)
         if late.below(5) == 0 { s.faults.append(.coordinatorGone) }
         if late.below(4) == 0 { s.faults += [.watchesLost, .watchesLost] }
+        if late.below(3) == 0 { s.fileMarks = 4 }
         // Groups wander over many nodes.
         if s.nodes >= 3, late.below(14) == 0 {
             s.nodes = 6 + late.below(4)

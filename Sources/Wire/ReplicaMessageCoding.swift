@@ -10,6 +10,8 @@ public enum ReplicaMessageLimits {
     public static let keysPerPage = 4096
     /// Bytes of one part of the tables.
     public static let tablesPart = 512 << 10
+    /// Bytes of all parts together: a million cuts, and the windows of sessions.
+    public static let tables = 64 << 20
     /// Blocks of one piece: 256 KiB.
     public static let blocksPerPiece = 64
 }

@@ -1,17 +1,18 @@
 import ClusterModel
+import Replication
 import Store
 
 /// Lists all objects that changed after an entry, tombstones included, and those that were copied in part, page by page.
 final class ChangeListing {
     private let host: DiskHost
     private let pg: PGID
-    private let done: ([ObjectID], [EntryName]) -> Void
+    private let done: ([ObjectID], [ListedCut]) -> Void
     private let after: EntryName
     private var objects: [ObjectID] = []
     private var listed: Set<ObjectID> = []
-    private var cuts: [EntryName] = []
+    private var cuts: [ListedCut] = []
 
-    init(host: DiskHost, pg: PGID, after: EntryName, done: @escaping ([ObjectID], [EntryName]) -> Void) {
+    init(host: DiskHost, pg: PGID, after: EntryName, done: @escaping ([ObjectID], [ListedCut]) -> Void) {
         self.host = host
         self.pg = pg
         self.after = after
@@ -25,7 +26,12 @@ final class ChangeListing {
             for change in page.changes {
                 switch change {
                 // A cut's objects carry its version themselves where it cut anything.
-                case .cut(let cut): if cut.version > after { cuts.append(cut.version) }
+                case .cut(let cut):
+                    if cut.version > after {
+                        cuts.append(
+                            ListedCut(
+                                version: cut.version, file: cut.file, truncation: cut.truncation, kind: cut.kind))
+                    }
                 case .object(let object, _, _): if listed.insert(object).inserted { objects.append(object) }
                 }
             }

@@ -254,7 +254,7 @@ final class DiskHost {
 
     // MARK: - Catching up
 
-    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID], [EntryName]) -> Void) {
+    func listChanges(_ pg: PGID, after name: EntryName, done: @escaping ([ObjectID], [ListedCut]) -> Void) {
         ChangeListing(host: self, pg: pg, after: name, done: done).start()
     }
 
