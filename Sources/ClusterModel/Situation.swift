@@ -36,6 +36,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case learnerChangedOtherKeys
     case objectRemovedAtLearner
     case cutsListedForLearner
+    case forgottenCutFound
     case pieceReadAnew
     case lastPieceOutdated
     case earlyPieceSent
@@ -119,6 +120,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerChangedOtherKeys: "a learner has changed objects after the fork that the primary has not"
         case .objectRemovedAtLearner: "a learner has an object that the primary does not have: it is deleted"
         case .cutsListedForLearner: "a learner is told of cuts that a primary's file marks may have forgotten"
+        case .forgottenCutFound: "a change is of a file whose cut the marks have forgotten, and the disk knows"
         case .pieceReadAnew: "an entry was decided over a piece while it was read: it is read again"
         case .lastPieceOutdated:
             "an object grew behind its last piece while that was read: it is not the last one any more"

@@ -271,7 +271,7 @@ extension PlacementGroup {
         reign.epoch = over.epoch
         works.removeAll {
             switch $0.work {
-            case .edges, .changes, .cuts, .piece, .snapshot, .mapBarrier, .promisedOwnReign, .handover: true
+            case .edges, .findCut, .changes, .cuts, .piece, .snapshot, .mapBarrier, .promisedOwnReign, .handover: true
             case .nothing, .contentForgotten, .traced, .attach, .markedLearning, .tablesKept, .ownChanges,
                 .installedStep,
                 .installedSnapshot,
@@ -286,6 +286,7 @@ extension PlacementGroup {
         marks.forgetSequenced()
         for w in over.waiting { refuse(w.token, w.request, .notPrimary(record)) }
         for p in over.parked { refuse(p.token, p.request, .notPrimary(record)) }
+        for asked in over.askedReads { refuse(asked.read.token, asked.read.request, .notPrimary(record)) }
         for j in over.joined { refuse(j.token, .notPrimary(record)) }
         for r in over.reads { refuse(r.token, r.request, .notPrimary(record)) }
         for f in over.flushes { refuse(f.token, .notPrimary(record)) }

@@ -64,6 +64,46 @@ extension PlacementGroup {
         }
     }
 
+    /// Whether only the disk knows how the file was cut: the marks may have forgotten it. A change under an older truncation
+    /// would be cut off behind its answer, and a truncation that comes once more would cut off what was written since.
+    func mustAsk(_ file: FileID) -> Bool {
+        !pg.isMetadata && marks.mayHaveForgotten(limit: limits.fileMarks) && marks.newest(file) == nil
+            && !mutated(.forgottenCutsNeverAsked)
+    }
+
+    func askBeforeRead(_ read: WaitingRequest, _ file: FileID) {
+        guard reign.askedReads.count < limits.waitingRequests else {
+            refuse(read.token, read.request, .unavailable)
+            return
+        }
+        let work = begin(.findCut(reign: reign.number))
+        reign.askedReads.append((work, read))
+        emit(.findCut(file, work))
+    }
+
+    /// A file's last cut, or that there was none.
+    public func cutFound(
+        _ token: WorkToken, _ file: FileID, _ cut: (truncation: TruncationMark, kind: RangeDeletion.Kind)?,
+        at now: Moment
+    ) {
+        self.now = now
+        guard case .findCut(let number)? = end(token), role == .primary, number == reign.number, let map else { return }
+        mark(.forgottenCutFound, if: cut != nil)
+        marks.remember(
+            file, cut.map { FileMarks.Mark(truncation: $0.truncation, removed: $0.kind) }, limit: limits.fileMarks)
+        // At once, before others can make it be forgotten.
+        if let i = reign.askedReads.firstIndex(where: { $0.work == token }) {
+            let read = reign.askedReads.remove(at: i).read
+            admit(read.token, read.request, read.checksums, map)
+            return
+        }
+        guard let i = reign.parked.firstIndex(where: { $0.work == token }) else { return }
+        reign.parked[i].work = nil
+        startParked(i)
+        retryParked()
+        admitWaiting()
+    }
+
     func needsMerge(_ request: PGRequest) -> Bool {
         switch request.body {
         case .write(let range, _, _):
@@ -109,6 +149,18 @@ extension PlacementGroup {
         let p = reign.parked[i]
         for before in reign.parked[..<i] where before.overlaps(p.file, p.object, p.blocks) { return }
         if holdsBack(p.file, p.object, p.blocks) { return }
+        if mustAsk(p.file) {
+            let token = begin(.findCut(reign: reign.number))
+            reign.parked[i].work = token
+            emit(.findCut(p.file, token))
+            return
+        }
+        if p.token == .none, case .deleteRange(let d) = p.request.body, knowsTruncation(d.truncation.number, of: d.file)
+        {
+            // A cut of the primary's own, and the file has it.
+            reign.parked.remove(at: i)
+            return
+        }
         guard needsMerge(p.request) else {
             reign.parked.remove(at: i)
             if !duplicateAnswered(p.token, p.request) {
@@ -186,6 +238,12 @@ extension PlacementGroup {
             let i = reign.parked.firstIndex(where: { $0.work == token })
         else {
             drop(payload)
+            return
+        }
+        if mustAsk(reign.parked[i].file) {
+            reign.parked[i].work = nil
+            drop(payload == reign.parked[i].request.payload ? nil : payload)
+            retryParked()
             return
         }
         let p = reign.parked.remove(at: i)

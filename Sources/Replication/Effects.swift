@@ -51,6 +51,8 @@ public enum ReplicaEffect: Sendable {
     /// Complete a write's edges to whole blocks, compute the checksums; then `edgesCompleted` with a new handle (the same one
     /// if there is nothing to complete). The old handle is dropped by the group.
     case completeEdges(WorkToken, EdgeMerge)
+    /// Look up a file's last cut as of all entries that were appended; then `cutFound`.
+    case findCut(FileID, WorkToken)
 
     // MARK: Coordination
 

@@ -263,7 +263,7 @@ extension PlacementGroup {
                 true
             case .nothing, .contentForgotten, .traced, .rowsForgone, .tookAsItIs, .promisedOwnReign, .mapBarrier,
                 .handover, .edges,
-                .changes, .cuts,
+                .findCut, .changes, .cuts,
                 .piece, .snapshot,
                 .proposal:
                 false

@@ -32,6 +32,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case pieceOverUndecided
     case lastPieceTrusted
     case forgottenCutsUntold
+    case forgottenCutsNeverAsked
     case goneUnheard
     case answersAfterHandover
     case comparesNumbersOnly

@@ -26,7 +26,9 @@ extension PlacementGroup {
     /// The last cut of each file that this replica knows, as of its decided entries: a learner that begins a new log applies
     /// them, for it gets neither the entries that cut nor, for objects that are gone, anything else that tells.
     public var cuts: [(file: FileID, truncation: TruncationMark, kind: RangeDeletion.Kind)] {
-        marks.list.map { ($0.0, $0.1.truncation, $0.1.removed) }
+        marks.list.compactMap { file, mark in
+            mark.truncation.number > .zero || mark.removed == .removal ? (file, mark.truncation, mark.removed) : nil
+        }
     }
 
     /// Whether this group's log, as far as it is named, has the file's truncation `number` or a later one.
@@ -45,7 +47,7 @@ extension PlacementGroup {
             body: .deleteRange(deletion))
         if let range = blocksTouched(request),
             conflictsWithParked(range.file, range.object, range.blocks)
-                || holdsBack(range.file, range.object, range.blocks) || needsMerge(request)
+                || holdsBack(range.file, range.object, range.blocks) || mustAsk(range.file) || needsMerge(request)
         {
             park(.none, request, [])
         } else {

@@ -36,7 +36,7 @@ extension PlacementGroup {
         admit(token, request, checksums, map)
     }
 
-    private func admit(_ token: RequestToken, _ request: PGRequest, _ checksums: [UInt32], _ map: MapFacts) {
+    func admit(_ token: RequestToken, _ request: PGRequest, _ checksums: [UInt32], _ map: MapFacts) {
         guard map.isLive(request.session) else {
             refuse(token, request, .sessionEnded(map.version))
             return
@@ -53,6 +53,10 @@ extension PlacementGroup {
             }
             take(token, request, checksums)
         case .read(let range, let truncation), .readVersion(let range, let truncation):
+            if mustAsk(range.object.file) {
+                askBeforeRead(WaitingRequest(token: token, request: request, checksums: checksums), range.object.file)
+                return
+            }
             if let refusal = turnedBack(range.object.file, truncation) {
                 refuse(token, request, refusal)
                 return
@@ -130,7 +134,7 @@ extension PlacementGroup {
         if duplicateAnswered(token, request) { return }
         if let range = blocksTouched(request) {
             if conflictsWithParked(range.file, range.object, range.blocks)
-                || holdsBack(range.file, range.object, range.blocks) || needsMerge(request)
+                || holdsBack(range.file, range.object, range.blocks) || mustAsk(range.file) || needsMerge(request)
             {
                 mark(.writeHeldBackForPiece, if: holdsBack(range.file, range.object, range.blocks))
                 park(token, request, checksums)

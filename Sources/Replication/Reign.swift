@@ -31,6 +31,8 @@ struct Reign {
     /// Requests that cannot be named yet, oldest first.
     var waiting: [WaitingRequest] = []
     var parked: [ParkedWrite] = []
+    /// Reads of files whose last cut only the disk knows.
+    var askedReads: [(work: WorkToken, read: WaitingRequest)] = []
     /// Duplicates of entries that are not decided yet.
     var joined: [(n: UInt64, token: RequestToken)] = []
     var reads: [WaitingRead] = []

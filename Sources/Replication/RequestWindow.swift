@@ -143,18 +143,27 @@ struct FileMarks: Sendable {
     private var sequenced: [FileID: (Mark, EntryName)] = [:]
     private(set) var sequencedCount = 0
 
+    /// Oldest first, those of files that were never cut included: how many there are tells whether others were forgotten.
     var list: [(FileID, Mark)] { order.compactMap { f in decided[f].map { (f, $0) } } }
     var isEmpty: Bool { order.isEmpty && sequencedCount == 0 }
 
     /// Whether it may have forgotten marks, with this limit.
     func mayHaveForgotten(limit: Int) -> Bool { order.count >= limit * 3 / 4 }
 
-    /// Cuts that are older than any that is here, but for those of files that are.
+    /// What the disk knows of a file that was forgotten, or never cut. It is only here: others that lead ask their disks.
+    mutating func remember(_ file: FileID, _ mark: Mark?, limit: Int) {
+        set(file, mark ?? Mark(truncation: .none, removed: .truncation), limit: limit)
+    }
+
+    /// Cuts of files that are not here: older than any that is. A file may be listed several times, as it was and as it is.
     mutating func add(older cuts: [ListedCut]) {
         var files: [FileID] = []
-        for cut in cuts where decided[cut.file] == nil {
-            decided[cut.file] = Mark(truncation: cut.truncation, removed: cut.kind)
-            files.append(cut.file)
+        for cut in cuts {
+            let known = decided[cut.file]
+            let mark = Mark(truncation: cut.truncation, removed: cut.kind)
+            guard let merged = FileMarks.merged(known, mark) else { continue }
+            decided[cut.file] = merged
+            if known == nil { files.append(cut.file) }
         }
         order.insert(contentsOf: files, at: 0)
     }

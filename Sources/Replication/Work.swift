@@ -29,6 +29,8 @@ enum Work {
     /// The store is asked whether it answers, before the reign ends.
     case handover(reign: UInt64, attempt: UInt32)
     case edges(reign: UInt64)
+    /// What the disk knows of a file that the marks may have forgotten.
+    case findCut(reign: UInt64)
     case changes(reign: UInt64, NodeID, attempt: UInt32)
     /// The cuts that a learner may lack.
     case cuts(reign: UInt64, NodeID, attempt: UInt32)
@@ -42,7 +44,7 @@ extension PlacementGroup {
         switch work {
         case .traced: trace = .durable
         case .contentForgotten: emit(.forgetContent)
-        case .nothing, .proposal, .mapBarrier, .handover, .edges, .changes, .cuts, .piece, .snapshot,
+        case .nothing, .proposal, .mapBarrier, .handover, .edges, .findCut, .changes, .cuts, .piece, .snapshot,
             .ownChanges:
             break
         case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)

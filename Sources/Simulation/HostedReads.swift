@@ -32,6 +32,13 @@ extension HostedDisk {
         return found
     }
 
+    func newestCut(_ pg: PGID, of file: FileID, done: @escaping (NewestCut) -> Void) {
+        let token = token { [unowned self] _ in newestCut(pg, of: file, done: done) }
+        guard let found = store.newestCut(pg, of: file, token: token) else { return simulator.needsCycleEnd(n) }
+        forget(token)
+        done(found)
+    }
+
     private func bytes(_ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks) -> Outcome {
         var whole: [UInt8] = []
         for piece in held.found.isEmpty ? pieces : pieces.flatMap(\.eachBlock) {

@@ -144,6 +144,10 @@ final class HostedReplica {
                 }
             }
         case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
+        case .findCut(let file, let token):
+            disk.newestCut(pg, of: file) { [unowned self] found in
+                event { $0.cutFound(token, file, found.truncation.map { ($0, found.kind) }, at: $1) }
+            }
         case .completeEdges(let token, let merge):
             disk.complete(merge, pg) { [unowned self] completed in
                 guard let completed else { return event { $0.edgesFailed(token, at: $1) } }

@@ -94,6 +94,9 @@
                 name: "tells a learner of the cuts that the marks know only", rule: "replication.md 12",
                 mutation: .forgottenCutsUntold, firstSeed: 1, theme: .learning),
             Mutant(
+                name: "takes a cut that was forgotten for none", rule: "traps.md 34",
+                mutation: .forgottenCutsNeverAsked, firstSeed: 1, theme: nil),
+            Mutant(
                 name: "waits for a replica whose disk is out of use", rule: "replication.md 6", mutation: .goneUnheard,
                 firstSeed: 1, theme: .failedSyncs),
             Mutant(

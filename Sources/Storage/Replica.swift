@@ -106,6 +106,10 @@ final class Replica {
         case .query(let ticket, let payload): query(ticket, payload)
         case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
         case .completeEdges(let token, let merge): completeEdges(token, merge)
+        case .findCut(let file, let token):
+            disk.newestCut(pg, of: file) { [self] found in
+                event { $0.cutFound(token, file, found.truncation.map { ($0, found.kind) }, at: $1) }
+            }
         case .propose(let proposal): node.propose(proposal, for: self)
         case .askLease(let number): node.askLease(number)
         case .readMap(let token): node.readMap { [self] map in self.event { $0.mapRead(token, map, at: $1) } }

@@ -62,6 +62,26 @@ public struct FileUsage: Hashable, Sendable {
     }
 }
 
+/// How a file was cut last.
+public struct NewestCut: Hashable, Sendable {
+    /// Nil: never.
+    public private(set) var truncation: TruncationMark?
+    public private(set) var kind: RangeDeletion.Kind
+
+    init(truncation: TruncationMark?, kind: RangeDeletion.Kind) {
+        self.truncation = truncation
+        self.kind = kind
+    }
+
+    /// A removal is the last of all; of truncations the one with the greatest number.
+    mutating func add(_ other: TruncationMark, _ otherKind: RangeDeletion.Kind) {
+        if kind == .removal || other.number == .zero && otherKind == .truncation { return }
+        if otherKind == .truncation, let known = truncation, known.number >= other.number { return }
+        truncation = other
+        kind = otherKind
+    }
+}
+
 extension Store {
     /// What a file has in a group; nil if its row has to be read first (`readAgain`).
     public func usage(_ pg: PGID, of file: FileID, token: StoreToken) -> FileUsage? {
@@ -72,6 +92,26 @@ extension Store {
             return nil
         }
         return FileUsage(blocks: state.blocks, standing: isMoving(state) ? .moving : .settled)
+    }
+
+    /// A file's last cut in a group, as of all entries that were appended; nil if its row has to be read first (`readAgain`).
+    public func newestCut(_ pg: PGID, of file: FileID, token: StoreToken) -> NewestCut? {
+        guard phase == .running || phase == .closing else { return nil }
+        let group = group(pg)
+        guard let state = hotFile(group, file) else {
+            request([ContentKey(object: IndexKey.fileObject(file, in: pg), mebibyte: 0)], group, .caller(token))
+            return nil
+        }
+        var found = NewestCut(truncation: state.cut?.truncation, kind: state.cut?.kind ?? .truncation)
+        for i in 0..<group.tail.count {
+            switch group.tail[i].entry?.body {
+            case .write(let write): if write.object.file == file { found.add(write.truncation, .truncation) }
+            case .zero(let zero): if zero.object.file == file { found.add(zero.truncation, .truncation) }
+            case .deleteRange(let cut): if cut.file == file { found.add(cut.truncation, cut.kind) }
+            case .restate, .empty, .namespace, .scrubMark, nil: break
+            }
+        }
+        return found
     }
 
     private func isMoving(_ state: FileState) -> Bool {

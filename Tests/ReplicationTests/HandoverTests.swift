@@ -108,6 +108,7 @@ struct HandoverTests {
             case .readRecord: if storeAnswers { group.recordRead(record, RecordVersion(version), at: moment) }
             case .read(let ticket, _, _): group.readCompleted(ticket, nil, presence: .complete, at: moment)
             case .restartLog, .decided, .drop, .stableAfter, .giveUpLease, .query, .fetchResult, .completeEdges,
+                .findCut,
                 .askLease,
                 .listChanges,
                 .readPiece, .installPiece, .removeObject, .readSnapshot, .installSnapshot, .forgoRows, .syncAll,

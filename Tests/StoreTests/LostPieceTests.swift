@@ -27,7 +27,9 @@ import Testing
         }
     }
 
-    @Test("An object of which a piece was lost is incomplete: the next catching up looks at it, and goes on with the rest")
+    @Test(
+        "An object of which a piece was lost is incomplete: the next catching up looks at it, and goes on with the rest"
+    )
     func lost() throws {
         var lost = 0
         for seed in UInt64(1)...30 {

@@ -169,6 +169,14 @@ final class DiskHost {
         done(found)
     }
 
+    /// How a file was cut last, as of all entries that were appended. Not called if the disk goes out of use first.
+    func newestCut(_ pg: PGID, of file: FileID, done: @escaping (NewestCut) -> Void) {
+        let token = token { [unowned self] _ in newestCut(pg, of: file, done: done) }
+        guard let found = store.newestCut(pg, of: file, token: token) else { return }
+        tokens[token] = nil
+        done(found)
+    }
+
     /// What a group uses, by fileset ascending.
     func usage(_ pg: PGID) -> [(fileset: FilesetID, usage: StoreUsage)] { store.usage(pg) }
 
