@@ -6,7 +6,8 @@ extension CatchUpReport {
     init(_ progress: CatchUpProgress) {
         self.init(
             node: Int(progress.node.rawValue), stage: progress.stage.name, copiedObjects: progress.objects?.copied,
-            objects: progress.objects?.of, copiedBytes: progress.bytes, bytesPerSecond: progress.pace.bytesPerSecond,
+            objects: progress.objects?.of, copiedRows: progress.rows?.copied, rows: progress.rows?.about,
+            copiedBytes: progress.bytes, bytesPerSecond: progress.pace.bytesPerSecond,
             secondsLeft: progress.timeLeft.map { Double($0.nanoseconds) / 1e9 })
     }
 }

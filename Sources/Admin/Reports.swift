@@ -326,6 +326,9 @@ public struct CatchUpReport: Codable, Sendable, Hashable {
     /// Objects that are copied, of so many that are missing; nil while that is not known, and in metadata groups.
     public var copiedObjects: Int?
     public var objects: Int?
+    /// Rows of a metadata group that are copied, of about so many; nil while that is not known.
+    public var copiedRows: Int?
+    public var rows: Int?
     public var copiedBytes: UInt64
     public var bytesPerSecond: UInt64
     /// Nil while it cannot be told.

@@ -21,6 +21,9 @@ struct CatchUp {
     /// Snapshot of a metadata group: all parts have been read.
     var snapshotEnded = false
     var snapshot: WorkToken?
+    var rowsCopied = 0
+    /// About how many there are.
+    var rowCount = 0
     var progressAt: Instant
     /// Nothing is sent before this, for the sake of the pace: what was sent so far is worth the time until then.
     var paceUntil = Instant(nanoseconds: 0)
@@ -366,9 +369,11 @@ extension PlacementGroup {
         abandonCatchUp(node)
     }
 
-    /// The next part of a metadata group's rows. `last`: the export is over.
+    /// The next part of a metadata group's rows. `last`: the export is over. `rows`: how many it has, and about how many there
+    /// are in all, for the progress.
     public func snapshotRead(
-        _ token: WorkToken, _ payload: PayloadHandle?, asOf: EntryName, position: ListPosition, at now: Moment
+        _ token: WorkToken, _ payload: PayloadHandle?, asOf: EntryName, position: ListPosition,
+        rows: (Int, of: Int) = (0, of: 0), at now: Moment
     ) {
         self.now = now
         guard let w = works.first(where: { $0.token == token })?.work,
@@ -389,7 +394,9 @@ extension PlacementGroup {
         reign.catchUps[k].reading = false
         reign.catchUps[k].unfinished += 1
         reign.catchUps[k].progressAt = now.now
-        note(&reign.catchUps[k], bytes: payload?.length ?? 0, blocks: 0)
+        note(&reign.catchUps[k], bytes: payload?.length ?? 0, blocks: rows.0)
+        reign.catchUps[k].rowsCopied += rows.0
+        reign.catchUps[k].rowCount = max(rows.of, reign.catchUps[k].rowsCopied)
         let step = reign.catchUps[k].steps
         reign.catchUps[k].steps += 1
         if position == .last {

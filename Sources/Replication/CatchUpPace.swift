@@ -102,13 +102,17 @@ extension PlacementGroup {
         guard stage == .copying else { return progress }
         let rate = c.meter.rate(at: now)
         progress.pace = Pace(bytesPerSecond: rate?.bytes ?? 0)
-        guard !pg.isMetadata else { return progress }
-        progress.copiedObjects = c.next
-        progress.objectCount = c.keys.count
-        if let blocks = rate?.blocks, blocks > 0 {
-            let left = max((c.keys.count - c.next) * Geometry.blocksPerObject - c.block, 0)
-            progress.timeLeft = Pace(bytesPerSecond: blocks).time(for: UInt64(left))
+        let left: Int
+        if pg.isMetadata {
+            guard c.rowCount > 0 else { return progress }
+            progress.rows = CatchUpProgress.Rows(copied: c.rowsCopied, about: c.rowCount)
+            left = c.rowCount - c.rowsCopied
+        } else {
+            progress.copiedObjects = c.next
+            progress.objectCount = c.keys.count
+            left = max((c.keys.count - c.next) * Geometry.blocksPerObject - c.block, 0)
         }
+        if let done = rate?.blocks, done > 0 { progress.timeLeft = Pace(bytesPerSecond: done).time(for: UInt64(left)) }
         return progress
     }
 }

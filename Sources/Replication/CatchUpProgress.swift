@@ -4,8 +4,14 @@ import ClusterModel
 public struct CatchUpProgress: Hashable, Sendable {
     public var node: NodeID
     public var stage: Stage
+    /// Rows of a metadata group that are copied, of about so many; nil while they are not known.
+    public internal(set) var rows: Rows?
+    public struct Rows: Hashable, Sendable {
+        public var copied: Int
+        public var about: Int
+    }
     /// Objects of a data group that are copied, of those that the learner lacks; nil while they are not known, and in a
-    /// metadata group, whose rows travel as a whole.
+    /// metadata group.
     public var objects: (copied: Int, of: Int)? { objectCount.map { (copiedObjects, $0) } }
     var copiedObjects = 0
     var objectCount: Int?

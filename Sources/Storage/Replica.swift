@@ -360,7 +360,11 @@ final class Replica {
             namespace.exportNext(token.rawValue) { [self] part in
                 guard let part else { return }
                 let handle = payloads.add(ByteBuffer(bytes: part.bytes))
-                event { $0.snapshotRead(token, handle, asOf: part.asOf, position: part.position, at: $1) }
+                event {
+                    $0.snapshotRead(
+                        token, handle, asOf: part.asOf, position: part.position, rows: (part.rows, of: part.allRows),
+                        at: $1)
+                }
             }
         }
     }

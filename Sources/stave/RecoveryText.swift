@@ -16,6 +16,7 @@ func words(_ recovery: RecoverySummary) -> String {
 func words(_ one: CatchUpReport) -> String {
     var parts = [one.stage]
     if let copied = one.copiedObjects, let all = one.objects { parts.append("\(copied) of \(all) objects") }
+    if let copied = one.copiedRows, let all = one.rows { parts.append("\(copied) of about \(all) rows") }
     if one.copiedBytes > 0 { parts.append(size(one.copiedBytes)) }
     if one.bytesPerSecond > 0 { parts.append("\(size(one.bytesPerSecond))/s") }
     if let seconds = one.secondsLeft { parts.append("about \(duration(seconds)) left") }
@@ -27,7 +28,7 @@ func left(_ catchUps: [CatchUpReport]) -> String {
     guard let one = catchUps.max(by: { ($0.secondsLeft ?? .infinity) < ($1.secondsLeft ?? .infinity) }) else {
         return "-"
     }
-    guard let copied = one.copiedObjects, let all = one.objects else { return one.stage }
+    guard let copied = one.copiedObjects ?? one.copiedRows, let all = one.objects ?? one.rows else { return one.stage }
     return "\(copied)/\(all)" + (one.secondsLeft.map { ", \(duration($0))" } ?? "")
 }
 

@@ -156,6 +156,41 @@ struct CatchUpPaceTests {
         #expect(left > .milliseconds(4500) && left < .milliseconds(5800))
     }
 
+    @Test("Progress of a metadata group tells rows, and the time that is left")
+    func rows() throws {
+        let trio = try HandoverTests.Trio(pg: .metadata(.root))
+        var reads: [WorkToken] = []
+        trio.disk = { effect, i in
+            guard case .readSnapshot(let token) = effect, i == 0 else { return .passesOn }
+            reads.append(token)
+            return .done
+        }
+        trio.begin()
+        trio.pass(milliseconds: 1500)
+        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
+        for _ in 0..<4 where reads.isEmpty {
+            trio.settle()
+            if !trio.proposals.isEmpty { trio.land() }
+            trio.pass(milliseconds: 1000)
+        }
+        for part in 1...4 {
+            let token = try #require(reads.last)
+            reads.removeLast()
+            trio.groups[0].snapshotRead(
+                token, PayloadHandle(id: UInt64(part), length: 100), asOf: trio.groups[0].decided, position: .more,
+                rows: (500, of: 3000), at: trio.moment)
+            trio.settle()
+            if part < 4 {
+                trio.pass(milliseconds: 1000)
+                if reads.isEmpty { reads.append(token) }
+            }
+        }
+        let one = try #require(trio.groups[0].catchUpProgress(at: trio.moment.now).first)
+        #expect(one.rows == CatchUpProgress.Rows(copied: 2000, about: 3000))
+        let left = try #require(one.timeLeft)
+        #expect(left > .milliseconds(1500) && left < .milliseconds(2600), "\(left)")
+    }
+
     @Test("The sum of several takes what waits for as much as what is under way")
     func total() {
         func one(_ stage: CatchUpProgress.Stage, _ seconds: UInt64?) -> CatchUpProgress {

@@ -44,6 +44,9 @@ enum RowKeeping: Sendable {
 struct NamespacePart: Sendable {
     var asOf: EntryName
     var position: ListPosition
+    /// Rows in it, and about how many there are in all: most are those of inodes, their names and their places in directories.
+    var rows: Int
+    var allRows: Int
     var bytes: [UInt8]
 }
 
@@ -211,7 +214,9 @@ final class NamespaceUnit {
         }
         piece.encode(into: &w)
         if piece.state != nil { exports.remove(at: i) }
-        return NamespacePart(asOf: machine.applied, position: piece.state == nil ? .more : .last, bytes: w.bytes)
+        return NamespacePart(
+            asOf: machine.applied, position: piece.state == nil ? .more : .last, rows: piece.rows.count,
+            allRows: 3 * Int(clamping: machine.state.usage.inodes), bytes: w.bytes)
     }
 
     private func receive(_ bytes: ByteBuffer, step: UInt32) throws {
