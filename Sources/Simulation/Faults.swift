@@ -112,8 +112,7 @@ extension Simulator {
         guard node.isOpen, node.pausedUntil == nil, !node.lostItsDisk, let host = node.host, !host.isClosing,
             groups.indices.allSatisfy({ g in
                 records[g].inSync.contains { m in
-                    m.node != node.id
-                        && replica(Int(m.node.rawValue) - 1, groups[g])?.group.canReadLocally == true
+                    m.node != node.id && isWhole(m, groups[g])
                 }
             })
         else { return }

@@ -23,10 +23,7 @@ extension Simulator {
         let node = nodes[n]
         guard node.alive, node.pausedUntil == nil, !node.lostItsDisk, node.host?.isClosing != true else { return }
         for g in groups.indices {
-            let whole = records[g].inSync.filter { m in
-                m.node != node.id && m.disk == nodes[Int(m.node.rawValue) - 1].disk.id
-                    && replica(Int(m.node.rawValue) - 1, groups[g])?.group.canReadLocally == true
-            }
+            let whole = records[g].inSync.filter { $0.node != node.id && isWhole($0, groups[g]) }
             if whole.isEmpty || whole.count < 2 && map.policy.minInSync < 2 { return }
         }
         kill(n, restartAfter: delay)

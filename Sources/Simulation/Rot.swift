@@ -61,7 +61,7 @@ extension Simulator {
             let g = groups.firstIndex(of: pg),
             replica(node.index, pg)?.group.canReadLocally == true,
             records[g].inSync.contains(where: { m in
-                m.node != node.id && replica(Int(m.node.rawValue) - 1, pg)?.group.canReadLocally == true
+                m.node != node.id && isWhole(m, pg)
             }), namespace.rot(&random)
         else { return }
         tell("\(node.id): a row of \(pg) rots")

@@ -331,6 +331,12 @@ public final class Simulator {
 
     func replica(_ n: Int, _ pg: PGID) -> HostedReplica? { nodes[n].replicas.first { $0.pg == pg } }
 
+    /// Whether the member lives, and lacks nothing of the group.
+    func isWhole(_ m: Member, _ pg: PGID) -> Bool {
+        let node = nodes[Int(m.node.rawValue) - 1]
+        return node.isOpen && m.disk == node.disk.id && replica(node.index, pg)?.group.canReadLocally == true
+    }
+
     /// Of those of a process that has made its replicas.
     func everyReplica(_ n: Int, _ event: @escaping (PlacementGroup, Moment) -> Void) {
         guard nodes[n].isOpen else { return }

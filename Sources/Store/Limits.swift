@@ -16,6 +16,9 @@ public enum StoreLimits {
     public static let unpurgedCuts = 512
     /// Earlier cuts that a file keeps until they are carried to all rows; further cuts of it wait with their application.
     public static let earlierCuts = 64
+    /// How many times its bound a log grows to while one group's tail holds it up: recovery keeps a record of each of its entries
+    /// in memory, some hundred bytes. Then everything on the disk waits by name.
+    static let heldUpGrowth = 8
     /// Slots of one row of the allocation map.
     public static let slotsPerMapPiece = 32_768
     /// Rows asked for at a time during recovery.

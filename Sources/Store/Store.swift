@@ -239,9 +239,12 @@ public final class Store {
             totalBytes / StoreLimits.reserveDivisor,
             min(StoreLimits.reserveLeast, totalBytes / StoreLimits.reserveSmallDivisor))
     }
-    /// Whether the file system has room for a segment beyond the log's bound. The reserve is no part of it, so that what others
-    /// take since it was looked at cannot make it fail.
-    var hasRoomForSegment: Bool { freeBytes > reserve + 2 * UInt64(configuration.segmentSize) }
+    /// Whether a log that is held up may have a segment more. The reserve is no part of the file system's room, so that what
+    /// others take of it since it was looked at cannot make it fail.
+    var hasRoomForSegment: Bool {
+        freeBytes > reserve + 2 * UInt64(configuration.segmentSize)
+            && log.segmentCount < StoreLimits.heldUpGrowth * configuration.maximumSegments
+    }
     /// What the log may still take of the file system.
     private var logGrowthReserve: UInt64 {
         UInt64(max(0, configuration.maximumSegments - log.segmentCount)) * UInt64(configuration.segmentSize)
