@@ -114,9 +114,11 @@ extension PlacementGroup {
         }
         for object in objects {
             // What is void here is lost; what is void elsewhere only is still here, and was executed.
-            let lost =
-                mutated(.lostRequestsStay) ? [] : state.voids.filter { $0.object == object }.map(\.request)
+            let lost = state.voids.filter { $0.object == object }.map(\.request)
             for l in lost { windows.forget(l.session, l.request) }
+            if mutated(.lostRequestsStay) {
+                for l in lost { windows.record(l.session, l.request, entry: decided, stamp: .zero) }
+            }
             name(.restate(Restatement(object: object, lost: lost)), nil, .stable)
         }
         advanceDecided()

@@ -31,9 +31,6 @@ extension PlacementGroup {
                 tail.append(entry, token: .none, displaced: displaced)
             }
         }
-        if mutated(.lostRequestsStay) {
-            for v in r.voids { windows.record(v.request.session, v.request.request, entry: v.entry, stamp: .zero) }
-        }
         if decided.n < known.n, history.end == decided { decided = history.end }
         announced = decided
         appended = history.end

@@ -7,7 +7,7 @@
                 mutation: .answerBeforeLastBackup, firstSeed: 1),
             Mutant(
                 name: "counts a removal as won when it is sent", rule: "replication.md 6; traps.md 4",
-                mutation: .removalTakenAsWon, firstSeed: 1, theme: .leases),
+                mutation: .removalTakenAsWon, firstSeed: 1, theme: .leases, test: "LeftOutRuleTests/removal"),
             Mutant(
                 name: "takes a promotion of unknown outcome for failed", rule: "replication.md 15; traps.md 18",
                 mutation: .unknownPromotionTakenAsFailed, firstSeed: 1, theme: .promotions),
@@ -22,7 +22,7 @@
                 mutation: .answerReadsOfTheTail, firstSeed: 1, theme: .leases),
             Mutant(
                 name: "reads for new sessions while it activates", rule: "replication.md 1, 7",
-                mutation: .readsBeforeFence, firstSeed: 70650, theme: .claims),
+                mutation: .readsBeforeFence, firstSeed: 70650, theme: .claims, test: "LeftOutRuleTests/fence"),
             Mutant(
                 name: "claims before the other lease has ended", rule: "replication.md 7",
                 mutation: .claimWithoutLeaseEnd, firstSeed: 1, theme: .leases),
@@ -70,7 +70,8 @@
                 mutation: .leaseNotChecked, firstSeed: 1, theme: .claims),
             Mutant(
                 name: "checks sessions when requests are admitted only", rule: "replication.md 2",
-                mutation: .sessionCheckedAtAdmission, firstSeed: 1, theme: .claims),
+                mutation: .sessionCheckedAtAdmission, firstSeed: 1, theme: .claims, test: "LeftOutRuleTests/sessionEnds"
+            ),
             Mutant(
                 name: "applies what is not decided", rule: "replication.md 4; traps.md 6", mutation: .applyUndecided,
                 firstSeed: 1),
@@ -107,22 +108,22 @@
                 mutation: .giveWhateverThereIs, firstSeed: 1, theme: .rot),
             Mutant(
                 name: "compares numbers of entries without their epochs", rule: "replication.md, Names; traps.md 7",
-                mutation: .comparesNumbersOnly, firstSeed: 1, theme: .claims),
+                mutation: .comparesNumbersOnly, firstSeed: 1, theme: .claims, test: "LeftOutRuleTests/numbers"),
             Mutant(
                 name: "acknowledges what is not written", rule: "replication.md 3; traps.md 5",
-                mutation: .acknowledgesBeforeWritten, firstSeed: 1),
+                mutation: .acknowledgesBeforeWritten, firstSeed: 1, test: "LeftOutRuleTests/acknowledges"),
             Mutant(
                 name: "goes on when its lease came back", rule: "architecture.md, Leases; traps.md 55",
                 mutation: .lapseIgnored, firstSeed: 1, theme: .leases),
             Mutant(
                 name: "activates under a newer lease than its claim's", rule: "replication.md 7; traps.md 55",
-                mutation: .activatesUnderNewerLease, firstSeed: 1, theme: .claims),
+                mutation: .activatesUnderNewerLease, firstSeed: 1, theme: .claims, test: "LeftOutRuleTests/newerLease"),
             Mutant(
                 name: "answers requests that a void record lost", rule: "replication.md 18; traps.md 58",
-                mutation: .lostRequestsStay, firstSeed: 1, theme: .powerLosses),
+                mutation: .lostRequestsStay, firstSeed: 1, theme: .powerLosses, test: "PowerLossTests/lostRequest"),
             Mutant(
                 name: "promotes through what is decided", rule: "replication.md 15; traps.md 63",
-                mutation: .promotesThroughDecided, firstSeed: 1, theme: .promotions),
+                mutation: .promotesThroughDecided, firstSeed: 1, theme: .promotions, test: "LeftOutRuleTests/finish"),
             Mutant(
                 name: "changes rows before their records are stable", rule: "store.md 1",
                 mutation: .rowsBeforeStable, firstSeed: 1, theme: .outages),
@@ -138,17 +139,17 @@
             Mutant(
                 name: "copies small parts of a large record whose slots are not synced",
                 rule: "store.md 2; traps.md 59",
-                storeMutation: .copiesPartsOfUnsynced, firstSeed: 1_605_374_831),
+                storeMutation: .copiesPartsOfUnsynced, firstSeed: 1_605_374_831, test: "RuleTests/partsOfVoidRecords"),
             Mutant(
                 name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
-                storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses),
+                storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses, test: "RuleTests/covered"),
             Mutant(
                 name: "takes a piece's cuts for its whole row's", rule: "replication.md 12",
-                storeMutation: .pieceTellsOfWholeRow,
-                firstSeed: 70185, theme: .relocations),
+                storeMutation: .pieceTellsOfWholeRow, firstSeed: 70185, theme: .relocations,
+                test: "RuleTests/cutOfARowInPieces"),
             Mutant(
                 name: "takes a log that lost records for a torn one", rule: "store.md 3; traps.md 27",
-                storeMutation: .corruptTakenForTorn, firstSeed: 1, theme: .rot),
+                storeMutation: .corruptTakenForTorn, firstSeed: 1, theme: .rot, test: "RuleTests/corruptIsNotTorn"),
             Mutant(
                 name: "replays before it marks slots", rule: "store.md, Allocation; traps.md 60",
                 storeMutation: .replayLeavesSlotsUnmarked, firstSeed: 1),
@@ -157,7 +158,7 @@
                 storeMutation: .freedAtOnce, firstSeed: 1, theme: .powerLosses),
             Mutant(
                 name: "gives slots again under their readers", rule: "store.md, Pending; traps.md 61",
-                storeMutation: .freedUnderReaders, firstSeed: 1),
+                storeMutation: .freedUnderReaders, firstSeed: 1, test: "RuleTests/slotsUnderReaders"),
             Mutant(
                 name: "leaves the clean mark when it appends", rule: "replication.md 9; traps.md 69",
                 storeMutation: .cleanMarkStays, firstSeed: 1, theme: .powerLosses),
@@ -166,7 +167,7 @@
                 storeMutation: .trimsWhatIsNotDurable, firstSeed: 1, theme: .powerLosses),
             Mutant(
                 name: "takes a block that moved for a bad one", rule: "store.md 5; traps.md 66",
-                storeMutation: .mismatchTakenAtOnce, firstSeed: 1),
+                storeMutation: .mismatchTakenAtOnce, firstSeed: 1, test: "RuleTests/movedBlock"),
             Mutant(
                 name: "reads without verifying", rule: "store.md 5; traps.md 28",
                 storeMutation: .readsUnverified, firstSeed: 1, theme: .rot),

@@ -37,11 +37,16 @@
             return scenario
         }
 
-        /// The first seed that fails with the mutation, and not without it.
-        public func find(seeds count: UInt64? = nil) -> Finding? {
+        /// The first seed that fails with the mutation, and not without it. `begin` and `end` hear which is under way with it.
+        public func find(
+            seeds count: UInt64? = nil, begin: (UInt64) -> Void = { _ in }, end: (UInt64) -> Void = { _ in }
+        ) -> Finding? {
             for seed in firstSeed..<firstSeed + (count ?? seeds) {
                 var scenario = scenario(seed)
-                guard let failure = failure(seed, scenario) else { continue }
+                begin(seed)
+                let found = failure(seed, scenario)
+                end(seed)
+                guard let failure = found else { continue }
                 scenario.mutation = nil
                 scenario.storeMutation = nil
                 if self.failure(seed, scenario) != nil { continue }

@@ -131,7 +131,9 @@ extension Store {
                         || mutated(.writesInPlaceBeforeLog)
                 else {
                     sync.wanted = max(sync.wanted, checkpoint.position)
-                    sync.dataWanted = max(sync.dataWanted, checkpoint.markWanted)
+                    if !mutated(.copiesPartsOfUnsynced) {
+                        sync.dataWanted = max(sync.dataWanted, checkpoint.markWanted)
+                    }
                     pumpSync()
                     return
                 }

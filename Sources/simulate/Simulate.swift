@@ -38,6 +38,8 @@ struct Simulate: AsyncParsableCommand {
     var coverage = false
     @Option(help: ArgumentHelp("With --mutants: only those whose name has this in it.", valueName: "text"))
     var only: String?
+    @Option(help: .hidden)
+    var mutant: String?
     @Flag(help: "One node's disk rots all the while, whatever else the seed chooses.")
     var rot = false
     @Option(
@@ -68,6 +70,8 @@ struct Simulate: AsyncParsableCommand {
         let held: Bool
         if let seed {
             held = tell(seed)
+        } else if let mutant {
+            held = MutantSearch.look(mutant, seeds: seeds)
         } else if mutants {
             held = await MutantSearch(workers: workers, only: only, seeds: seeds).run()
         } else if coverage {

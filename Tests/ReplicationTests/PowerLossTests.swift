@@ -9,7 +9,9 @@ struct PowerLossTests {
     typealias Trio = HandoverTests.Trio
 
     /// Members 2 and 3 are back under other boots, with so many entries; member 1 stays away.
-    private func rebooted(_ second: UInt64, _ third: UInt64, _ mutation: Mutation?) throws -> Trio {
+    private func rebooted(
+        _ second: UInt64, _ third: UInt64, voids: [VoidRecord] = [], _ mutation: Mutation?
+    ) throws -> Trio {
         let trio = try Trio()
         trio.record.epoch = Epoch(2)
         trio.record.primary = NodeID(1)
@@ -26,7 +28,7 @@ struct PowerLossTests {
             }
             let recovered = RecoveredReplica(
                 state: state.encoded(), tables: nil, entries: entries, decided: EntryName(epoch: Epoch(2), n: 3),
-                stable: EntryName(epoch: Epoch(2), n: end), voids: [], opening: .crashed)
+                stable: EntryName(epoch: Epoch(2), n: end), voids: i == 2 ? voids : [], opening: .crashed)
             let member = Member(
                 node: NodeID(UInt16(i + 1)), disk: DiskID(UInt128(i + 1)), boot: BootID(UInt128(100 + i)))
             trio.groups[i] = try PlacementGroup(pg: trio.pg, local: member, recovered: recovered, at: trio.moment)
@@ -59,5 +61,21 @@ struct PowerLossTests {
         #expect(claim.from == (mutation == nil ? 2 : 1))
         #expect(claim.proposal.record.inSync.map(\.node) == [NodeID(2), NodeID(3)])
         #expect(claim.proposal.raisesLossNumber == .zero)
+    }
+
+    @Test(
+        "A request whose write was lost with power is not answered as if it had been executed",
+        arguments: [nil, .lostRequestsStay] as [Mutation?])
+    func lostRequest(_ mutation: Mutation?) throws {
+        let lost = LostRequest(session: SessionID(1), request: RequestNumber(9))
+        let void = VoidRecord(
+            entry: EntryName(epoch: Epoch(2), n: 5),
+            object: ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0), request: lost)
+        let trio = try rebooted(4, 6, voids: [void], mutation)
+        trio.pass(milliseconds: 65_000)
+        try #require(trio.proposals.first?.from == 2)
+        trio.land()
+        trio.pass(milliseconds: 100)
+        #expect((trio.groups[2].windows.find(lost.session, lost.request) == .new) == (mutation == nil))
     }
 }

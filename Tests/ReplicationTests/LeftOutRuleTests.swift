@@ -1,0 +1,222 @@
+import ClusterModel
+import Testing
+import Wire
+
+@testable import Replication
+
+/// Rules that few seeds of the simulator show, or none, because others keep their promise most of the time: each fails here when it
+/// is left out.
+struct LeftOutRuleTests {
+    typealias Trio = HandoverTests.Trio
+
+    private let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0)
+
+    private func change(
+        _ trio: Trio, _ i: Int = 0, _ body: PGRequestBody? = nil, payload: PayloadHandle? = nil
+    ) {
+        var request = PGRequest(
+            pg: trio.pg, session: SessionID(1), number: RequestNumber(1), ended: .none, epoch: trio.record.epoch,
+            mapVersion: MapVersion(1), body: body ?? .zero(object, BlockRange(first: 0, count: 1), .none, .unstable))
+        request.payload = payload
+        trio.groups[i].requestArrived(RequestToken(1), request, at: trio.moment)
+        trio.settle()
+    }
+
+    private func cut(_ trio: Trio, _ i: Int, _ j: Int) {
+        trio.groups[i].peerDisconnected(NodeID(UInt16(j + 1)), at: trio.moment)
+        trio.groups[j].peerDisconnected(NodeID(UInt16(i + 1)), at: trio.moment)
+        trio.settle()
+    }
+
+    private func connect(_ trio: Trio, _ i: Int, _ j: Int) {
+        for (a, b) in [(i, j), (j, i)] {
+            trio.groups[a].peerConnected(
+                PeerFacts(node: NodeID(UInt16(b + 1)), boot: BootID(UInt128(b + 1))), at: trio.moment)
+        }
+        trio.settle()
+    }
+
+    private func leave(out mutation: Mutation?, of trio: Trio) {
+        for group in trio.groups { group.mutation = mutation }
+    }
+
+    /// The first member is gone, with its lease; the third has asked the store for the group.
+    private func claiming(_ trio: Trio) throws {
+        cut(trio, 0, 1)
+        cut(trio, 0, 2)
+        for i in [1, 2] { trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment) }
+        trio.pass(milliseconds: 3000, only: 2)
+        try #require(trio.proposals.count == 1)
+    }
+
+    @Test(
+        "A member acknowledges what its log has, and not what it is about to have",
+        arguments: [nil, .acknowledgesBeforeWritten] as [Mutation?])
+    func acknowledges(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        trio.disk = { effect, i in
+            if case .append = effect, i > 0 { return .done }
+            return .passesOn
+        }
+        change(trio)
+        #expect(trio.answers.isEmpty == (mutation == nil))
+    }
+
+    @Test(
+        "An entry waits for a silent member until its removal has won",
+        arguments: [nil, .removalTakenAsWon] as [Mutation?])
+    func removal(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        cut(trio, 0, 2)
+        change(trio)
+        #expect(trio.answers.isEmpty)
+        trio.pass(milliseconds: 1500)
+        try #require(trio.proposals.count == 1)
+        #expect(trio.answers.isEmpty == (mutation == nil))
+        trio.land()
+        #expect(trio.answers.count == 1)
+    }
+
+    @Test(
+        "A session that ends while its write waits for its edges is told so, and nothing is named",
+        arguments: [nil, .sessionCheckedAtAdmission] as [Mutation?])
+    func sessionEnds(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        var edges: WorkToken?
+        trio.disk = { effect, _ in
+            guard case .completeEdges(let token, _) = effect else { return .passesOn }
+            edges = token
+            return .done
+        }
+        trio.begin()
+        leave(out: mutation, of: trio)
+        change(
+            trio, 0, .write(ObjectRange(object: object, offset: 100, length: 100), .none, .unstable),
+            payload: PayloadHandle(id: 1, length: 100))
+        let token = try #require(edges)
+        let before = trio.groups[0].lastNamed
+        trio.groups[0].mapChanged(
+            MapFacts(
+                version: MapVersion(2), lossNumber: .zero, policy: trio.map.policy, dataPGCount: 1, liveSessions: []),
+            at: trio.moment)
+        trio.groups[0].edgesCompleted(
+            token, PayloadHandle(id: 2, length: Geometry.blockSize), checksums: [1], at: trio.moment)
+        trio.settle()
+        #expect((trio.groups[0].lastNamed == before) == (mutation == nil))
+        let isTold = if case .refused(.sessionEnded)? = trio.answers.last?.response.body { true } else { false }
+        #expect(isTold == (mutation == nil))
+    }
+
+    @Test(
+        "A session that has not written here is not answered before all members hold the log",
+        arguments: [nil, .readsBeforeFence] as [Mutation?])
+    func fence(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        try claiming(trio)
+        cut(trio, 1, 2)
+        trio.land()
+        trio.pass(milliseconds: 10)
+        try #require(trio.groups[2].isPrimary && !trio.groups[2].isServing)
+        trio.request(2, trio.read, token: 1)
+        #expect(trio.answers.isEmpty == (mutation == nil))
+    }
+
+    @Test(
+        "A claim is void when the lease under which it was sent has lapsed, whatever came after it",
+        arguments: [nil, .activatesUnderNewerLease] as [Mutation?])
+    func newerLease(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        try claiming(trio)
+        trio.groups[2].leaseTaken(LeaseNumber(99), at: trio.moment)
+        // It hears that its change was made before it hears of the record.
+        trio.land(tell: false)
+        #expect(trio.groups[2].isPrimary == (mutation != nil))
+    }
+
+    @Test(
+        "A role is over when its lease has lapsed, though another one comes at once",
+        arguments: [nil, .lapseIgnored] as [Mutation?])
+    func lapse(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        trio.groups[0].leaseLapsed(trio.lease(0), at: trio.moment)
+        trio.groups[0].leaseTaken(LeaseNumber(99), at: trio.moment)
+        trio.settle()
+        #expect(trio.groups[0].isPrimary == (mutation != nil))
+    }
+
+    /// Without it the primary sees that the entry is not its own, and has the member learn: what must not happen is that it stays.
+    @Test(
+        "A member whose last entry has the number of the primary's, and another epoch, gives it up and lacks nothing",
+        arguments: [nil, .comparesNumbersOnly] as [Mutation?])
+    func numbers(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        // An entry that the second member has, and the third has not.
+        cut(trio, 0, 2)
+        change(trio)
+        #expect(trio.groups[1].lastNamed.n == trio.groups[2].lastNamed.n + 1)
+        let lost = trio.groups[1].lastNamed
+        cut(trio, 0, 1)
+        for i in [1, 2] { trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment) }
+        trio.pass(milliseconds: 3000, only: 2)
+        try #require(trio.proposals.count == 1)
+        cut(trio, 1, 2)
+        trio.land()
+        trio.pass(milliseconds: 10)
+        #expect(trio.groups[2].lastNamed.n == lost.n && trio.groups[2].lastNamed.epoch > lost.epoch)
+        connect(trio, 1, 2)
+        trio.pass(milliseconds: 500)
+        #expect(trio.groups[1].isLearning == (mutation != nil))
+    }
+
+    /// What it lacks of the tail it has to acknowledge before anything is decided: that alone keeps the promise, too.
+    @Test(
+        "A learner is done when it has the whole log, not what was decided of it",
+        arguments: [nil, .promotesThroughDecided] as [Mutation?])
+    func finish(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        var through: EntryName?
+        var listings: [WorkToken] = []
+        trio.disk = { [unowned trio] effect, i in
+            switch effect {
+            case .send(let message, _):
+                if case .finish(_, let name) = message.body { through = name }
+                return .passesOn
+            case .listChanges(_, let token):
+                if i == 0 {
+                    listings.append(token)
+                } else {
+                    trio.groups[i].changesListed(token, [], cuts: [], at: trio.moment)
+                }
+            case .append: if i == 0 || listings.isEmpty { return .passesOn }
+            default: return .passesOn
+            }
+            return .done
+        }
+        trio.begin()
+        trio.pass(milliseconds: 1500)
+        leave(out: mutation, of: trio)
+        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
+        for _ in 0..<6 where listings.isEmpty {
+            trio.settle()
+            if !trio.proposals.isEmpty { trio.land() }
+            trio.pass(milliseconds: 1000)
+        }
+        change(trio)
+        try #require(trio.groups[0].lastNamed.n > trio.groups[0].decided.n)
+        for token in listings { trio.groups[0].changesListed(token, [], cuts: [], at: trio.moment) }
+        trio.settle()
+        #expect(through == (mutation == nil ? trio.groups[0].lastNamed : trio.groups[0].decided))
+    }
+}
