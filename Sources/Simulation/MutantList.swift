@@ -176,10 +176,10 @@
                 firstSeed: 1, theme: .destructions),
             Mutant(
                 name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
-                firstSeed: 1),
+                firstSeed: 1, test: "ScrubTests/withoutMark"),
             Mutant(
                 name: "compares with learners", rule: "replication.md 17", mutation: .scrubAsksLearners, firstSeed: 1,
-                theme: .learning),
+                theme: .learning, test: "ScrubTests/learner"),
         ]
     }
 #endif
