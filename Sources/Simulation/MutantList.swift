@@ -105,7 +105,7 @@
                 mutation: .answersAfterHandover, firstSeed: 1, theme: .handovers),
             Mutant(
                 name: "repairs with the primary's copy whatever its checksum", rule: "store.md 5",
-                mutation: .giveWhateverThereIs, firstSeed: 1, theme: .rot),
+                mutation: .giveWhateverThereIs, firstSeed: 1, theme: .rot, test: "HeldBlocksTests/byChecksum"),
             Mutant(
                 name: "compares numbers of entries without their epochs", rule: "replication.md, Names; traps.md 7",
                 mutation: .comparesNumbersOnly, firstSeed: 1, theme: .claims, test: "LeftOutRuleTests/numbers"),
