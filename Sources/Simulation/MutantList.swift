@@ -74,7 +74,7 @@
             ),
             Mutant(
                 name: "applies what is not decided", rule: "replication.md 4; traps.md 6", mutation: .applyUndecided,
-                firstSeed: 1),
+                firstSeed: 1, test: "LeftOutRuleTests/applies"),
             Mutant(
                 name: "ignores void records", rule: "replication.md 9; store.md 2; traps.md 58", mutation: .voidIgnored,
                 firstSeed: 1, theme: .powerLosses),

@@ -65,6 +65,21 @@ struct LeftOutRuleTests {
     }
 
     @Test(
+        "A member applies what is decided, and not what it has", arguments: [nil, .applyUndecided] as [Mutation?])
+    func applies(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        trio.disk = { effect, i in
+            if case .append = effect, i == 1 { return .done }
+            return .passesOn
+        }
+        change(trio)
+        try #require(trio.groups[0].lastNamed.n > trio.groups[0].decided.n)
+        #expect((trio.groups[2].decided == trio.groups[0].decided) == (mutation == nil))
+    }
+
+    @Test(
         "An entry waits for a silent member until its removal has won",
         arguments: [nil, .removalTakenAsWon] as [Mutation?])
     func removal(_ mutation: Mutation?) throws {
