@@ -35,6 +35,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case learnerAppliesWhatBothHave
     case learnerChangedOtherKeys
     case objectRemovedAtLearner
+    case forkBeyondDecided
     case cutsListedForLearner
     case forgottenCutFound
     case pieceReadAnew
@@ -119,6 +120,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .learnerAppliesWhatBothHave: "a learner applies entries up to the fork that it did not know to be decided"
         case .learnerChangedOtherKeys: "a learner has changed objects after the fork that the primary has not"
         case .objectRemovedAtLearner: "a learner has an object that the primary does not have: it is deleted"
+        case .forkBeyondDecided: "a learner's log agrees with the primary's beyond what is decided there"
         case .cutsListedForLearner: "a learner is told of cuts that a primary's file marks may have forgotten"
         case .forgottenCutFound: "a change is of a file whose cut the marks have forgotten, and the disk knows"
         case .pieceReadAnew: "an entry was decided over a piece while it was read: it is read again"

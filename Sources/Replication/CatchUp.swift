@@ -91,6 +91,11 @@ extension PlacementGroup {
         guard let k = reign.catchUps.firstIndex(where: { $0.node == node }), reign.catchUps[k].stage == .waiting else {
             return
         }
+        // What is not decided here leaves the learner's log, and is sent again: it does not hold it for good until then.
+        if reign.catchUps[k].fork.n > decided.n, !mutated(.forkBeyondDecided) {
+            mark(.forkBeyondDecided)
+            reign.catchUps[k].fork = decided
+        }
         reign.catchUps[k].stage = .marking
         reign.catchUps[k].progressAt = now.now
         reign.catchUps[k].meter = ProgressMeter(at: now.now)

@@ -31,6 +31,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case streamAcceptedWhileClaiming
     case pieceOverUndecided
     case lastPieceTrusted
+    case forkBeyondDecided
     case forgottenCutsUntold
     case forgottenCutsNeverAsked
     case goneUnheard

@@ -92,6 +92,9 @@
                 name: "takes a piece for the last one although the object grew", rule: "replication.md 12",
                 mutation: .lastPieceTrusted, firstSeed: 1, theme: .contention, test: "LastPieceTests/growsBehind"),
             Mutant(
+                name: "takes for complete what a learner holds undecided", rule: "replication.md 11",
+                mutation: .forkBeyondDecided, firstSeed: 1, theme: .learning, test: "LeftOutRuleTests/fork"),
+            Mutant(
                 name: "tells a learner of the cuts that the marks know only", rule: "replication.md 12",
                 mutation: .forgottenCutsUntold, firstSeed: 1, theme: .learning),
             Mutant(

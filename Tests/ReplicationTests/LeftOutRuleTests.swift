@@ -195,6 +195,33 @@ struct LeftOutRuleTests {
         #expect(trio.groups[1].isLearning == (mutation != nil))
     }
 
+    /// The learner's log begins anew behind what is decided: an undecided entry leaves it, and a learner that is killed before that
+    /// comes again would count as one that holds it.
+    @Test(
+        "A learner is whole through what is decided at its primary, however far their logs agree",
+        arguments: [nil, .forkBeyondDecided] as [Mutation?])
+    func fork(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        var fork: EntryName?
+        trio.begin()
+        leave(out: mutation, of: trio)
+        trio.disk = { effect, i in
+            if case .send(let message, _) = effect, case .learn(_, let name) = message.body { fork = name }
+            if case .append = effect, i == 1 { return .done }
+            return .passesOn
+        }
+        change(trio)
+        cut(trio, 0, 2)
+        cut(trio, 1, 2)
+        trio.pass(milliseconds: 1500)
+        try #require(trio.proposals.count == 1)
+        trio.land()
+        connect(trio, 0, 2)
+        trio.pass(milliseconds: 500)
+        try #require(trio.groups[0].lastNamed.n > trio.groups[0].decided.n)
+        #expect(fork == (mutation == nil ? trio.groups[0].decided : trio.groups[0].lastNamed))
+    }
+
     /// What it lacks of the tail it has to acknowledge before anything is decided: that alone keeps the promise, too.
     @Test(
         "A learner is done when it has the whole log, not what was decided of it",
