@@ -12,6 +12,14 @@ struct Coverage {
         var seeds = 0
     }
 
+    /// Every other seed as it is drawn, the rest turned to each theme in turn.
+    private func scenario(_ seed: UInt64) -> Scenario {
+        var scenario = Scenario.drawn(seed: seed)
+        let themes = Scenario.Theme.allCases
+        if seed % 2 == 1 { scenario.turn(to: themes[Int(seed / 2 % UInt64(themes.count))], seed: seed) }
+        return scenario
+    }
+
     func run() async -> Bool {
         var met: [Situation: Meeting] = [:]
         var seeds = 0
@@ -22,7 +30,7 @@ struct Coverage {
                 guard next - first < limit, met.count < Situation.allCases.count else { return }
                 let seed = next
                 next += 1
-                group.addTask { Soak.outcome(of: seed, Scenario.drawn(seed: seed)) }
+                group.addTask { Soak.outcome(of: seed, scenario(seed)) }
             }
             for _ in 0..<workers { add() }
             while let outcome = await group.next() {
