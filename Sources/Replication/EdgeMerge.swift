@@ -51,7 +51,13 @@ extension PlacementGroup {
         }
     }
 
-    func conflictsWithParked(_ file: FileID, _ object: ObjectID?, _ blocks: BlockRange) -> Bool {
+    /// Whether a change of these blocks cannot be named at once.
+    func mustPark(_ request: PGRequest, _ file: FileID, _ object: ObjectID?, _ blocks: BlockRange) -> Bool {
+        conflictsWithParked(file, object, blocks) || holdsBack(file, object, blocks) || mustAsk(file)
+            || needsMerge(request)
+    }
+
+    private func conflictsWithParked(_ file: FileID, _ object: ObjectID?, _ blocks: BlockRange) -> Bool {
         reign.parked.contains { $0.overlaps(file, object, blocks) }
     }
 

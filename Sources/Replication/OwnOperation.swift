@@ -45,10 +45,7 @@ extension PlacementGroup {
         let request = PGRequest(
             pg: pg, session: .none, number: .none, ended: .none, epoch: record.epoch, mapVersion: map.version,
             body: .deleteRange(deletion))
-        if let range = blocksTouched(request),
-            conflictsWithParked(range.file, range.object, range.blocks)
-                || holdsBack(range.file, range.object, range.blocks) || mustAsk(range.file) || needsMerge(request)
-        {
+        if let range = blocksTouched(request), mustPark(request, range.file, range.object, range.blocks) {
             park(.none, request, [])
         } else {
             nameRequest(.none, request, nil, [], edge: nil)

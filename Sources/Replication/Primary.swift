@@ -132,14 +132,10 @@ extension PlacementGroup {
             return
         }
         if duplicateAnswered(token, request) { return }
-        if let range = blocksTouched(request) {
-            if conflictsWithParked(range.file, range.object, range.blocks)
-                || holdsBack(range.file, range.object, range.blocks) || mustAsk(range.file) || needsMerge(request)
-            {
-                mark(.writeHeldBackForPiece, if: holdsBack(range.file, range.object, range.blocks))
-                park(token, request, checksums)
-                return
-            }
+        if let range = blocksTouched(request), mustPark(request, range.file, range.object, range.blocks) {
+            mark(.writeHeldBackForPiece, if: holdsBack(range.file, range.object, range.blocks))
+            park(token, request, checksums)
+            return
         }
         nameRequest(token, request, request.payload, checksums, edge: nil)
     }

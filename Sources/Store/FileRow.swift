@@ -85,26 +85,16 @@ public struct NewestCut: Hashable, Sendable {
 extension Store {
     /// What a file has in a group; nil if its row has to be read first (`readAgain`).
     public func usage(_ pg: PGID, of file: FileID, token: StoreToken) -> FileUsage? {
-        guard phase == .running || phase == .closing else { return nil }
-        let group = group(pg)
-        guard let state = hotFile(group, file) else {
-            request([ContentKey(object: IndexKey.fileObject(file, in: pg), mebibyte: 0)], group, .caller(token))
-            return nil
-        }
+        guard let state = hotFile(pg, file, token) else { return nil }
         return FileUsage(blocks: state.blocks, standing: isMoving(state) ? .moving : .settled)
     }
 
     /// A file's last cut in a group, as of all entries that were appended; nil if its row has to be read first (`readAgain`).
     public func newestCut(_ pg: PGID, of file: FileID, token: StoreToken) -> NewestCut? {
-        guard phase == .running || phase == .closing else { return nil }
-        let group = group(pg)
-        guard let state = hotFile(group, file) else {
-            request([ContentKey(object: IndexKey.fileObject(file, in: pg), mebibyte: 0)], group, .caller(token))
-            return nil
-        }
+        guard let state = hotFile(pg, file, token) else { return nil }
         var found = NewestCut(truncation: state.cut?.truncation, kind: state.cut?.kind ?? .truncation)
-        for i in 0..<group.tail.count {
-            switch group.tail[i].entry?.body {
+        for i in 0..<state.pg.tail.count {
+            switch state.pg.tail[i].entry?.body {
             case .write(let write): if write.object.file == file { found.add(write.truncation, .truncation) }
             case .zero(let zero): if zero.object.file == file { found.add(zero.truncation, .truncation) }
             case .deleteRange(let cut): if cut.file == file { found.add(cut.truncation, cut.kind) }
@@ -112,6 +102,15 @@ extension Store {
             }
         }
         return found
+    }
+
+    /// Nil: it has been asked for, and the caller is told when it is there.
+    private func hotFile(_ pg: PGID, _ file: FileID, _ token: StoreToken) -> FileState? {
+        guard phase == .running || phase == .closing else { return nil }
+        let group = group(pg)
+        if let state = hotFile(group, file) { return state }
+        request([ContentKey(object: IndexKey.fileObject(file, in: pg), mebibyte: 0)], group, .caller(token))
+        return nil
     }
 
     private func isMoving(_ state: FileState) -> Bool {
