@@ -25,22 +25,12 @@ private final class Away {
     }
 
     private func cut(_ i: Int) {
-        for j in 0..<3 where j != i {
-            trio.groups[j].peerDisconnected(NodeID(UInt16(i + 1)), at: trio.moment)
-            trio.groups[i].peerDisconnected(NodeID(UInt16(j + 1)), at: trio.moment)
-        }
-        trio.settle()
+        for j in 0..<3 where j != i { trio.cut(i, j) }
     }
 
     func lose(_ i: Int) { cut(i) }
 
-    func connect(_ i: Int, to j: Int) {
-        for (a, b) in [(i, j), (j, i)] {
-            trio.groups[a].peerConnected(
-                PeerFacts(node: NodeID(UInt16(b + 1)), boot: BootID(UInt128(b + 1))), at: trio.moment)
-        }
-        trio.settle()
-    }
+    func connect(_ i: Int, to j: Int) { trio.connect(i, j) }
 
     private func work(_ effect: ReplicaEffect, _ i: Int) -> HandoverTests.Trio.Disk {
         let group = trio.groups[i]
@@ -167,12 +157,7 @@ struct CatchUpPaceTests {
         }
         trio.begin()
         trio.pass(milliseconds: 1500)
-        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
-        for _ in 0..<4 where reads.isEmpty {
-            trio.settle()
-            if !trio.proposals.isEmpty { trio.land() }
-            trio.pass(milliseconds: 1000)
-        }
+        trio.thirdLearnsAnew(seconds: 4) { !reads.isEmpty }
         for part in 1...4 {
             let token = try #require(reads.last)
             reads.removeLast()

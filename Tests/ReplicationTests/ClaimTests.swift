@@ -56,11 +56,7 @@ struct ClaimTests {
             trio.begin()
             trio.groups[1].mutation = mutation
             trio.stuckDisk = 1
-            for i in [1, 2] {
-                trio.groups[i].peerDisconnected(NodeID(1), at: trio.moment)
-                trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment)
-            }
-            trio.pass(milliseconds: 3000, only: 2)
+            trio.firstIsGone()
             trio.land()
             trio.pass(milliseconds: 100)
             #expect(trio.groups[2].isPrimary)
@@ -75,11 +71,7 @@ struct ClaimTests {
         let trio = try Trio()
         trio.begin()
         trio.stuckDisk = 2
-        for i in [1, 2] {
-            trio.groups[i].peerDisconnected(NodeID(1), at: trio.moment)
-            trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment)
-        }
-        trio.pass(milliseconds: 3000, only: 2)
+        trio.firstIsGone()
         trio.land()
         trio.pass(milliseconds: 100)
         #expect(trio.groups[2].isPrimary && !trio.groups[2].isServing)

@@ -14,17 +14,9 @@ struct ForgottenCutTests {
     private func file(_ n: UInt64) -> FileID { FileID(fileset: .root, inode: InodeNumber(n)) }
     private let truncation = TruncationMark(number: TruncationNumber(1), size: 0)
 
-    private func send(_ trio: HandoverTests.Trio, _ n: UInt64, _ body: PGRequestBody) {
-        trio.groups[0].requestArrived(
-            RequestToken(n),
-            PGRequest(
-                pg: trio.pg, session: SessionID(1), number: RequestNumber(n), ended: .none, epoch: trio.record.epoch,
-                mapVersion: MapVersion(1), body: body), at: trio.moment)
-        trio.settle()
-    }
     private func cut(_ trio: HandoverTests.Trio, _ n: UInt64) {
-        send(
-            trio, n,
+        trio.change(
+            number: n,
             .deleteRange(
                 RangeDeletion(
                     file: file(n), truncation: truncation, layout: .standard, kind: .truncation, limit: 1, edge: nil)))
@@ -54,12 +46,7 @@ struct ForgottenCutTests {
                 ListedCut(
                     version: trio.groups[0].decided, file: file(n), truncation: truncation, kind: .truncation))
         }
-        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
-        for _ in 0..<4 {
-            trio.settle()
-            if !trio.proposals.isEmpty { trio.land() }
-            trio.pass(milliseconds: 1000)
-        }
+        trio.thirdLearnsAnew(seconds: 4)
         return trio.groups[2].cuts.map(\.file)
     }
 
@@ -87,7 +74,7 @@ struct ForgottenCutTests {
         for n in 1...count { cut(trio, n) }
         for group in trio.groups { group.mutation = mutation }
         asked = 0
-        send(trio, 100, body)
+        trio.change(number: 100, body)
         return (trio.answers.last?.response.body, asked)
     }
 

@@ -167,6 +167,50 @@ struct HandoverTests {
             settle()
         }
 
+        /// A request with a number, as a session sends changes, at the first member.
+        func change(
+            number: UInt64 = 1, _ body: PGRequestBody, payload: PayloadHandle? = nil, checksums: [UInt32] = []
+        ) {
+            var request = PGRequest(
+                pg: pg, session: SessionID(1), number: RequestNumber(number), ended: .none, epoch: record.epoch,
+                mapVersion: MapVersion(1), body: body)
+            request.payload = payload
+            groups[0].requestArrived(RequestToken(number), request, checksums: checksums, at: moment)
+            settle()
+        }
+
+        func cut(_ i: Int, _ j: Int) {
+            groups[i].peerDisconnected(NodeID(UInt16(j + 1)), at: moment)
+            groups[j].peerDisconnected(NodeID(UInt16(i + 1)), at: moment)
+            settle()
+        }
+
+        func connect(_ i: Int, _ j: Int) {
+            for (a, b) in [(i, j), (j, i)] {
+                groups[a].peerConnected(
+                    PeerFacts(node: NodeID(UInt16(b + 1)), boot: BootID(UInt128(b + 1))), at: moment)
+            }
+            settle()
+        }
+
+        /// The first member is gone, with its lease, and the third goes on: it asks the store for the group.
+        func firstIsGone() {
+            cut(0, 1)
+            cut(0, 2)
+            for i in [1, 2] { groups[i].leaseSeenEnded(lease(0), at: moment) }
+            pass(milliseconds: 3000, only: 2)
+        }
+
+        /// The third member has lost what it had, and learns it anew; for so many seconds, or until then.
+        func thirdLearnsAnew(seconds: Int, until isDone: () -> Bool = { false }) {
+            groups[2].contentLost("its rows are damaged", at: moment)
+            for _ in 0..<seconds where !isDone() {
+                settle()
+                if !proposals.isEmpty { land() }
+                pass(milliseconds: 1000)
+            }
+        }
+
         var read: PGRequestBody {
             .read(
                 ObjectRange(

@@ -30,25 +30,14 @@ struct LastPieceTests {
         trio.begin()
         trio.pass(milliseconds: 1500)
         for group in trio.groups { group.mutation = mutation }
-        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
-        for _ in 0..<6 where reads.isEmpty {
-            trio.settle()
-            if !trio.proposals.isEmpty { trio.land() }
-            trio.pass(milliseconds: 1000)
-        }
+        trio.thirdLearnsAnew(seconds: 6) { !reads.isEmpty }
         #expect(reads.count == 1)
         var change = blocks
         while !reads.isEmpty {
             let read = reads.removeFirst()
             if let blocks = change {
                 let decided = trio.groups[0].decided.n
-                trio.groups[0].requestArrived(
-                    RequestToken(1),
-                    PGRequest(
-                        pg: trio.pg, session: SessionID(1), number: RequestNumber(1), ended: .none,
-                        epoch: trio.record.epoch, mapVersion: MapVersion(1),
-                        body: .zero(object, blocks, .none, .unstable)), at: trio.moment)
-                trio.settle()
+                trio.change(.zero(object, blocks, .none, .unstable))
                 try #require(trio.groups[0].decided.n > decided)
                 change = nil
             }

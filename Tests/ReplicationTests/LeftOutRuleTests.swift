@@ -11,42 +11,10 @@ struct LeftOutRuleTests {
 
     private let object = ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0)
 
-    private func change(
-        _ trio: Trio, _ i: Int = 0, _ body: PGRequestBody? = nil, payload: PayloadHandle? = nil
-    ) {
-        var request = PGRequest(
-            pg: trio.pg, session: SessionID(1), number: RequestNumber(1), ended: .none, epoch: trio.record.epoch,
-            mapVersion: MapVersion(1), body: body ?? .zero(object, BlockRange(first: 0, count: 1), .none, .unstable))
-        request.payload = payload
-        trio.groups[i].requestArrived(RequestToken(1), request, at: trio.moment)
-        trio.settle()
-    }
-
-    private func cut(_ trio: Trio, _ i: Int, _ j: Int) {
-        trio.groups[i].peerDisconnected(NodeID(UInt16(j + 1)), at: trio.moment)
-        trio.groups[j].peerDisconnected(NodeID(UInt16(i + 1)), at: trio.moment)
-        trio.settle()
-    }
-
-    private func connect(_ trio: Trio, _ i: Int, _ j: Int) {
-        for (a, b) in [(i, j), (j, i)] {
-            trio.groups[a].peerConnected(
-                PeerFacts(node: NodeID(UInt16(b + 1)), boot: BootID(UInt128(b + 1))), at: trio.moment)
-        }
-        trio.settle()
-    }
+    private var zero: PGRequestBody { .zero(object, BlockRange(first: 0, count: 1), .none, .unstable) }
 
     private func leave(out mutation: Mutation?, of trio: Trio) {
         for group in trio.groups { group.mutation = mutation }
-    }
-
-    /// The first member is gone, with its lease; the third has asked the store for the group.
-    private func claiming(_ trio: Trio) throws {
-        cut(trio, 0, 1)
-        cut(trio, 0, 2)
-        for i in [1, 2] { trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment) }
-        trio.pass(milliseconds: 3000, only: 2)
-        try #require(trio.proposals.count == 1)
     }
 
     @Test(
@@ -60,7 +28,7 @@ struct LeftOutRuleTests {
             if case .append = effect, i > 0 { return .done }
             return .passesOn
         }
-        change(trio)
+        trio.change(zero)
         #expect(trio.answers.isEmpty == (mutation == nil))
     }
 
@@ -74,7 +42,7 @@ struct LeftOutRuleTests {
             if case .append = effect, i == 1 { return .done }
             return .passesOn
         }
-        change(trio)
+        trio.change(zero)
         try #require(trio.groups[0].lastNamed.n > trio.groups[0].decided.n)
         #expect((trio.groups[2].decided == trio.groups[0].decided) == (mutation == nil))
     }
@@ -86,8 +54,8 @@ struct LeftOutRuleTests {
         let trio = try Trio()
         trio.begin()
         leave(out: mutation, of: trio)
-        cut(trio, 0, 2)
-        change(trio)
+        trio.cut(0, 2)
+        trio.change(zero)
         #expect(trio.answers.isEmpty)
         trio.pass(milliseconds: 1500)
         try #require(trio.proposals.count == 1)
@@ -109,8 +77,8 @@ struct LeftOutRuleTests {
         }
         trio.begin()
         leave(out: mutation, of: trio)
-        change(
-            trio, 0, .write(ObjectRange(object: object, offset: 100, length: 100), .none, .unstable),
+        trio.change(
+            .write(ObjectRange(object: object, offset: 100, length: 100), .none, .unstable),
             payload: PayloadHandle(id: 1, length: 100))
         let token = try #require(edges)
         let before = trio.groups[0].lastNamed
@@ -133,8 +101,9 @@ struct LeftOutRuleTests {
         let trio = try Trio()
         trio.begin()
         leave(out: mutation, of: trio)
-        try claiming(trio)
-        cut(trio, 1, 2)
+        trio.firstIsGone()
+        try #require(trio.proposals.count == 1)
+        trio.cut(1, 2)
         trio.land()
         trio.pass(milliseconds: 10)
         try #require(trio.groups[2].isPrimary && !trio.groups[2].isServing)
@@ -149,7 +118,8 @@ struct LeftOutRuleTests {
         let trio = try Trio()
         trio.begin()
         leave(out: mutation, of: trio)
-        try claiming(trio)
+        trio.firstIsGone()
+        try #require(trio.proposals.count == 1)
         trio.groups[2].leaseTaken(LeaseNumber(99), at: trio.moment)
         // It hears that its change was made before it hears of the record.
         trio.land(tell: false)
@@ -178,19 +148,17 @@ struct LeftOutRuleTests {
         trio.begin()
         leave(out: mutation, of: trio)
         // An entry that the second member has, and the third has not.
-        cut(trio, 0, 2)
-        change(trio)
+        trio.cut(0, 2)
+        trio.change(zero)
         #expect(trio.groups[1].lastNamed.n == trio.groups[2].lastNamed.n + 1)
         let lost = trio.groups[1].lastNamed
-        cut(trio, 0, 1)
-        for i in [1, 2] { trio.groups[i].leaseSeenEnded(trio.lease(0), at: trio.moment) }
-        trio.pass(milliseconds: 3000, only: 2)
+        trio.firstIsGone()
         try #require(trio.proposals.count == 1)
-        cut(trio, 1, 2)
+        trio.cut(1, 2)
         trio.land()
         trio.pass(milliseconds: 10)
         #expect(trio.groups[2].lastNamed.n == lost.n && trio.groups[2].lastNamed.epoch > lost.epoch)
-        connect(trio, 1, 2)
+        trio.connect(1, 2)
         trio.pass(milliseconds: 500)
         #expect(trio.groups[1].isLearning == (mutation != nil))
     }
@@ -210,13 +178,13 @@ struct LeftOutRuleTests {
             if case .append = effect, i == 1 { return .done }
             return .passesOn
         }
-        change(trio)
-        cut(trio, 0, 2)
-        cut(trio, 1, 2)
+        trio.change(zero)
+        trio.cut(0, 2)
+        trio.cut(1, 2)
         trio.pass(milliseconds: 1500)
         try #require(trio.proposals.count == 1)
         trio.land()
-        connect(trio, 0, 2)
+        trio.connect(0, 2)
         trio.pass(milliseconds: 500)
         try #require(trio.groups[0].lastNamed.n > trio.groups[0].decided.n)
         #expect(fork == (mutation == nil ? trio.groups[0].decided : trio.groups[0].lastNamed))
@@ -249,13 +217,8 @@ struct LeftOutRuleTests {
         trio.begin()
         trio.pass(milliseconds: 1500)
         leave(out: mutation, of: trio)
-        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
-        for _ in 0..<6 where listings.isEmpty {
-            trio.settle()
-            if !trio.proposals.isEmpty { trio.land() }
-            trio.pass(milliseconds: 1000)
-        }
-        change(trio)
+        trio.thirdLearnsAnew(seconds: 6) { !listings.isEmpty }
+        trio.change(zero)
         try #require(trio.groups[0].lastNamed.n > trio.groups[0].decided.n)
         for token in listings { trio.groups[0].changesListed(token, [], cuts: [], at: trio.moment) }
         trio.settle()

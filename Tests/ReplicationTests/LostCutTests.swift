@@ -27,12 +27,7 @@ struct LostCutTests {
         trio.begin()
         trio.pass(milliseconds: 1500)
         for group in trio.groups { group.mutation = mutation }
-        trio.groups[2].contentLost("its rows are damaged", at: trio.moment)
-        for _ in 0..<4 {
-            trio.settle()
-            if !trio.proposals.isEmpty { trio.land() }
-            trio.pass(milliseconds: 1000)
-        }
+        trio.thirdLearnsAnew(seconds: 4)
         #expect(erased || !trio.groups[2].isLearning)
         return erased
     }
