@@ -151,6 +151,9 @@
                 storeMutation: .pieceTellsOfWholeRow, firstSeed: 70185, theme: .relocations,
                 test: "RuleTests/cutOfARowInPieces"),
             Mutant(
+                name: "stops all groups of a disk while one holds its log up", rule: "decisions/011",
+                storeMutation: .logStaysWithinBound, firstSeed: 1, test: "FullLogTests/bound"),
+            Mutant(
                 name: "takes a log that lost records for a torn one", rule: "store.md 3; traps.md 27",
                 storeMutation: .corruptTakenForTorn, firstSeed: 1, theme: .rot, test: "RuleTests/corruptIsNotTorn"),
             Mutant(

@@ -62,6 +62,17 @@ import Testing
         #expect(got == [pattern(UInt32(thrice + 40), Int((thrice + 40) % 200))])
     }
 
+    @Test(
+        "A busy group's entries go in behind another one's tail, and would not within the bound",
+        arguments: [nil, .logStaysWithinBound] as [StoreMutation?])
+    func bound(_ mutation: StoreMutation?) {
+        let host = open(FakeDisk())
+        host.store.mutation = mutation
+        write(host, stuck, 1)
+        host.run()
+        #expect((fill(host, from: 1, through: thrice) == thrice) == (mutation == nil))
+    }
+
     @Test("Without room in the file system a log that is held up stays within its bound, and says what it waits for")
     func noRoom() throws {
         let disk = FakeDisk()
