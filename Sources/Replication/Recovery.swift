@@ -52,7 +52,13 @@ extension PlacementGroup {
         } else if !r.voids.isEmpty {
             keepState(then: .nothing)
         }
-        // The shell applies what is decided; a learner's rows cannot take it.
-        if !state.learning, decided != .zero { emit(.decided(through: decided)) }
+        if decided == .zero { return }
+        // The tables may know of more than what the store takes for decided. What a learner's log has beyond its complete part
+        // need not be of the group's log, and its rows of a namespace take nothing before the snapshot is in.
+        if !state.learning {
+            emit(.decided(through: decided))
+        } else if !pg.isMetadata {
+            emit(.decided(through: decided.n < state.completeThrough.n ? decided : state.completeThrough))
+        }
     }
 }

@@ -144,6 +144,9 @@
                 rule: "store.md 2; traps.md 59",
                 storeMutation: .copiesPartsOfUnsynced, firstSeed: 1_605_374_831, test: "RuleTests/partsOfVoidRecords"),
             Mutant(
+                name: "keeps tables of what the log may lose", rule: "store.md, checkpoints",
+                storeMutation: .tablesBeforeLog, firstSeed: 1, theme: .powerLosses, test: "RuleTests/tables"),
+            Mutant(
                 name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
                 storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses, test: "RuleTests/covered"),
             Mutant(

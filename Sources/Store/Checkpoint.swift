@@ -6,9 +6,10 @@ import Wire
 /// Order, each step after the one before has returned: the log is stable through P, and that what was applied is decided is
 /// in it (else a replay would take it for undecided, and the old content is no longer there); slots of large records that have
 /// small parts, too, are synced and marked so (else such a record may turn out void after its small parts have gone over the
-/// content that stays then); small content is copied from the log to its slots, in object order; the data file is synced, and a mark says so; rows, the allocation map and usage are committed
-/// in transactions that are each consistent, groups and P last; the index is made durable; only then are slots that it does
-/// not name any more freed, and the log before P is recycled.
+/// content that stays then); small content is copied from the log to its slots, in object order; the data file is synced, and a mark says so;
+/// the log is stable through what the protocol's tables tell of (else a member that lost power counts as one that has what it
+/// lost); rows, the allocation map and usage are committed in transactions that are each consistent, groups and P last; the index
+/// is made durable; only then are slots that it does not name any more freed, and the log before P is recycled.
 struct CheckpointState {
     enum Phase {
         case idle
@@ -17,6 +18,7 @@ struct CheckpointState {
         case waitingForCopy
         case syncingData
         case waitingForTables
+        case syncingTables
         case committing
         case waitingForCommit
         case syncingRows
@@ -35,6 +37,8 @@ struct CheckpointState {
     var phase = Phase.idle
     /// The protocol's tables of the groups, as of an entry that is not before what the checkpoint lets the log forget.
     var tables: [(PGID, [UInt8])] = []
+    /// The end of the log when they were given: they tell of no entry that lies beyond.
+    var tablesEnd = LogPosition.zero
     /// Who waits until so many checkpoints have been completed.
     var waiters: [(target: Int, token: StoreToken)] = []
     var position = LogPosition.zero
@@ -150,6 +154,13 @@ extension Store {
                 }
                 checkpoint.phase = .waitingForTables
                 notify(.tablesWanted(checkpoint.groups.map(\.pg)))
+            case .syncingTables:
+                guard log.stable >= checkpoint.tablesEnd || mutated(.tablesBeforeLog) else {
+                    sync.wanted = max(sync.wanted, checkpoint.tablesEnd)
+                    pumpSync()
+                    return
+                }
+                checkpoint.phase = .committing
             case .committing: commitTransaction()
             }
         }
@@ -207,7 +218,8 @@ extension Store {
     public func giveTables(_ tables: [(PGID, [UInt8])]) {
         guard checkpoint.phase == .waitingForTables, phase != .failed else { return }
         checkpoint.tables = tables
-        checkpoint.phase = .committing
+        checkpoint.tablesEnd = log.written
+        checkpoint.phase = .syncingTables
         checkpoint.next = 0
         pump()
     }

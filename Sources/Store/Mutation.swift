@@ -7,6 +7,8 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case marksSlotsUnsynced
     /// Rule 2: small parts of a large record go to their slots before its large ones are marked as synced.
     case copiesPartsOfUnsynced
+    /// A checkpoint's tables become durable before the log that they tell of.
+    case tablesBeforeLog
     /// A learner's piece tells of which cuts its whole row has met.
     case pieceTellsOfWholeRow
     /// Rule 2: a large record counts as void where later records were written over it.

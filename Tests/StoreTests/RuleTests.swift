@@ -168,6 +168,42 @@ import Testing
     }
 
     @Test(
+        "What a checkpoint's tables tell of outlives a loss of power, as they do",
+        arguments: [nil, .tablesBeforeLog] as [StoreMutation?])
+    func tables(_ mutation: StoreMutation?) throws {
+        var ahead = 0
+        for seed in UInt64(1)...12 {
+            let disk = FakeDisk()
+            var host = open(disk)
+            host.store.mutation = mutation
+            write(host, 1, BlockRange(first: 0, count: 1), seed: 5)
+            host.run()
+            decide(host, 1)
+            host.holdTables = true
+            let completed = host.store.checkpointsCompleted
+            host.store.requestCheckpoint()
+            host.collect()
+            host.run()
+            try #require(host.tablesWanted == [pg])
+            write(host, 2, BlockRange(first: 1, count: 1), seed: 6)
+            host.run()
+            decide(host, 2)
+            host.tables[pg] = [2]
+            host.giveTables()
+            host.collect()
+            while host.store.checkpointsCompleted == completed, host.step() {}
+            try #require(host.store.checkpointsCompleted == completed + 1)
+            var random = SplitMix64(seed: seed)
+            disk.losePower(&random)
+            host = open(disk, boot: 2)
+            let group = try #require(host.report?.groups.first)
+            #expect(group.tables == [2])
+            if group.logEnd.n < 2 { ahead += 1 }
+        }
+        #expect((ahead == 0) == (mutation == nil), "\(ahead) times")
+    }
+
+    @Test(
         "A block that moved while it was read is read again, and not taken for a bad one",
         arguments: [nil, .mismatchTakenAtOnce] as [StoreMutation?])
     func movedBlock(_ mutation: StoreMutation?) throws {

@@ -32,6 +32,9 @@ final class StoreHost {
     /// Effects of these kinds are kept back.
     var holdCopies = false
     var holdCommits = false
+    /// Checkpoints wait for `giveTables`.
+    var holdTables = false
+    private(set) var tablesWanted: [PGID]?
 
     init(_ disk: FakeDisk, _ configuration: StoreConfiguration, boot: UInt64, seed: UInt64) {
         self.disk = disk
@@ -82,10 +85,17 @@ final class StoreHost {
         case .left(let pg): left.insert(pg)
         case .closed: isClosed = true
         case .tablesWanted(let groups):
-            store.giveTables(groups.map { ($0, tables[$0] ?? []) })
+            tablesWanted = groups
+            if !holdTables { giveTables() }
         case .badBlock: badBlocks += 1
         case .failed(let why): failure = why
         }
+    }
+
+    func giveTables() {
+        guard let groups = tablesWanted else { return }
+        tablesWanted = nil
+        store.giveTables(groups.map { ($0, tables[$0] ?? []) })
     }
 
     private enum Lane: Equatable {

@@ -1,0 +1,60 @@
+import ClusterModel
+import Testing
+import Wire
+
+@testable import Replication
+
+/// A learner's process that starts again before it has learned all.
+struct LearnerRecoveryTests {
+    /// A learner whose disk takes entries through 4 for decided, and has 5 and 6 in its log too. Its tables are of a later
+    /// checkpoint.
+    private func decided(_ pg: PGID, complete: UInt64, tables asOf: UInt64) throws -> EntryName? {
+        func name(_ n: UInt64) -> EntryName { EntryName(epoch: Epoch(2), n: n) }
+        func history(_ n: UInt64) -> EpochHistory {
+            var history = EpochHistory()
+            history.append(name(n))
+            return history
+        }
+        var state = ReplicaState(boot: BootID(1))
+        state.promised = Epoch(2)
+        state.learning = true
+        state.completeThrough = name(complete)
+        state.completeHistory = history(complete)
+        let entries = (1...UInt64(6)).map { n in
+            Entry(
+                name: name(n), body: .empty, durability: .unstable, lossNumber: .zero,
+                time: Timestamp(nanoseconds: Int64(n)))
+        }
+        let tables = ReplicaTables(
+            asOf: name(asOf), history: history(asOf), windows: RequestWindows(), marks: FileMarks())
+        let recovered = RecoveredReplica(
+            state: state.encoded(), tables: tables.encoded(), entries: entries, decided: name(4), stable: name(6),
+            voids: [], opening: .crashed)
+        let local = Member(node: NodeID(1), disk: DiskID(1), boot: BootID(2))
+        let group = try PlacementGroup(
+            pg: pg, local: local, recovered: recovered, at: Moment(now: Instant(nanoseconds: 1), time: .zero))
+        var effects: [ReplicaEffect] = []
+        group.takeEffects(into: &effects)
+        let told: [EntryName] = effects.compactMap { if case .decided(let through) = $0 { through } else { nil } }
+        #expect(told.count < 2)
+        return told.first
+    }
+
+    /// Seed 3522359435: nobody names the entry to the store any more, the log begins anew behind it, and what it wrote is
+    /// neither applied nor learned.
+    @Test("What a learner's tables know to be decided is decided in its store")
+    func tables() throws {
+        #expect(try decided(.data(1), complete: 5, tables: 5)?.n == 5)
+    }
+
+    @Test("What a learner's log has behind its complete part need not be of the group's log")
+    func beyond() throws {
+        #expect(try decided(.data(1), complete: 5, tables: 6)?.n == 5)
+        #expect(try decided(.data(1), complete: 6, tables: 5)?.n == 5)
+    }
+
+    @Test("A learner's rows of a namespace take nothing before the snapshot")
+    func namespace() throws {
+        #expect(try decided(.metadata(FilesetID(1)), complete: 5, tables: 5) == nil)
+    }
+}
