@@ -47,6 +47,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     /// Of the coordination store: a loss of power takes its last change back.
     case recordGoesBack
     case scrubWithoutMark
+    case scrubForgetsWindow
     case scrubAsksLearners
     /// Of the shell: lost blocks are taken from whoever is asked first, the primary, whatever their checksums.
     case giveWhateverThereIs

@@ -207,6 +207,13 @@ struct ScrubRun {
         case windows
     }
 
+    /// The objects of the question that had no full answer are looked at again.
+    mutating func windowAgain() {
+        again.insert(contentsOf: window, at: 0)
+        window = []
+        touched = []
+    }
+
     /// Where another scrub could go on.
     func position(of pg: PGID, at primary: NodeID) -> ScrubPosition {
         var place = ScrubPosition.Place.rows(from: from)

@@ -120,15 +120,20 @@ extension PlacementGroup {
         }
     }
 
-    /// The question is asked again, of those who are there then; who has gone does not count as compared.
+    /// The question is asked again, of those who are there then.
     private func scrubFailed() {
-        let members = scrubMembers.map(\.node) + [local.node]
+        guard let run = scrub else { return }
         scrub?.asked = []
         scrub?.failures += 1
-        scrub?.result.members.removeAll { !members.contains($0) }
         scrub?.due = now.now + limits.retry
-        guard let run = scrub else { return }
-        if run.failures > limits.scrubAttempts { interruptScrub("members do not answer") }
+        if case .objects = run.part, !mutated(.scrubForgetsWindow) { scrub?.windowAgain() }
+        if run.failures >= limits.scrubAttempts { interruptScrub("members do not answer") }
+    }
+
+    /// Who is not there to be asked does not count as compared, whoever is asked of the rest.
+    private func leaveOutWhoIsGone() {
+        let members = scrubMembers.map(\.node) + [local.node]
+        scrub?.result.members.removeAll { !members.contains($0) }
     }
 
     private func askNext(_ run: ScrubRun) {
@@ -199,6 +204,7 @@ extension PlacementGroup {
         lastWork += 1
         let isMarked = if case .names = part { false } else { !mutated(.scrubWithoutMark) }
         let mark = isMarked ? EntryName(epoch: reign.epoch, n: history.end.n + 1) : .zero
+        if isMarked { leaveOutWhoIsGone() }
         scrub?.request = lastWork
         scrub?.part = part
         scrub?.mark = mark

@@ -187,6 +187,9 @@
                 name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
                 firstSeed: 1, test: "ScrubTests/withoutMark"),
             Mutant(
+                name: "does not look again at what a member did not answer", rule: "replication.md 17",
+                mutation: .scrubForgetsWindow, firstSeed: 1, theme: .rot, test: "ScrubTests/memberGone"),
+            Mutant(
                 name: "compares with learners", rule: "replication.md 17", mutation: .scrubAsksLearners, firstSeed: 1,
                 theme: .learning, test: "ScrubTests/learner"),
         ]

@@ -163,17 +163,44 @@ struct ScrubTests {
         #expect(result.lostCount == 1 && result.differingCount == 0 && result.relearning.isEmpty)
     }
 
-    @Test("a member that goes away in the middle ends no scrub, and does not count as compared")
-    func memberGone() throws {
+    @Test(
+        "a member that goes away in the middle ends no scrub, and does not count as compared; the others are",
+        arguments: [nil, Mutation.scrubForgetsWindow])
+    func memberGone(mutation: Mutation?) throws {
         let trio = try begun()
+        trio.groups[0].mutation = mutation
         var isGone = false
         Self.answer(trio) { ask, _ in
             if !isGone {
                 isGone = true
                 trio.groups[0].peerDisconnected(NodeID(3), at: trio.moment)
+                // Writes go on between the question that failed and the next.
+                trio.change(.zero(Self.object, BlockRange(first: 0, count: 1), .none, .unstable))
             }
             return Self.finding(ask)
         }
+        let result = try Self.result(trio)
+        #expect(result.members == [NodeID(1), NodeID(2)])
+        #expect((result.objects == 1) == (mutation == nil))
+    }
+
+    /// Seed 800609 --with theme=rot: a bad block of that member stayed.
+    @Test("a member that was away while others were compared does not count, although it is back for the rest")
+    func memberBack() throws {
+        let trio = try begun()
+        trio.cut(0, 2)
+        var asked: [Int] = []
+        Self.answer(trio) { ask, member in
+            if case .objects(_, .blocks) = ask.part {
+                asked.append(member)
+            } else if !asked.isEmpty, asked.last != 2 {
+                asked.append(2)
+                trio.connect(0, 2)
+                trio.pass(milliseconds: 100)
+            }
+            return Self.finding(ask)
+        }
+        #expect(asked.prefix(2) == [0, 1])
         #expect(try Self.result(trio).members == [NodeID(1), NodeID(2)])
     }
 
