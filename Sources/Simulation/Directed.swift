@@ -12,6 +12,8 @@ public struct DirectedSchedule: Sendable {
         /// It was made.
         case promotionMade
         case claimMade
+        /// A learner begins to catch up.
+        case learningBegun
     }
     public enum Role: Sendable {
         /// Who proposed the change.
@@ -31,6 +33,8 @@ public struct DirectedSchedule: Sendable {
         case pause(Role)
         /// Messages from one to the other arrive only after so many milliseconds; too few to count as silence.
         case stall(from: Role, to: Role)
+        /// Nothing that is asked of the disk comes back in that time.
+        case hangDisk(Role)
         case replaceSession
     }
     /// Milliseconds after the occasion, and how long it lasts: both drawn between these.
@@ -86,6 +90,9 @@ public struct DirectedSchedule: Sendable {
     /// The claim's outcome is late, and whoever reigned before thaws meanwhile.
     static let lateClaim = DirectedSchedule(
         occasion: .claimSent, percent: 50, steps: [Step(.landLate, after: 20...900)])
+    /// A learner answers, and its disk does not, for longer than a catch-up without progress is waited for.
+    static let hungLearner = DirectedSchedule(
+        occasion: .learningBegun, percent: 30, steps: [Step(.hangDisk(.subject), lasts: 31_000...40_000)])
 }
 
 extension Simulator {
@@ -106,6 +113,11 @@ extension Simulator {
         } else if let added = record.inSync.first(where: { m in !before.inSync.contains { $0.node == m.node } }) {
             _ = follow(.promotionMade, g, by: n, subject: added.node)
         }
+    }
+
+    func directed(learning node: NodeID, of pg: PGID, by n: Int) {
+        guard let g = groups.firstIndex(of: pg) else { return }
+        _ = follow(.learningBegun, g, by: n, subject: node)
     }
 
     private func follow(_ occasion: DirectedSchedule.Occasion, _ g: Int, by n: Int, subject: NodeID?) -> UInt64? {
@@ -140,6 +152,7 @@ extension Simulator {
                 case .pause(let role): for i in who(role) { agenda.add(.pause(node: i), at: at) }
                 case .stall(let from, let to):
                     for a in who(from) { for b in who(to) { links[a][b].stalledUntil = at + lasts } }
+                case .hangDisk(let role): for i in who(role) { nodes[i].hungUntil = at + lasts }
                 case .replaceSession: agenda.add(.replaceSession, at: at)
                 }
             }

@@ -93,7 +93,10 @@ final class HostedDisk {
         var delay = 10_000 + simulator.below(lane == .sync ? 1_500_000 : 300_000)
         if simulator.chance(2) { delay += simulator.below(lane == .sync ? 300 * millisecond : 40 * millisecond) }
         if simulator.clock < node.slowUntil { delay *= 50 }
-        let at = max(laneFree[lane] ?? 0, simulator.clock + delay)
+        if lane == .io, simulator.scenario.slowReads, simulator.chance(5) {
+            delay += simulator.below(400 * millisecond)
+        }
+        let at = max(laneFree[lane] ?? 0, max(simulator.clock, node.hungUntil) + delay)
         laneFree[lane] = at
         simulator.agenda.add(.work(node: n, life: life, lane), at: at)
     }

@@ -217,6 +217,7 @@ final class HostedReplica {
         case .scrubEnded(let outcome): simulator.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
         case .report(let report):
+            if case .learning(let node) = report { simulator.directed(learning: node, of: pg, by: n) }
             if case .handoverGivenUp = report { node.balancer.gaveUp(pg, at: simulator.moment(n).now) }
             if case .serving = report, pg.isMetadata { beganServing() }
             simulator.tell("\(node.id) \(pg) \(report)")

@@ -45,6 +45,8 @@ extension Simulator {
         /// The disk is slow, or full, until then.
         var slowUntil: UInt64 = 0
         var fullUntil: UInt64 = 0
+        /// What is asked of the disk comes back after this.
+        var hungUntil: UInt64 = 0
         var restartAfter: UInt64 = 0
         var tickAt: UInt64 = 0
         var namespaceSyncedAt: UInt64 = 0

@@ -41,6 +41,8 @@ public struct Scenario: Sendable {
     public var faultsFor: UInt64 = 20_000
     public var faults: [Fault] = Fault.drawn
     public var schedules: [DirectedSchedule] = []
+    /// Some reads of a disk take as long as a checkpoint, so that what they read has moved meanwhile.
+    public var slowReads = false
     /// Whether some nodes speak an older version of the protocol, and are upgraded on the way.
     public var mixedVersions = false
     /// Whether gateways go on that do not know of their session's end.
@@ -260,7 +262,8 @@ public struct Scenario: Sendable {
             sessions = 3
             lanes = 3
             lostAnswers = 5
-            faults = [.killAgain, .kill, .slowLink, .slowLink, .pause, .reset]
+            slowReads = true
+            faults = [.killAgain, .kill, .slowLink, .slowLink, .pause, .reset, .checkpoint, .checkpoint]
         case .promotions:
             lostAnswers = 5
             if dataGroups == 0 { dataGroups = 1 }
@@ -311,6 +314,10 @@ public struct Scenario: Sendable {
             files = 4 + random.below(9)
             burst = UInt64(300 + random.below(2000))
             faults = [.killAgain, .killAgain, .kill, .pause, .partition, .reset, .slowLink, .oneWayPartition]
+            if random.below(8) == 0 {
+                schedules = [.hungLearner]
+                faultsFor = 60_000
+            }
         case .handovers:
             nodes = max(nodes, 3)
             copies = max(copies, 2 + random.below(2))

@@ -52,6 +52,11 @@ extension Simulator {
         }
     }
 
+    /// What the machines have asked for so far is done.
+    func settle(_ n: Int) {
+        if let host = nodes[n].host { settle(nodes[n], host) }
+    }
+
     private func settle(_ node: Node, _ host: HostedDisk) {
         guard !node.isSettling else { return }
         node.isSettling = true
@@ -129,7 +134,11 @@ extension Simulator {
         // What an old connection still held may arrive after its end, but seldom, and never at another process.
         if connection <= links[from][to].dead { return }
         if links[from][to].connection != connection || !links[from][to].isUp {
-            if !chance(10) { return }
+            if connection <= links[from][to].torn { return }
+            if !chance(10) {
+                links[from][to].torn = connection
+                return
+            }
         }
         var message = message
         var writer = WireWriter()

@@ -14,6 +14,8 @@ public final class Simulator {
         var told = 0
         /// The last connection to an earlier process of the receiver.
         var dead = 0
+        /// The last connection of which something was lost, and all that came behind it.
+        var torn = 0
         var isUp = false
         var downUntil: UInt64 = 0
         /// Nothing arrives before this, or all of it late.
@@ -261,6 +263,7 @@ public final class Simulator {
             deliver(from, to, connection, message, content)
         case .connected(let from, let to, let connection):
             guard nodes[from].isOpen, links[from][to].connection == connection, links[from][to].isUp else { return }
+            settle(to)
             links[from][to].told = connection
             everyReplica(to) {
                 $0.peerConnected(
@@ -269,7 +272,10 @@ public final class Simulator {
                     at: $1)
             }
         case .disconnected(let n, let from):
-            if !links[from][n].isUp { everyReplica(n) { $0.peerDisconnected(self.nodes[from].id, at: $1) } }
+            guard !links[from][n].isUp else { return }
+            // What was meant for this connection is lost with it.
+            settle(n)
+            everyReplica(n) { $0.peerDisconnected(self.nodes[from].id, at: $1) }
         case .silence(let n, let of, let until):
             let isStill = nodes[of].pausedUntil == until || links[of][n].stalledUntil == until
             if links[of][n].isUp, isStill, until > clock {
