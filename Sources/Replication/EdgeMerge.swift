@@ -77,6 +77,19 @@ extension PlacementGroup {
             && !mutated(.forgottenCutsNeverAsked)
     }
 
+    /// Whether the group's log has the truncation that a change knows of. Named before that, the change would be cut off by it
+    /// behind its answer (traps.md, 34); whoever hands it to this machine asks for the cut first (`ownDeletion`), which fails if it
+    /// goes through a block that nobody holds.
+    func knowsCut(of request: PGRequest) -> Bool {
+        switch request.body {
+        case .write(let range, let truncation, _):
+            knowsTruncation(truncation.number, of: range.object.file) || mutated(.namesBeforeCut)
+        case .zero(let object, _, let truncation, _):
+            knowsTruncation(truncation.number, of: object.file) || mutated(.namesBeforeCut)
+        case .deleteRange, .mutate, .read, .readVersion, .query, .flush: true
+        }
+    }
+
     func askBeforeRead(_ read: WaitingRequest, _ file: FileID) {
         guard reign.askedReads.count < limits.waitingRequests else {
             refuse(read.token, read.request, .unavailable)
@@ -166,6 +179,10 @@ extension PlacementGroup {
             // A cut of the primary's own, and the file has it.
             reign.parked.remove(at: i)
             return
+        }
+        guard knowsCut(of: p.request) else {
+            reign.parked.remove(at: i)
+            return refuse(p.token, p.request, .unavailable)
         }
         guard needsMerge(p.request) else {
             reign.parked.remove(at: i)
@@ -282,6 +299,12 @@ extension PlacementGroup {
         else { return }
         let p = reign.parked.remove(at: i)
         refuse(p.token, p.request, .unreadable)
+        if p.token == .none {
+            // It was to come before these.
+            let behind = reign.parked.filter { $0.file == p.file && !knowsCut(of: $0.request) }
+            reign.parked.removeAll { $0.file == p.file && !knowsCut(of: $0.request) }
+            for write in behind { refuse(write.token, write.request, .unreadable) }
+        }
         retryParked()
         admitWaiting()
     }

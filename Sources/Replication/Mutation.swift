@@ -32,6 +32,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case pieceOverUndecided
     case lastPieceTrusted
     case forkBeyondDecided
+    case namesBeforeCut
     case forgottenCutsUntold
     case forgottenCutsNeverAsked
     case goneUnheard

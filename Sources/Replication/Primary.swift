@@ -137,6 +137,7 @@ extension PlacementGroup {
             park(token, request, checksums)
             return
         }
+        guard knowsCut(of: request) else { return refuse(token, request, .unavailable) }
         nameRequest(token, request, request.payload, checksums, edge: nil)
     }
 

@@ -56,6 +56,10 @@ extension PlacementGroup {
         let bad = copies.filter { $0.found.verdict == .lost }.map(\.node)
         let others = copies.filter { !agrees($0.found) }.map(\.node)
         if bad.isEmpty, others.isEmpty {
+            if let i = scrub?.result.lost.firstIndex(where: { $0.object == item.object }) {
+                scrub?.result.lost.remove(at: i)
+                scrub?.result.lostCount -= 1
+            }
             if depth == .blocks {
                 scrub?.result.objects += 1
                 scrub?.result.blocks += UInt64(mine.blocks)
@@ -95,10 +99,15 @@ extension PlacementGroup {
 
     private func noteLost(_ object: ObjectID, _ blocks: [UInt16]) {
         guard let run = scrub else { return }
-        scrub?.result.lostCount += 1
-        guard run.result.lost.count < limits.scrubbedNames else { return }
         var unique: [UInt16] = []
         for block in blocks.sorted() where unique.last != block { unique.append(block) }
+        // What changed since the beginning is looked at once more.
+        if let i = run.result.lost.firstIndex(where: { $0.object == object }) {
+            scrub?.result.lost[i].blocks = unique
+            return
+        }
+        scrub?.result.lostCount += 1
+        guard run.result.lost.count < limits.scrubbedNames else { return }
         scrub?.result.lost.append(ScrubResult.Lost(object: object, blocks: unique))
     }
 

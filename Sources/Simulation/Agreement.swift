@@ -96,12 +96,13 @@ extension Simulator {
             }
             let content = objects.map { blocksNow(theirs, pg, $0) }
             guard failure == nil else { return }
+            checkLosses(pg, objects, content)
             guard let known = expected else {
                 expected = content
                 continue
             }
             for (i, object) in objects.enumerated() {
-                if let wrong = difference(known[i], content[i]) {
+                if let wrong = difference(known[i], content[i], of: object) {
                     return fail("\(first.id) and \(member.id) differ in \(object) of \(pg): \(wrong)")
                 }
             }
@@ -110,6 +111,20 @@ extension Simulator {
             let its = theirs.store.usage(pg).filter { $0.usage.blocks != 0 }
             if mine.map(\.fileset) != its.map(\.fileset) || mine.map(\.usage.blocks) != its.map(\.usage.blocks) {
                 return fail("\(first.id) and \(member.id) use \(mine) and \(its) of \(pg)")
+            }
+        }
+    }
+
+    /// What is bad everywhere at the end was found by the last scrub, by name.
+    private func checkLosses(_ pg: PGID, _ objects: [ObjectID], _ content: [[ObjectBlocks]]) {
+        guard scenario.rot == .allDisks else { return }
+        for (object, blocks) in zip(objects, content) {
+            for run in blocks where run.state == .present && run.bytes == HostedDisk.badBlock {
+                counts["blocks lost on all", default: 0] += 1
+                let place = BlockPlace(object: object, block: run.blocks.first)
+                if lost[pg]?.contains(place) != true {
+                    return fail("no scrub found block \(place.block) of \(object) in \(pg), which is bad everywhere")
+                }
             }
         }
     }
@@ -133,7 +148,12 @@ extension Simulator {
         return all
     }
 
-    private func difference(_ a: [ObjectBlocks], _ b: [ObjectBlocks]) -> String? {
+    private func difference(_ a: [ObjectBlocks], _ b: [ObjectBlocks], of object: ObjectID) -> String? {
+        // What rotted on all disks may have been written to a slot since whose older bytes happen to hold.
+        let bad = Set((a + b).filter { $0.bytes == HostedDisk.badBlock }.map(\.blocks.first))
+            .filter { ruined.contains(BlockPlace(object: object, block: $0)) }
+        let a = a.filter { !bad.contains($0.blocks.first) }
+        let b = b.filter { !bad.contains($0.blocks.first) }
         var text: [String] = []
         var j = 0
         for x in a {

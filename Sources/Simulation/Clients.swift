@@ -301,10 +301,15 @@ extension Simulator {
             clients[c].known[work.g] = known
         case .notPrimary, .unavailable: break
         case .unreadable where scenario.rot != .none:
+            if scenario.rot == .allDisks, !needsRuined(work.body) {
+                return fail("client \(c) cannot read what rotted nowhere: \(work.body)")
+            }
             // Who holds the block may be away, or learning. If nobody holds it, because the others lost power before it rotted
             // here, the operation has no answer.
             if healing, clients[c].attemptsOfWork > 40, isWhole {
                 counts["lost", default: 0] += 1
+                // Nor has a truncation through it.
+                if let f = work.draft.file, case .deleteRange = work.body { files[f].cut = nil }
                 abandon(c)
                 return
             }

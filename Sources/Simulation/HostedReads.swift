@@ -292,6 +292,9 @@ extension HostedDisk {
 
     // MARK: At the end of a run
 
+    /// Stands for the bytes of a block that has none.
+    static let badBlock = [UInt8](repeating: 0xEE, count: Geometry.blockSize)
+
     /// Every block's state and bytes now, in order, without waiting for anybody.
     func contentNow(_ pg: PGID, _ object: ObjectID, _ blocks: BlockRange) -> [ObjectBlocks] {
         for _ in 0..<200 {
@@ -320,7 +323,7 @@ extension HostedDisk {
                     let each = piece.eachBlock.map { readEach([$0], object)[0] }
                     return ObjectBlocks(
                         blocks: piece.blocks, state: state,
-                        bytes: each.flatMap { $0 ?? [UInt8](repeating: 0xEE, count: Geometry.blockSize) })
+                        bytes: each.flatMap { $0 ?? HostedDisk.badBlock })
                 }
             }
         }

@@ -95,6 +95,9 @@
                 name: "takes for complete what a learner holds undecided", rule: "replication.md 11",
                 mutation: .forkBeyondDecided, firstSeed: 1, theme: .learning, test: "LeftOutRuleTests/fork"),
             Mutant(
+                name: "names a change before the truncation that it knows of", rule: "namespace.md, Size; traps.md 34",
+                mutation: .namesBeforeCut, firstSeed: 20016, theme: .rot, test: "LeftOutRuleTests/unknownCut"),
+            Mutant(
                 name: "tells a learner of the cuts that the marks know only", rule: "replication.md 12",
                 mutation: .forgottenCutsUntold, firstSeed: 1, theme: .learning),
             Mutant(

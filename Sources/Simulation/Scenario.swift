@@ -153,6 +153,8 @@ public struct Scenario: Sendable {
         case none
         /// Of one node's disk, again and again.
         case oneDisk
+        /// Of all disks that hold the same block, at once: it is lost, and nothing else.
+        case allDisks
     }
 
     /// A scenario drawn from the seed, as campaigns run them.
@@ -328,8 +330,8 @@ public struct Scenario: Sendable {
             copies = 3
             metadata = false
             dataGroups = 1
-            rot = .oneDisk
-            faults = [.pause, .checkpoint]
+            rot = random.below(3) == 0 ? .allDisks : .oneDisk
+            faults = rot == .allDisks ? [.pause, .checkpoint, .kill, .reset] : [.pause, .checkpoint]
         case .failedSyncs:
             nodes = 3
             copies = 3

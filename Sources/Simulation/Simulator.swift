@@ -95,6 +95,9 @@ public final class Simulator {
     public var tracing = false
     /// Groups that were scrubbed at the end, and whether that has begun.
     var scrubbed: Set<PGID> = []
+    /// Blocks that rotted on all disks, and what the last scrub of each group found to be lost.
+    var ruined: Set<BlockPlace> = []
+    var lost: [PGID: Set<BlockPlace>] = [:]
     /// Where interrupted scrubs stood.
     var scrubPositions: [PGID: ScrubPosition] = [:]
     var quietBegins = false

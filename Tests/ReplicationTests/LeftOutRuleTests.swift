@@ -190,6 +190,29 @@ struct LeftOutRuleTests {
         #expect(fork == (mutation == nil ? trio.groups[0].decided : trio.groups[0].lastNamed))
     }
 
+    /// Seed 20016 --with theme=rot: the cut that was to come first went through a block that had rotted on all disks, and came
+    /// when the write behind it was answered.
+    @Test(
+        "A change is not named before the truncation that it knows of",
+        arguments: [nil, .namesBeforeCut] as [Mutation?])
+    func unknownCut(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        let before = trio.groups[0].lastNamed
+        let mark = TruncationMark(number: TruncationNumber(1), size: 700)
+        trio.disk = { [unowned trio] effect, i in
+            guard i == 0, case .completeEdges(let token, _) = effect else { return .passesOn }
+            trio.groups[0].edgesFailed(token, at: trio.moment)
+            return .done
+        }
+        trio.groups[0].ownDeletion(
+            RangeDeletion(file: object.file, truncation: mark, layout: .standard, kind: .truncation, edge: nil),
+            at: trio.moment)
+        trio.change(.zero(object, BlockRange(first: 3, count: 1), mark, .unstable))
+        #expect((trio.groups[0].lastNamed == before) == (mutation == nil))
+    }
+
     /// What it lacks of the tail it has to acknowledge before anything is decided: that alone keeps the promise, too.
     @Test(
         "A learner is done when it has the whole log, not what was decided of it",
