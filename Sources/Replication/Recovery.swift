@@ -54,11 +54,14 @@ extension PlacementGroup {
         }
         if decided == .zero { return }
         // The tables may know of more than what the store takes for decided. What a learner's log has beyond its complete part
-        // need not be of the group's log, and its rows of a namespace take nothing before the snapshot is in.
+        // need not be of the group's log, which the tables may tell of already; and its rows of a namespace take nothing before
+        // the snapshot is in.
         if !state.learning {
             emit(.decided(through: decided))
-        } else if !pg.isMetadata {
-            emit(.decided(through: decided.n < state.completeThrough.n ? decided : state.completeThrough))
+        } else if !pg.isMetadata,
+            let through = state.completeHistory.name(at: min(decided.n, state.completeThrough.n))
+        {
+            emit(.decided(through: through))
         }
     }
 }

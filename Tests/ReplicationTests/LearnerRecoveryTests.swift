@@ -8,11 +8,13 @@ import Wire
 struct LearnerRecoveryTests {
     /// A learner whose disk takes entries through 4 for decided, and has 5 and 6 in its log too. Its tables are of a later
     /// checkpoint.
-    private func decided(_ pg: PGID, complete: UInt64, tables asOf: UInt64) throws -> EntryName? {
-        func name(_ n: UInt64) -> EntryName { EntryName(epoch: Epoch(2), n: n) }
-        func history(_ n: UInt64) -> EpochHistory {
+    private func decided(
+        _ pg: PGID, complete: UInt64, tables asOf: UInt64, of epoch: UInt64 = 2
+    ) throws -> EntryName? {
+        func name(_ n: UInt64, _ epoch: UInt64 = 2) -> EntryName { EntryName(epoch: Epoch(epoch), n: n) }
+        func history(_ n: UInt64, _ epoch: UInt64 = 2) -> EpochHistory {
             var history = EpochHistory()
-            history.append(name(n))
+            history.append(name(n, epoch))
             return history
         }
         var state = ReplicaState(boot: BootID(1))
@@ -26,7 +28,7 @@ struct LearnerRecoveryTests {
                 time: Timestamp(nanoseconds: Int64(n)))
         }
         let tables = ReplicaTables(
-            asOf: name(asOf), history: history(asOf), windows: RequestWindows(), marks: FileMarks())
+            asOf: name(asOf, epoch), history: history(asOf, epoch), windows: RequestWindows(), marks: FileMarks())
         let recovered = RecoveredReplica(
             state: state.encoded(), tables: tables.encoded(), entries: entries, decided: name(4), stable: name(6),
             voids: [], opening: .crashed)
@@ -51,6 +53,9 @@ struct LearnerRecoveryTests {
     func beyond() throws {
         #expect(try decided(.data(1), complete: 5, tables: 6)?.n == 5)
         #expect(try decided(.data(1), complete: 6, tables: 5)?.n == 5)
+        // Its log was about to begin anew, as the group's own goes on.
+        let name = try decided(.data(1), complete: 5, tables: 4, of: 3)
+        #expect(name == EntryName(epoch: Epoch(2), n: 4))
     }
 
     @Test("A learner's rows of a namespace take nothing before the snapshot")
