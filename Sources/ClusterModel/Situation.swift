@@ -25,7 +25,6 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case streamRefusedWhileClaiming
     case deposedByAttach
     case divergentTailCut
-    case forkBelowDecided
     case voidEndsCompleteness
     case gapInTheStream
     case oldStreamRefused
@@ -110,7 +109,6 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .streamRefusedWhileClaiming: "a stream is refused while a claim is under way"
         case .deposedByAttach: "a primary hears of its successor from the successor"
         case .divergentTailCut: "entries that nobody else has are cut off"
-        case .forkBelowDecided: "a member would have to cut below what it has applied, and becomes a learner"
         case .voidEndsCompleteness: "a learner's complete part ends before its first void record"
         case .gapInTheStream: "an entry comes that does not follow the log's end"
         case .oldStreamRefused: "an entry of an earlier primary arrives after the promise to a later one"

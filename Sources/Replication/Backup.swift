@@ -93,7 +93,8 @@ extension PlacementGroup {
                 emit(.cutLog(after: common, begin(.attach(attempt: a.attempt, epoch: epoch))))
             }
         } else {
-            mark(.forkBelowDecided, if: isRecorded && !state.learning && !absent && common.n < decided.n)
+            // A recorded member with more decided than the primary's log has would be one that a claim passed over: no seed has
+            // shown one, and it learns.
             mark(.voidEndsCompleteness, if: !state.learning && !absent && completeEnd < history.end)
             f.standing = .behind(fork: fork(with: theirs))
         }

@@ -48,7 +48,7 @@ extension Simulator {
             if node.stableMarks.last != host.store.logStable { node.stableMarks.append(host.store.logStable) }
         }
         let one = Int(seed % UInt64(scenario.copies))
-        if scenario.rot == .oneDisk, scenario.metadata, chance(5) { return rotRow(of: nodes[one]) }
+        if scenario.rot == .oneDisk, scenario.metadata, chance(scenario.rottenRows) { return rotRow(of: nodes[one]) }
         let objects = scenario.dataGroups == 0 ? [] : everyObject
         guard !objects.isEmpty else { return }
         let object = objects[random.below(objects.count)]

@@ -57,6 +57,8 @@ public struct Scenario: Sendable {
     public var destruction = Destruction.none
     public var payloadVoids = true
     public var rot = Rot.none
+    /// Of a hundred times, how often a row of the namespace rots where there are rows.
+    public var rottenRows = 5
     /// What this was turned to by name.
     public private(set) var theme: Theme?
     /// Whether groups are scrubbed while all else happens; at the end all are.
@@ -325,6 +327,11 @@ public struct Scenario: Sendable {
             copies = max(copies, 2 + random.below(2))
             readsAfterClaims = random.below(2) == 0
             faults = [.handover, .handover, .handover, .handover, .kill, .pause, .partition]
+            if metadata, random.below(3) == 0 {
+                copies = 3
+                rot = .oneDisk
+                rottenRows = 90
+            }
         case .rot:
             nodes = 3
             copies = 3
