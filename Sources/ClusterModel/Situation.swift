@@ -25,6 +25,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case streamRefusedWhileClaiming
     case deposedByAttach
     case divergentTailCut
+    case attachedWhileAppending
     case voidEndsCompleteness
     case gapInTheStream
     case oldStreamRefused
@@ -108,6 +109,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .oldEpochRefused: "a member that has promised itself to a later primary refuses an earlier one"
         case .streamRefusedWhileClaiming: "a stream is refused while a claim is under way"
         case .deposedByAttach: "a primary hears of its successor from the successor"
+        case .attachedWhileAppending: "a member is attached anew before its log has all that it was sent"
         case .divergentTailCut: "entries that nobody else has are cut off"
         case .voidEndsCompleteness: "a learner's complete part ends before its first void record"
         case .gapInTheStream: "an entry comes that does not follow the log's end"

@@ -26,6 +26,8 @@ public final class NamespaceDatabase: NamespaceRows {
         let database = try SQLiteDatabase(in: folder, name: name, existence, options: options)
         switch existence {
         case .new: try NamespaceSchema.create(in: database)
+        // Its making was cut off: nothing was ever kept in it.
+        case .existing where try NamespaceSchema.isMissing(in: database): try NamespaceSchema.create(in: database)
         case .existing: try NamespaceSchema.checkFormat(of: database)
         }
         self.database = database

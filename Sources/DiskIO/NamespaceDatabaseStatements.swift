@@ -87,6 +87,15 @@ enum NamespaceSchema {
                 CREATE TABLE state(id INTEGER PRIMARY KEY, value BLOB NOT NULL);
                 """)
         }
+        // The file's name is durable already: a loss of power must not leave it without its tables.
+        try database.passiveCheckpoint()
+    }
+
+    /// Whether the database has no tables.
+    static func isMissing(in database: SQLiteDatabase) throws(DiskError) -> Bool {
+        let statement = try database.prepare("SELECT count(*) FROM sqlite_master")
+        defer { statement.reset() }
+        return try statement.step() && statement.integer(0) == 0
     }
 
     static func checkFormat(of database: SQLiteDatabase) throws(DiskError) {

@@ -194,7 +194,10 @@ extension PlacementGroup {
         state.boot = local.boot ?? state.boot
         state.formerBoots = []
         state.lostPower = false
-        absent = false
+        if absent {
+            absent = false
+            keepState(then: .nothing)
+        }
         emit(.report(.claimed(record.epoch)))
         if mutated(.mapReadBeforeClaim) {
             reign.mapRead = true

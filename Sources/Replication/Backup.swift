@@ -85,7 +85,10 @@ extension PlacementGroup {
             common.n >= decided.n
         {
             absent = false
-            f.standing = .sameLog(end: mutated(.keepDivergentTail) ? history.end : common)
+            // What the log is still to get counts as little as on the way: the primary decides by what it is told.
+            let end = mutated(.keepDivergentTail) ? history.end : common
+            mark(.attachedWhileAppending, if: appended.n < end.n)
+            f.standing = .sameLog(end: appended.n < end.n && !mutated(.countsUnwritten) ? appended : end)
             if history.end != common, !mutated(.keepDivergentTail) {
                 mark(.divergentTailCut)
                 cutTail(after: common)
@@ -120,11 +123,10 @@ extension PlacementGroup {
         return history.common(with: theirs, notBeyond: completeEnd)
     }
 
-    /// The end of the log, or the entry before the first void record.
+    /// The end of what the log has, or the entry before the first void record.
     var completeEnd: EntryName {
-        guard let first = state.voids.map(\.entry.n).min(), first <= history.end.n, !mutated(.voidIgnored) else {
-            return history.end
-        }
+        let end = appended.n < history.end.n ? appended : history.end
+        guard let first = state.voids.map(\.entry.n).min(), first <= end.n, !mutated(.voidIgnored) else { return end }
         return history.name(at: first - 1) ?? .zero
     }
 

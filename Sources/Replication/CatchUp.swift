@@ -118,6 +118,8 @@ extension PlacementGroup {
         reign.members[i].isNeeded = reign.members[i].isInSync
         if isPromoting(node) { reign.members[i].isNeeded = true }
         advanceDecided()
+        // A flush may have waited for it.
+        answerFlushes()
         retryParked()
     }
 

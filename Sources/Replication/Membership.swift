@@ -243,6 +243,9 @@ extension PlacementGroup {
         }
         reign.members.sort { $0.node < $1.node }
         attachMembers()
+        // Flushes and changes may have waited for one that is a member no more, and nothing else may come.
+        answerFlushes()
+        retryParked()
     }
 
     /// Offers the reign to whoever should hold the group and is connected.

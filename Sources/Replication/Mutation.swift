@@ -39,6 +39,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case answersAfterHandover
     case comparesNumbersOnly
     case acknowledgesBeforeWritten
+    case countsUnwritten
     case lapseIgnored
     case activatesUnderNewerLease
     case lostRequestsStay

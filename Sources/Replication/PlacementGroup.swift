@@ -61,7 +61,10 @@ public final class PlacementGroup {
     var windows = RequestWindows()
     var marks = FileMarks()
     /// The disk has no trace of the group.
-    var absent: Bool
+    var absent: Bool {
+        get { state.absent }
+        set { state.absent = newValue }
+    }
     /// Whether the disk will know of the group after a kill; asked of a replica without a log only.
     var trace = Trace.unknown
     enum Trace {
@@ -156,7 +159,7 @@ public final class PlacementGroup {
         opened = now.now
         lastTick = now.now
         state = ReplicaState(boot: boot)
-        absent = recovered == nil
+        state.absent = recovered == nil
         scrubPace = limits.scrubPaceFloor
         self.found = found
         rebooted = false

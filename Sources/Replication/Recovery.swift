@@ -19,7 +19,8 @@ extension PlacementGroup {
         }
         let known = r.decided
         for entry in r.entries {
-            guard entry.name.n > history.end.n else { continue }
+            // Of an older epoch: the tables are of the group's log, behind which this one was about to begin anew.
+            guard entry.name.n > history.end.n, entry.name.epoch >= history.end.epoch else { continue }
             history.append(entry.name)
             let displaced = windows.record(
                 entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)

@@ -74,6 +74,10 @@ extension PlacementGroup {
     /// The replica is given up: what it holds of payloads is dropped. No event may reach it any more.
     public func retired() {
         forgetFollowing()
+        for waiting in reign.waiting { drop(waiting.request.payload) }
+        for write in reign.parked { drop(write.request.payload) }
+        reign.waiting = []
+        reign.parked = []
         cutTail(after: decided)
     }
 

@@ -10,6 +10,9 @@ struct ReplicaState: Hashable, Sendable {
     var formerBoots: [BootID] = []
     /// The machine lost power since, and what may be gone has not been settled: closing the disk in order does not heal that.
     var lostPower = false
+    /// The disk has nothing of the group: the promise was made without it. A replica that is killed before it learns must not be
+    /// taken for an empty one that lacks nothing.
+    var absent = false
     var learning = false
     /// While learning: content is complete, and the same as other replicas', through this entry. It stands still.
     var completeThrough: EntryName = .zero
@@ -28,7 +31,7 @@ struct ReplicaState: Hashable, Sendable {
         w.epoch(promised)
         w.u128(boot.rawValue)
         w.list(formerBoots) { $0.u128($1.rawValue) }
-        w.u8((learning ? 1 : 0) | (lostPower ? 2 : 0))
+        w.u8((learning ? 1 : 0) | (lostPower ? 2 : 0) | (absent ? 4 : 0))
         w.name(completeThrough)
         ReplicaState.write(completeHistory, &w)
         ReplicaState.write(history, &w)
@@ -58,6 +61,7 @@ struct ReplicaState: Hashable, Sendable {
         let flags = try r.u8()
         learning = flags & 1 != 0
         lostPower = flags & 2 != 0
+        absent = flags & 4 != 0
         completeThrough = try r.name()
         completeHistory = try ReplicaState.readHistory(&r)
         history = try ReplicaState.readHistory(&r)

@@ -95,6 +95,9 @@
                 name: "takes for complete what a learner holds undecided", rule: "replication.md 11",
                 mutation: .forkBeyondDecided, firstSeed: 1, theme: .learning, test: "LeftOutRuleTests/fork"),
             Mutant(
+                name: "counts what a member's log is still to get", rule: "replication.md 3, 4",
+                mutation: .countsUnwritten, firstSeed: 1, theme: .contention, test: "LeftOutRuleTests/attachedAnew"),
+            Mutant(
                 name: "names a change before the truncation that it knows of", rule: "namespace.md, Size; traps.md 34",
                 mutation: .namesBeforeCut, firstSeed: 20016, theme: .rot, test: "LeftOutRuleTests/unknownCut"),
             Mutant(
@@ -146,6 +149,15 @@
                 name: "copies small parts of a large record whose slots are not synced",
                 rule: "store.md 2; traps.md 59",
                 storeMutation: .copiesPartsOfUnsynced, firstSeed: 1_605_374_831, test: "RuleTests/partsOfVoidRecords"),
+            Mutant(
+                name: "relies on an index that was not synced", rule: "store.md, recovery",
+                storeMutation: .reliesOnUnsyncedRows, firstSeed: 1, theme: .powerLosses, test: "RuleTests/unsyncedRows"),
+            Mutant(
+                name: "reads what waits to be written over", rule: "store.md 1",
+                storeMutation: .readsBehindHeldCut, firstSeed: 1, test: "HeldCutTests/reads"),
+            Mutant(
+                name: "forgets with its log what waits behind a deletion", rule: "replication.md 11",
+                storeMutation: .restartDropsWaiting, firstSeed: 1, test: "HeldCutTests/restart"),
             Mutant(
                 name: "keeps tables of what the log may lose", rule: "store.md, checkpoints",
                 storeMutation: .tablesBeforeLog, firstSeed: 1, theme: .powerLosses, test: "RuleTests/tables"),

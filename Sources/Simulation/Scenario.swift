@@ -252,6 +252,8 @@ public struct Scenario: Sendable {
     }
 
     mutating func turn(to theme: Theme, _ random: inout SplitMix64) {
+        // With losses of power the only whole copy may rot.
+        rot = .none
         switch theme {
         case .scrubs:
             scrubs = true

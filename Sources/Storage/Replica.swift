@@ -51,6 +51,12 @@ final class Replica {
         namespace?.serves = { [unowned group] in group.isServing }
     }
 
+    /// Its disk is out of use: what it holds of payloads is given back.
+    func diskFailed() {
+        drop(queue.clear())
+        event { group, _ in group.retired() }
+    }
+
     /// The group has left the cluster: nothing is done for it any more.
     func retire() {
         isRetired = true

@@ -435,7 +435,11 @@ public final class StorageNode {
         settle()
         // The disk keeps them: what is under way for them still comes back.
         orderedReplicas.removeAll { $0.disk === disk }
-        for replica in lost { replicas[replica.pg] = nil }
+        for replica in lost {
+            replicas[replica.pg] = nil
+            replica.diskFailed()
+        }
+        settle()
         tellGone(lost.map(\.pg))
         // What was being read there never returns.
         for replica in lost {

@@ -54,6 +54,8 @@ extension Store {
     public func restart(_ pg: PGID, after name: EntryName) {
         guard phase == .running else { return }
         let group = group(pg)
+        // What is decided and in the log stays, whatever it was waiting for: nobody sends it again.
+        if !mutated(.restartDropsWaiting) { applyDecided(group, evenCuts: true) }
         // A replay must know what was applied: it stays, and only that.
         let applied = RecordBody.decided([(pg, group.row.applied)])
         enqueue(LogRecord(group: controlGroup, body: applied, payload: nil, token: nil))

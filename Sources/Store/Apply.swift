@@ -5,10 +5,10 @@ import Wire
 /// checkpoint (rule 1).
 extension Store {
     /// Applies what is decided and in the log, in order.
-    func applyDecided(_ group: Group) {
+    func applyDecided(_ group: Group, evenCuts: Bool = false) {
         let before = group.row.applied
         while let record = group.tail.first, record.isWritten, let name = record.name, name <= group.row.decided {
-            if !group.pg.isMetadata, isCutWaiting(record) { break }
+            if !group.pg.isMetadata, !evenCuts, isCutWaiting(record) { break }
             _ = group.tail.removeFirst()
             if group.pg.isMetadata {
                 group.undurable.append(record)
@@ -20,11 +20,12 @@ extension Store {
         }
         if group.row.applied > before, !group.pg.isMetadata {
             notify(.applied(group.pg, through: group.row.applied))
+            releaseReads(group)
         }
     }
 
     /// A deletion waits while too many earlier ones have not been carried to all rows.
-    private func isCutWaiting(_ record: LogRecord) -> Bool {
+    func isCutWaiting(_ record: LogRecord) -> Bool {
         guard case .deleteRange(let d)? = record.entry?.body, phase != .recovering else { return false }
         if let file = record.file, file.isPurging, (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts {
             return true

@@ -412,7 +412,9 @@ extension Store {
     }
 
     public func rowsSynced(_ id: EffectID) {
-        guard case .rowSync? = take(id) else { return }
+        let continuation = take(id)
+        if case .openingSync? = continuation { return openingSynced() }
+        guard case .rowSync? = continuation else { return }
         for row in checkpoint.rows { settle(row) }
         checkpoint.rows = []
         let objects = checkpoint.objects

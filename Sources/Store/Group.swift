@@ -251,6 +251,8 @@ final class Group {
     var tail = Queue<LogRecord>()
     /// Of a metadata group: decided entries that its database has not made durable.
     var undurable = Queue<LogRecord>()
+    /// Reads that wait until what is decided is applied.
+    var heldReads: [StoreToken] = []
     /// Records in the log that are not stable, in order.
     var unstable = Queue<Unstable>()
     /// The protocol's tables as they were when the disk was opened; for the recovery report only.

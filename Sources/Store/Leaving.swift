@@ -36,6 +36,7 @@ extension Store {
         let group = group(pg)
         guard !group.isLeaving else { return }
         group.isLeaving = true
+        releaseReads(group)
         // What still waits for rows or slots must not hold the mark back.
         for i in 0..<group.queue.count where group.queue[i].content != nil { group.queue[i].isDead = true }
         leaving.append(LeavingGroup(group: group, token: token, step: .marking))

@@ -9,6 +9,12 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case copiesPartsOfUnsynced
     /// A checkpoint's tables become durable before the log that they tell of.
     case tablesBeforeLog
+    /// Recovery relies on rows that only the page cache has, and puts the log before them aside.
+    case reliesOnUnsyncedRows
+    /// Reads do not wait for what is decided and waits for earlier deletions.
+    case readsBehindHeldCut
+    /// A log that begins anew forgets what is decided and waits for earlier deletions.
+    case restartDropsWaiting
     /// A learner's piece tells of which cuts its whole row has met.
     case pieceTellsOfWholeRow
     /// Rule 2: a large record counts as void where later records were written over it.

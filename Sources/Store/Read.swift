@@ -9,6 +9,7 @@ extension Store {
         guard phase == .running || phase == .closing else { return nil }
         precondition(blocks.count > 0 && blocks.end <= Geometry.blocksPerObject, "blocks lie within their object")
         let group = group(pg)
+        if holdsReads(group, token) { return nil }
         let rows = blocks.first / Geometry.blocksPerRow...(blocks.end - 1) / Geometry.blocksPerRow
         var missing: [ContentKey] = []
         for m in rows where hotRow(ContentKey(object: object, mebibyte: m)) == nil {
@@ -193,6 +194,7 @@ extension Store {
     public func version(_ pg: PGID, _ object: ObjectID, token: StoreToken) -> (
         version: EntryName, truncation: TruncationNumber
     )? {
+        if holdsReads(group(pg), token) { return nil }
         if let hot = objects[object] {
             return (hot.isDeleted ? .zero : hot.version, hot.file.cut?.truncation.number ?? .zero)
         }
@@ -206,6 +208,29 @@ extension Store {
         if let state = hotFile(group, file) { return .some(state.cut) }
         request([ContentKey(object: IndexKey.fileObject(file, in: pg), mebibyte: 0)], group, .caller(token))
         return nil
+    }
+
+    // MARK: Waiting
+
+    /// Whether entries are decided that wait behind a deletion: until they are applied, what the rows hold is old, and nobody
+    /// else keeps what they wrote.
+    private func holdsReads(_ group: Group, _ token: StoreToken) -> Bool {
+        guard isHeldUp(group), !mutated(.readsBehindHeldCut) else { return false }
+        group.heldReads.append(token)
+        return true
+    }
+
+    func isHeldUp(_ group: Group) -> Bool {
+        guard let first = group.tail.first, let name = first.name, name <= group.row.decided, first.isWritten,
+            !group.pg.isMetadata, !group.isLeaving
+        else { return false }
+        return isCutWaiting(first)
+    }
+
+    func releaseReads(_ group: Group) {
+        guard !group.heldReads.isEmpty, !isHeldUp(group) else { return }
+        for token in group.heldReads { notify(.readAgain(token)) }
+        group.heldReads = []
     }
 
     // MARK: Tickets

@@ -79,8 +79,13 @@ extension Store {
         totalBytes = facts.totalBytes
         allocator.grow(to: facts.dataSlots)
         recovery = Recovery(facts: facts)
-        emit(.scanOpening) { .scanRows($0, .opening) }
+        // What a process that was killed had committed may be in the page cache only: recovery relies on it at once, and
+        // puts the log before its position aside.
+        if mutated(.reliesOnUnsyncedRows) { return openingSynced() }
+        emit(.openingSync) { .syncRows($0) }
     }
+
+    func openingSynced() { emit(.scanOpening) { .scanRows($0, .opening) } }
 
     func recoveryOpened(
         meta: [UInt8]?, map pieces: [(piece: Int, value: [UInt8])], groups rows: [(PGID, [UInt8])]

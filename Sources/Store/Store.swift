@@ -51,6 +51,7 @@ public final class Store {
         case recoveryRead
         case recoveryCheck
         case load([IndexKey])
+        case openingSync
         case scanOpening
         case scanPurge
         case scanFilesets
@@ -194,10 +195,23 @@ public final class Store {
         guard phase != .failed else { return }
         phase = .failed
         failure = reason
-        effects.removeAll()
+        // The payloads that records under way hold are given back; nothing else is done any more.
+        effects.removeAll { if case .dropPayload = $0 { false } else { true } }
+        for record in unwritten {
+            if let payload = record.payload { effects.append(.dropPayload(payload)) }
+        }
         continuations.removeAll()
         recovery = nil
         notify(.failed(reason))
+    }
+
+    private var unwritten: [LogRecord] {
+        var records: [LogRecord] = []
+        for queue in (orderedGroups + [controlGroup]).map(\.queue) + [ready, urgent] {
+            records += (0..<queue.count).map { queue[$0] }
+        }
+        for i in 0..<inFlight.count { records += inFlight[i].records }
+        return records.filter { !$0.isWritten }
     }
 
     // MARK: Groups

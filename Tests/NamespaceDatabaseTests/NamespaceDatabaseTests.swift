@@ -23,6 +23,27 @@ import Wire
         #expect(failures.count >= 6, "the log of seed \(seed) hardly fails: \(failures.count) kinds")
     }
 
+    @Test(
+        "a database is there whole as soon as its name is: a loss of power takes nothing of its making",
+        arguments: [true, false])
+    func made(isCutOff: Bool) throws {
+        let temporary = try TemporaryFolder()
+        if isCutOff {
+            // The process ended before the tables were made.
+            _ = try SQLiteDatabase(in: temporary.folder, name: "m1", .new)
+        } else {
+            _ = try NamespaceDatabase(in: temporary.folder, name: "m1", .new)
+        }
+        // What was not synced is lost.
+        for name in isCutOff ? ["m1", "m1-wal"] : ["m1-wal"] where try temporary.folder.names().contains(name) {
+            try Data().write(to: URL(fileURLWithPath: temporary.folder.path + "/" + name))
+        }
+        let rows = try NamespaceDatabase(in: temporary.folder, name: "m1", .existing)
+        var machine = try NamespaceMachine(fileset: .root, rows: rows)
+        try machine.apply(RandomLog(seed: 1, count: 50).changes, batch: 16, to: rows)
+        #expect(machine.applied.n == 50)
+    }
+
     @Test("after a restart only what was committed is there, and the log's rest makes it whole", arguments: [11, 12])
     func restart(seed: UInt64) throws {
         let log = RandomLog(seed: seed, count: 600).changes

@@ -8,9 +8,9 @@ import Wire
 struct LearnerRecoveryTests {
     /// A learner whose disk takes entries through 4 for decided, and has 5 and 6 in its log too. Its tables are of a later
     /// checkpoint.
-    private func decided(
+    private func recovered(
         _ pg: PGID, complete: UInt64, tables asOf: UInt64, of epoch: UInt64 = 2
-    ) throws -> EntryName? {
+    ) throws -> (decided: EntryName?, state: ReplicaState) {
         func name(_ n: UInt64, _ epoch: UInt64 = 2) -> EntryName { EntryName(epoch: Epoch(epoch), n: n) }
         func history(_ n: UInt64, _ epoch: UInt64 = 2) -> EpochHistory {
             var history = EpochHistory()
@@ -39,7 +39,16 @@ struct LearnerRecoveryTests {
         group.takeEffects(into: &effects)
         let told: [EntryName] = effects.compactMap { if case .decided(let through) = $0 { through } else { nil } }
         #expect(told.count < 2)
-        return told.first
+        let states: [[UInt8]] = effects.compactMap {
+            if case .writeState(let state, _, _) = $0 { state } else { nil }
+        }
+        return (told.first, try ReplicaState(decoding: try #require(states.last)))
+    }
+
+    private func decided(
+        _ pg: PGID, complete: UInt64, tables asOf: UInt64, of epoch: UInt64 = 2
+    ) throws -> EntryName? {
+        try recovered(pg, complete: complete, tables: asOf, of: epoch).decided
     }
 
     /// Seed 3522359435: nobody names the entry to the store any more, the log begins anew behind it, and what it wrote is
@@ -61,5 +70,44 @@ struct LearnerRecoveryTests {
     @Test("A learner's rows of a namespace take nothing before the snapshot")
     func namespace() throws {
         #expect(try decided(.metadata(FilesetID(1)), complete: 5, tables: 5) == nil)
+    }
+
+    /// The restart of its log was not in it yet when power was lost.
+    @Test("A learner's old log is no continuation of the log that its tables tell of")
+    func oldLog() throws {
+        // What is kept of it can be read again.
+        let state = try recovered(.data(1), complete: 5, tables: 4, of: 3).state
+        #expect(state.history.end == EntryName(epoch: Epoch(3), n: 4))
+    }
+
+    @Test("A replica without content is one after a restart, too, whatever it has promised")
+    func absent() throws {
+        let local = Member(node: NodeID(2), disk: DiskID(2), boot: BootID(2))
+        let moment = Moment(now: Instant(nanoseconds: 1), time: .zero)
+        let group = try PlacementGroup(pg: .data(1), local: local, recovered: nil, at: moment)
+        var record = PGRecord(
+            pg: .data(1), epoch: Epoch(4), primary: NodeID(1), primaryLease: LeaseNumber(7),
+            inSync: [Member(node: NodeID(1), disk: DiskID(1), boot: BootID(1)), local],
+            learners: [], placement: [1, 2].map { PlacementTarget(node: NodeID($0), disk: DiskID(UInt128($0))) },
+            lossNumber: .zero)
+        record.epoch = Epoch(4)
+        group.recordRead(record, RecordVersion(1), at: moment)
+        group.peerConnected(PeerFacts(node: NodeID(1), boot: BootID(1)), at: moment)
+        group.messageArrived(
+            from: NodeID(1),
+            ReplicaMessage(
+                pg: group.pg, epoch: Epoch(4),
+                body: .attach(Attach(attempt: 1, record: record, history: [EpochSpan(epoch: Epoch(3), last: 9)]))),
+            at: moment)
+        var effects: [ReplicaEffect] = []
+        group.takeEffects(into: &effects)
+        let states: [[UInt8]] = effects.compactMap {
+            if case .writeState(let state, _, _) = $0 { state } else { nil }
+        }
+        let recovered = RecoveredReplica(
+            state: try #require(states.last), tables: nil, entries: [], decided: .zero, stable: .zero, voids: [],
+            opening: .crashed)
+        let again = try PlacementGroup(pg: .data(1), local: local, recovered: recovered, at: moment)
+        #expect(again.isAbsent)
     }
 }

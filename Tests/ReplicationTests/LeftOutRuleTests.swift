@@ -33,6 +33,59 @@ struct LeftOutRuleTests {
     }
 
     @Test(
+        "A member that is attached anew counts for what its log has, too",
+        arguments: [nil, .countsUnwritten] as [Mutation?])
+    func attachedAnew(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        // The third's disk is slow.
+        trio.disk = { effect, i in
+            if case .append = effect, i == 2 { return .done }
+            return .passesOn
+        }
+        trio.change(zero)
+        #expect(trio.answers.isEmpty)
+        trio.cut(0, 2)
+        trio.connect(0, 2)
+        trio.pass(milliseconds: 300)
+        #expect(trio.answers.isEmpty == (mutation == nil))
+    }
+
+    /// Its own log is stable and the others' are: nothing else comes that would look at the flush again.
+    @Test("A flush does not wait for a learner that is given up")
+    func flush() throws {
+        let trio = try Trio()
+        trio.begin()
+        trio.pass(milliseconds: 1500)
+        var isHeld = false
+        trio.disk = { [unowned trio] effect, i in
+            switch effect {
+            case .listChanges(_, let token):
+                trio.groups[i].changesListed(token, [], cuts: [], at: trio.moment)
+                return .done
+            case .syncAll where i == 2:
+                isHeld = true
+                return .done
+            case .sync where i == 2: return .done
+            case .append(let entry, _) where i == 2:
+                trio.groups[2].logAppended(through: entry.name, at: trio.moment)
+                return .done
+            default: return .passesOn
+            }
+        }
+        trio.thirdLearnsAnew(seconds: 6) { isHeld }
+        try #require(isHeld)
+        trio.change(zero)
+        let before = trio.answers.count
+        try #require(before == 1)
+        trio.request(0, .flush, token: 77)
+        #expect(trio.answers.count == before)
+        trio.cut(0, 2)
+        #expect(trio.answers.count == before + 1)
+    }
+
+    @Test(
         "A member applies what is decided, and not what it has", arguments: [nil, .applyUndecided] as [Mutation?])
     func applies(_ mutation: Mutation?) throws {
         let trio = try Trio()

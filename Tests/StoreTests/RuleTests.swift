@@ -168,6 +168,47 @@ import Testing
     }
 
     @Test(
+        "What recovery relies on outlives a loss of power, though it was never synced before",
+        arguments: [nil, .reliesOnUnsyncedRows] as [StoreMutation?])
+    func unsyncedRows(_ mutation: StoreMutation?) throws {
+        var lost = 0
+        for seed in UInt64(1)...12 {
+            let disk = FakeDisk()
+            var host = StoreHost(disk, History.small, boot: 1, seed: seed)
+            host.start()
+            // Several segments, which the checkpoint lets go.
+            for n in UInt64(1)...60 {
+                write(host, n, BlockRange(first: Int(n), count: 8), seed: UInt32(n), .stable)
+                host.run()
+                decide(host, n)
+            }
+            host.store.requestCheckpoint()
+            host.collect()
+            // The process is killed when its rows are committed and not synced.
+            while !host.waiting.contains(where: { if case .syncRows = $0 { true } else { false } }), host.step() {}
+            host = StoreHost(disk, History.small, boot: 1, seed: seed, mutation)
+            host.run()
+            try #require(host.report?.groups.first?.health == .whole)
+            // Or before it has begun.
+            var random = SplitMix64(seed: seed)
+            disk.losePower(&random)
+            host = open(disk, boot: 2)
+            let group = try #require(host.report?.groups.first)
+            if group.health == .corrupt || group.logEnd.n < 60 { lost += 1 }
+        }
+        #expect((lost == 0) == (mutation == nil), "\(lost) times")
+    }
+
+    @Test("What a store that failed holds of payloads is given back")
+    func failedPayloads() throws {
+        let host = open(FakeDisk())
+        for n in UInt64(1)...20 { write(host, n, BlockRange(first: Int(n) * 20, count: 20), seed: UInt32(n)) }
+        #expect(!host.payloads.isEmpty)
+        host.call { $0.failed(StoreFailure("test")) }
+        #expect(host.payloads.isEmpty)
+    }
+
+    @Test(
         "What a checkpoint's tables tell of outlives a loss of power, as they do",
         arguments: [nil, .tablesBeforeLog] as [StoreMutation?])
     func tables(_ mutation: StoreMutation?) throws {

@@ -32,14 +32,19 @@ final class StoreHost {
     /// Effects of these kinds are kept back.
     var holdCopies = false
     var holdCommits = false
+    var holdScans = false
     /// Checkpoints wait for `giveTables`.
     var holdTables = false
     private(set) var tablesWanted: [PGID]?
 
-    init(_ disk: FakeDisk, _ configuration: StoreConfiguration, boot: UInt64, seed: UInt64) {
+    init(
+        _ disk: FakeDisk, _ configuration: StoreConfiguration, boot: UInt64, seed: UInt64,
+        _ mutation: StoreMutation? = nil
+    ) {
         self.disk = disk
         random = SplitMix64(seed: seed)
         store = Store(configuration: configuration, crc: fastChecksum)
+        store.mutation = mutation
         store.open(disk.facts(boot: BootID(UInt128(boot))))
         collect()
     }
@@ -107,7 +112,8 @@ final class StoreHost {
     private func lane(_ effect: StoreEffect) -> Lane {
         switch effect {
         case .writeLog: .log
-        case .loadRows, .scanRows, .syncRows: .rows
+        case .scanRows: holdScans ? .held : .rows
+        case .loadRows, .syncRows: .rows
         case .commitRows: holdCommits ? .held : .rows
         case .copyBlocks: holdCopies ? .held : .any
         case .syncLog, .syncData, .prepareSegment, .removeSegment, .writeSlots, .growData, .readLog, .checkBlocks,
@@ -139,7 +145,11 @@ final class StoreHost {
                 if !hasRows { choices.append(i) }
                 hasRows = true
             case .any: choices.append(i)
-            case .held: if case .commitRows = effect { hasRows = true }
+            case .held:
+                switch effect {
+                case .commitRows, .scanRows: hasRows = true
+                default: break
+                }
             }
         }
         guard !choices.isEmpty else { return false }

@@ -1,0 +1,74 @@
+import ClusterModel
+import Simulation
+import Store
+import Testing
+
+/// A group whose deletions come faster than they are carried to all rows: what is decided behind them waits to be applied.
+@Suite struct HeldCutTests {
+    private let pg = PGID.data(1)
+    private let object = ObjectID(file: FileID(fileset: FilesetID(1), inode: InodeNumber(9)), index: 0)
+
+    private func append(_ host: StoreHost, _ n: UInt64, _ body: EntryBody, _ payload: [UInt8]? = nil) {
+        let name = EntryName(epoch: Epoch(1), n: n)
+        let entry = Entry(
+            name: name, body: body, session: SessionID(2), request: RequestNumber(n), durability: .unstable,
+            lossNumber: .zero, time: .zero, payload: payload.map { host.payload($0) })
+        host.call { $0.append(pg, entry) }
+        host.run()
+        host.call { $0.decide(pg, through: name) }
+    }
+    private func write(_ host: StoreHost, _ n: UInt64, seed: UInt32) {
+        let (write, bytes) = makeWrite(object, BlockRange(first: 0, count: 1), seed: seed)
+        append(host, n, .write(write), bytes)
+    }
+
+    /// The first block has bytes of seed 5, over which those of seed 6 are decided and not applied yet.
+    private func heldUp(_ mutation: StoreMutation?) throws -> StoreHost {
+        let host = StoreHost(FakeDisk(), History.small, boot: 1, seed: 3)
+        host.store.mutation = mutation
+        host.start()
+        write(host, 1, seed: 5)
+        host.holdScans = true
+        for n in UInt64(2)...80 {
+            let mark = TruncationMark(number: TruncationNumber(n), size: n * 4096)
+            append(
+                host, n,
+                .deleteRange(
+                    RangeDeletion(
+                        file: object.file, truncation: mark, layout: .standard, kind: .truncation, limit: 1 << 20,
+                        edge: nil)))
+        }
+        try #require(host.store.appliedThrough(pg).n < 80)
+        write(host, 81, seed: 6)
+        return host
+    }
+
+    @Test(
+        "Reads wait for what is decided, whatever it waits for",
+        arguments: [nil, .readsBehindHeldCut] as [StoreMutation?]
+    )
+    func reads(_ mutation: StoreMutation?) throws {
+        let host = try heldUp(mutation)
+        let token = host.token()
+        let plan = host.store.read(pg, object, BlockRange(first: 0, count: 1), token: token)
+        #expect((plan == nil) == (mutation == nil))
+        if let plan { return host.store.readFinished(plan.ticket) }
+        #expect(host.store.version(pg, object, token: host.token()) == nil)
+        host.holdScans = false
+        host.run()
+        #expect(host.readable.contains(token))
+        #expect(try host.read(pg, object, BlockRange(first: 0, count: 1)) == [pattern(6, 0)])
+    }
+
+    @Test(
+        "A log that begins anew keeps what is decided, whatever it waits for",
+        arguments: [nil, .restartDropsWaiting] as [StoreMutation?])
+    func restart(_ mutation: StoreMutation?) throws {
+        let host = try heldUp(mutation)
+        host.call { $0.restart(pg, after: EntryName(epoch: Epoch(2), n: 90)) }
+        host.holdScans = false
+        host.run()
+        let found = try host.read(pg, object, BlockRange(first: 0, count: 1))
+        #expect((found == [pattern(6, 0)]) == (mutation == nil))
+    }
+}
