@@ -145,6 +145,8 @@ final class LocalStore {
                 let code = (error as? DatabaseError)?.resultCode
                 let isUndecided = db.isInsideTransaction && (code == .SQLITE_BUSY || code == .SQLITE_FULL)
                 if isUndecided { return undo(db, because: error) }
+                // SQLite has rolled back by itself.
+                if code == .SQLITE_FULL, !db.isInsideTransaction { return .notMade(describe(error)) }
                 if db.isInsideTransaction { try? db.rollback() }
                 let reason = CoordinationError.outOfService("\(describe(error))")
                 outOfService = reason

@@ -161,7 +161,9 @@ final class LocalWorker: @unchecked Sendable {
     }
 
     private func lookForChanges() {
-        guard store.outOfService == nil, store.wasChangedByOthers() else { return }
+        // A read may have found it out.
+        guard store.outOfService == nil else { return watches.changed() }
+        guard store.wasChangedByOthers() else { return }
         watches.changed()
         if case .made(let header) = store.transact(.deferred, { try LocalStore.header($0) }) {
             leases.adopt(header.leaseFile)
@@ -288,6 +290,8 @@ final class LocalWorker: @unchecked Sendable {
             leases.rolledBack()
         case .unknown(let error):
             leases.rolledBack()
+            // Whoever watches hears of it: a node whose store is gone must not go on as if nothing changed any more.
+            watches.changed()
             report(.outOfService(error))
         }
         return result

@@ -19,6 +19,7 @@ public final class IndexRows {
     private let putRow: SQLiteStatement
     private let getRow: SQLiteStatement
     private let deleteRow: SQLiteStatement
+    private let deleteRows: SQLiteStatement
     private let rowsInRange: SQLiteStatement
     private let putObject: SQLiteStatement
     private let getObject: SQLiteStatement
@@ -50,6 +51,7 @@ public final class IndexRows {
             """)
         getRow = try database.prepare("SELECT value FROM rows WHERE \(key) AND mebibyte=?")
         deleteRow = try database.prepare("DELETE FROM rows WHERE \(key) AND mebibyte=?")
+        deleteRows = try database.prepare("DELETE FROM rows WHERE \(key)")
         rowsInRange = try database.prepare(
             """
             SELECT fileset,inode,object,mebibyte,value FROM rows
@@ -76,7 +78,8 @@ public final class IndexRows {
 
     // MARK: Changes
 
-    /// Makes all changes in one transaction, or none. At most 2,000; a value of at most 64 KiB each. Committed, not yet
+    /// Makes all changes in one transaction, or none. At most `DiskLimits.batchChanges`, a value of at most
+    /// `DiskLimits.rowBytes` each. Committed, not yet
     /// durable: that is a sync of `database.walFile()`.
     public func apply(_ changes: [IndexChange]) throws(DiskError) {
         guard changes.count <= DiskLimits.batchChanges else {
@@ -103,6 +106,9 @@ public final class IndexRows {
             putObject.bind(try stored(row.truncation.rawValue), at: 7)
             try run(putObject, row.value, at: 8)
         case .deleteObject(let object):
+            // Its content goes with it: what lies in rows without an object nobody finds again.
+            try bind(object, to: deleteRows)
+            try deleteRows.run()
             try bind(object, to: deleteObject)
             try deleteObject.run()
         case .putGroup(let group, let value):

@@ -14,10 +14,12 @@ public enum DiskLimits {
     public static let failureReason = 512
     /// Bytes of a file that is replaced whole; more is refused.
     public static let smallFile = 1 << 20
-    /// Row changes in one index transaction (store.md, Checkpoint); more is refused.
-    public static let batchChanges = 2000
-    /// Bytes of one row; a row of one MiB of an object takes about 1.2 KiB.
-    public static let rowBytes = 64 << 10
+    /// Row changes in one index transaction; more is refused. Checkpoints make some 1,000 at a time; their last one has a
+    /// row and the tables of each group (65,536 of them at most) besides.
+    public static let batchChanges = 1 << 20
+    /// Bytes of one row. A row of one MiB of an object takes about 1.2 KiB; that of a group 20 bytes for each of up to 16,384
+    /// filesets, that of a file 16 for each cut that is not carried to all rows.
+    public static let rowBytes = 1 << 20
     /// Rows that one range query gives; the rest follows with its continuation.
     public static let queryRows = 4096
     /// The watchdog's own ticks that a call may last before its disk fails: 5 s of 500 ms.
@@ -34,6 +36,7 @@ public enum DiskLimits {
     public static let poolRegions = 64
     /// Bytes of a log segment (store.md, Parts).
     public static let logSegmentBytes: Int64 = 64 << 20
-    /// Segments that a folder may hold: 4 GiB, four times the log's own bound; more is refused as not ours.
-    public static let logSegments = 64
+    /// Segments that a folder may hold: 10 GiB, more than a log grows to that a group's tail holds up
+    /// (`StoreLimits.heldUpGrowth`); more is refused as not ours.
+    public static let logSegments = 160
 }

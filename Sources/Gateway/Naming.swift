@@ -78,6 +78,8 @@ final class QueryOperation: Operation {
             let shown = entries.map { entry in
                 var entry = entry
                 if let inode = entry.details { entry.details = gateway.shown(inode) }
+                // Another fileset is joined there: a client that took the folder below it would write where nobody looks.
+                if gateway.junction(at: target, entry.name.bytes) != nil { entry.details = nil }
                 return entry
             }
             gateway.finish(self, .success(.entries(shown, directory: directory, end)))

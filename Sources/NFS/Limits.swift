@@ -30,7 +30,7 @@ public enum NFSLimits {
     /// Answers of calls that a client was sent away from, kept for its return: their number and their age.
     public static let keptAnswers = 1024
     /// As above, in seconds.
-    public static let keptAnswerSeconds: Int64 = 120
+    public static let keptAnswerSeconds: Int64 = 20
     /// Repetitions that wait for one call; the first gives way.
     public static let waitersPerCall = 64
     /// Entries in one answer of READDIR or READDIRPLUS.

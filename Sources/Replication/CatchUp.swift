@@ -469,12 +469,20 @@ extension PlacementGroup {
         proposePromotion(member)
     }
 
+    /// Nothing is heard while all that has changed is listed.
+    private func patience(_ c: CatchUp) -> TimeSpan {
+        switch c.stage {
+        case .waiting, .marking, .listingCuts, .listing: limits.listingPatience
+        case .copying, .finishing, .finished: limits.learningPatience
+        }
+    }
+
     func checkCatchUps() {
         startPieceReads()
         for c in reign.catchUps {
             if c.stage == .waiting {
                 if writesWait(for: c.node) { startCatchUp(c.node) }
-            } else if !isPromoting(c.node), now.now >= c.progressAt + limits.learningPatience {
+            } else if !isPromoting(c.node), now.now >= c.progressAt + patience(c) {
                 mark(.catchUpAbandoned)
                 abandonCatchUp(c.node)
             } else {

@@ -58,11 +58,13 @@ public struct ReplicationLimits: Hashable, Sendable {
         case byTurn
     }
     /// Keys that one catch-up may name; beyond it the group stays without that learner, by name.
-    public var missingKeys = 1 << 20
+    public var missingKeys = 1 << 23
     /// Learners that catch up at once.
     public var learners = 1
     /// A step of catching up that is not answered this long ends the attempt; it begins anew.
     public var learningPatience = TimeSpan.seconds(30)
+    /// … while the changes of both are listed, which takes a disk a second for some 100,000.
+    public var listingPatience = TimeSpan.seconds(300)
     /// Searches for lost blocks under way; beyond it the blocks count as lost for who asks.
     public var searches = 256
     /// A member that does not give lost blocks this long is asked again, or another.

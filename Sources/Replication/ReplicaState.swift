@@ -151,7 +151,8 @@ struct ReplicaTables: Sendable {
         }
         self.windows = windows
         var marks = FileMarks()
-        let list = try r.list(atMost: 1 << 20, elementBytes: 29) { r throws(WireError) in
+        // All that a learner's tables have room for (`ReplicaMessageLimits.tables`).
+        let list = try r.list(atMost: ReplicaMessageLimits.tables / 29, elementBytes: 29) { r throws(WireError) in
             let file = try r.file()
             let truncation = try r.truncation()
             guard let kind = RangeDeletion.Kind(rawValue: try r.u8()) else { throw WireError("an unknown mark") }

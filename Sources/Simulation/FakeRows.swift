@@ -17,7 +17,9 @@ public final class FakeRows {
             case .putContent(let key, let value): contents[key] = value
             case .deleteContent(let key): contents[key] = nil
             case .putObject(let id, let record): objects[id] = record
-            case .deleteObject(let id): objects[id] = nil
+            case .deleteObject(let id):
+                objects[id] = nil
+                for m in 0..<Geometry.rowsPerObject { contents[ContentKey(object: id, mebibyte: m)] = nil }
             case .putGroup(let pg, let value): groups[pg] = value
             case .deleteGroup(let pg):
                 groups[pg] = nil
@@ -53,7 +55,7 @@ public final class FakeRows {
     }
 
     func commit(_ writes: [IndexWrite]) {
-        precondition(writes.count <= 2_000, "a transaction has at most 2,000 changes")
+        precondition(writes.count <= 1 << 20, "a transaction is within DiskLimits.batchChanges")
         for w in writes { now.apply(w) }
         unsynced.append(writes)
     }

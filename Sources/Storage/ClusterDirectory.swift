@@ -181,10 +181,9 @@ public final class ClusterDirectory {
         switch delivery {
         case .events(let events):
             take(events.map { ($0.key, $0.value, $0.revision) })
-            // A full delivery may end within what one transaction changed.
-            if let last = events.last?.revision {
-                knows(events.count < CoordinationLimits.eventsPerDelivery ? last : Revision(last.rawValue - 1))
-            }
+            // A full delivery has the last state of each key only, up to its end: what changed before and again behind it is
+            // not in it.
+            if let last = events.last?.revision, events.count < CoordinationLimits.eventsPerDelivery { knows(last) }
         case .lostPlace:
             watch = nil
             barrier {}

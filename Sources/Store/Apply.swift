@@ -8,7 +8,11 @@ extension Store {
     func applyDecided(_ group: Group, evenCuts: Bool = false) {
         let before = group.row.applied
         while let record = group.tail.first, record.isWritten, let name = record.name, name <= group.row.decided {
-            if !group.pg.isMetadata, !evenCuts, isCutWaiting(record) { break }
+            if !group.pg.isMetadata, !evenCuts, isCutWaiting(record) {
+                // Its forerunners may be carried to all rows, and lack nothing but a checkpoint.
+                if phase == .running { checkpoint.isRequested = true }
+                break
+            }
             _ = group.tail.removeFirst()
             if group.pg.isMetadata {
                 group.undurable.append(record)
@@ -27,7 +31,9 @@ extension Store {
     /// A deletion waits while too many earlier ones have not been carried to all rows.
     func isCutWaiting(_ record: LogRecord) -> Bool {
         guard case .deleteRange(let d)? = record.entry?.body, phase != .recovering else { return false }
-        if let file = record.file, file.isPurging, (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts {
+        if let file = record.file, file.isPurging || checkpoint.completed < file.carriedBy,
+            (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts
+        {
             return true
         }
         return record.group.row.unpurged.count >= StoreLimits.unpurgedCuts

@@ -295,7 +295,7 @@ extension Store {
         let objects = checkpoint.rows.count + checkpoint.objects.count
         let files = objects + checkpoint.files.count
         while checkpoint.next < files,
-            writes.count + checkpoint.touchedFiles.count < configuration.rowsPerTransaction
+            writes.count + checkpoint.touchedFiles.count + map.dirtyCount < configuration.rowsPerTransaction
         {
             let i = checkpoint.next
             checkpoint.next += 1
@@ -437,6 +437,8 @@ extension Store {
         for waiter in checkpoint.waiters where waiter.target <= completed { notify(.durable(waiter.token)) }
         checkpoint.waiters.removeAll { $0.target <= completed }
         lastCheckpoint = now
+        // Cuts that waited for others to be carried to all rows durably.
+        for group in orderedGroups where group.tail.first != nil { applyDecided(group) }
         trimLog(to: checkpoint.replayFrom)
         releaseRead()
         pump()

@@ -18,7 +18,7 @@ public enum StoreLimits {
     public static let earlierCuts = 64
     /// How many times its bound a log grows to while one group's tail holds it up: recovery keeps a record of each of its entries
     /// in memory, some hundred bytes. Then everything on the disk waits by name.
-    static let heldUpGrowth = 8
+    public static let heldUpGrowth = 8
     /// Slots of one row of the allocation map.
     public static let slotsPerMapPiece = 32_768
     /// Rows asked for at a time during recovery.

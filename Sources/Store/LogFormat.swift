@@ -442,8 +442,10 @@ enum CutCoding {
         w.put(UInt32(cut.layout.stripeCount))
         w.append(cut.kind.rawValue)
         w.put(cut.version)
-        w.put(UInt16(cut.earlier.count))
-        for mark in cut.earlier { w.put(mark) }
+        // Those that wait (`isCutWaiting`) keep it far below; a replay may bring some thousands.
+        let earlier = cut.earlier.suffix(Int(UInt16.max))
+        w.put(UInt16(earlier.count))
+        for mark in earlier { w.put(mark) }
     }
     static func decode(_ r: inout WireReader) throws -> FileCut {
         let file = try r.file()

@@ -106,6 +106,8 @@ struct SlotAllocator {
 struct DurableMap {
     private var pieces: [[UInt8]] = []
     private var dirty: [Int] = []
+    /// Pieces that `takeDirty` would give.
+    var dirtyCount: Int { dirty.count }
     private var isDirty: [Bool] = []
 
     mutating func load(piece: Int, _ value: [UInt8]) {

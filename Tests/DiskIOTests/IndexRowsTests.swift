@@ -242,11 +242,15 @@ private func run(_ program: String, _ arguments: [String]) -> Int32 {
         #expect(try index.meta(.appliedPosition) == [6])
         #expect(try index.groups(limit: 1).rows.map(\.group) == [.data(3)])
         #expect(try index.groups(from: try #require(index.groups(limit: 1).next), limit: 9).rows.map(\.value) == [[4]])
+        try index.apply([2, 4].map { .putRow(RowKey(object: testObject($0), mebibyte: 3), [7]) })
         try index.apply([
             .deleteObject(testObject(2)), .deleteGroup(.data(3)), .deleteChunk(.allocation, number: 0),
             .deleteMeta(.cleanMark),
         ])
         #expect(try index.object(testObject(2)) == nil)
+        // Rows without an object are found by nobody.
+        #expect(try index.row(RowKey(object: testObject(2), mebibyte: 3)) == nil)
+        #expect(try index.row(RowKey(object: testObject(4), mebibyte: 3)) == [7])
         #expect(try index.group(.data(3)) == nil)
         #expect(try index.chunk(.allocation, number: 0) == nil)
         #expect(try index.chunk(.slotReferences, number: 0) == [5])
@@ -257,13 +261,13 @@ private func run(_ program: String, _ arguments: [String]) -> Int32 {
         #expect(try index.chunk(.slotReferences, number: 0) == [5])
     }
 
-    @Test("a batch beyond 2,000 changes, a row beyond 64 KiB, a number beyond 63 bits are refused, whole")
+    @Test("a batch or a row beyond its bound, a number beyond 63 bits are refused, whole")
     func bounds() throws {
         let disk = try TestDisk()
         let index = try IndexRows(in: disk.folder, .new)
-        let many = (0..<2001).map { IndexChange.putRow(testKey(UInt64($0)), [1]) }
+        let many = [IndexChange](repeating: .putRow(testKey(1), [1]), count: DiskLimits.batchChanges + 1)
         #expect(failure { () throws(DiskError) in try index.apply(many) } != nil)
-        try index.apply(Array(many.dropLast()))
+        try index.apply(Array(many.prefix(3000)))
         let first = IndexChange.putMeta(.storeState, [1])
         let long = IndexChange.putRow(testKey(1), [UInt8](repeating: 0, count: DiskLimits.rowBytes + 1))
         let high = IndexChange.putChunk(.allocation, number: UInt64.max, [1])

@@ -197,6 +197,17 @@ struct AttributeTests {
             return
         }
         #expect(outer.attributes.file == Scene.root)
+        // A listing does not give away the folder that the fileset covers: a client would write into it.
+        scene.world.groups[.metadata(World.fileset)]?.namespace?.names[name] = .root
+        guard
+            case .success(.entries(let entries, directory: _, _)) = scene.a.ask(
+                .list(directory: Scene.root, cookie: 0, limit: 10, .namesAndInodes))
+        else {
+            Issue.record("the directory was not listed")
+            return
+        }
+        #expect(entries.contains { $0.name == name && $0.details == nil })
+        #expect(entries.contains { $0.name != name && $0.details != nil })
         guard let file = FileName("image") else { return }
         #expect(
             scene.a.ask(.rename(from: Scene.root, file, to: root, file))

@@ -203,6 +203,12 @@ struct FakeNamespace {
         case .access(let number, let rights):
             guard let found = seen(number, by: question.session, now) else { return .failed(.stale) }
             return .access(rights, found.attributes)
+        case .list:
+            guard let root = files[.root] else { return .failed(.stale) }
+            let entries = names.sorted { $0.value < $1.value }.map { name, number in
+                DirectoryEntry(name: name, inode: number, cookie: number.rawValue + 3, details: inode(number))
+            }
+            return .entries(entries, directory: root.attributes, end: .reached)
         case .pendingDeletions(let after, let limit):
             return .deletions(
                 Array(deletions.filter { $0.file.inode > after }.sorted { $0.file < $1.file }.prefix(limit)))

@@ -56,8 +56,30 @@ import Testing
         #expect(host.store.version(pg, object, token: host.token()) == nil)
         host.holdScans = false
         host.run()
+        host.run()
         #expect(host.readable.contains(token))
         #expect(try host.read(pg, object, BlockRange(first: 0, count: 1)) == [pattern(6, 0)])
+    }
+
+    @Test("A file keeps the cuts of a checkpoint only: further ones wait for it, and bring it about")
+    func cutsOfOneCheckpoint() throws {
+        let host = StoreHost(FakeDisk(), History.small, boot: 1, seed: 3)
+        host.start()
+        write(host, 1, seed: 5)
+        host.holdCommits = true
+        for n in UInt64(2)...200 {
+            let mark = TruncationMark(number: TruncationNumber(n), size: n * 4096)
+            append(
+                host, n,
+                .deleteRange(
+                    RangeDeletion(
+                        file: object.file, truncation: mark, layout: .standard, kind: .truncation, limit: 1 << 20,
+                        edge: nil)))
+        }
+        #expect(host.store.appliedThrough(pg).n < 100)
+        host.holdCommits = false
+        host.run()
+        #expect(host.store.appliedThrough(pg).n == 200)
     }
 
     @Test(
