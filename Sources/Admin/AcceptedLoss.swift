@@ -73,7 +73,7 @@ public struct LossPlan: Codable, Hashable, Sendable {
         let toBeNamed = givesUp.filter { m in
             switch m.state {
             case "away": (m.secondsAway ?? 0) < 60 || answering.contains(m.node)
-            case "catching up", "unasked": true
+            case "catching up", "unasked", "out of use": true
             default: false
             }
         }
@@ -128,6 +128,7 @@ extension OtherMemberReport {
         case .catchingUp: state = "catching up"
         case .learning: state = "learning"
         case .nothing: state = "nothing"
+        case .outOfUse: state = "out of use"
         case .unasked: state = "unasked"
         case .away(let time):
             state = "away"

@@ -298,7 +298,7 @@ public struct ReplicaStatus: Codable, Sendable {
 public struct OtherMemberReport: Codable, Sendable, Hashable {
     public var node: Int
     public var disk: String
-    /// "whole", "rebooted", "catching up", "learning", "nothing", "unasked" or "away".
+    /// "whole", "rebooted", "catching up", "learning", "nothing", "out of use", "unasked" or "away".
     public var state: String
     /// Of a whole or rebooted one: the last entry that it has, as far as is known.
     public var endEpoch: UInt64

@@ -37,7 +37,7 @@ public enum LossRefusal: Hashable, Sendable {
     case unasked([NodeID])
     /// That member is here and has more.
     case better(NodeID)
-    /// These are here and catch up, or have not been away for long: they are given up by name only.
+    /// These are here and catch up, or do not use their disk, or have not been away for long: they are given up by name only.
     case mayReturn([NodeID])
     /// The content is not what was demanded.
     case content(PlacementGroup.Content)
@@ -55,6 +55,8 @@ public enum MemberStanding: Hashable, Sendable {
     case learning
     /// Its node is here, and has nothing of it that counts.
     case nothing
+    /// Its node is here, and does not use the disk: it may hold everything, and be used again after a restart of that node.
+    case outOfUse
     /// Its node is here, and has not said yet what it has.
     case unasked
     /// For so long; at most since this replica was opened.
@@ -99,7 +101,7 @@ extension PlacementGroup {
             let since = peer(m.node)?.since ?? opened
             return .away(now > since ? now - since : TimeSpan(nanoseconds: 0))
         }
-        if p.isGone { return .nothing }
+        if p.isGone { return .outOfUse }
         if role == .primary, let own = reign.members.first(where: { $0.node == m.node }) {
             if own.phase == .streaming, own.isComplete {
                 return .whole(history.name(at: min(own.appended, history.end.n)) ?? decided)
@@ -141,7 +143,7 @@ extension PlacementGroup {
                 switch standing {
                 case .whole: updated(m)
                 case .rebooted: mayLackUnflushed ? updated(m) : nil
-                case .catchingUp, .learning, .nothing, .unasked, .away: nil
+                case .catchingUp, .learning, .nothing, .outOfUse, .unasked, .away: nil
                 }
             }
             let least = min(map.policy.minInSync, record.inSync.count)
@@ -153,7 +155,7 @@ extension PlacementGroup {
             if demand.named.contains(m.node) || members.contains(where: { $0.node == m.node }) { return false }
             switch standing {
             case .away(let time): return time < limits.lossPatience
-            case .catchingUp: return true
+            case .catchingUp, .outOfUse: return true
             case .whole, .rebooted, .learning, .nothing, .unasked: return false
             }
         }
@@ -178,7 +180,7 @@ extension PlacementGroup {
                 if !isWhole || mayLackUnflushed || end > history.end { return m.node }
             case .rebooted(let end):
                 if !isWhole || mayLackUnflushed && end > history.end { return m.node }
-            case .catchingUp, .learning, .nothing, .unasked, .away: break
+            case .catchingUp, .learning, .nothing, .outOfUse, .unasked, .away: break
             }
         }
         return nil

@@ -166,8 +166,8 @@ extension Simulator {
         switch scenario.rot {
         case .none: if result.lostCount > 0 { return found(result, lostIn: pg) }
         case .oneDisk:
-            // Others may hold it that are learning.
-            if result.lostCount > 0, healing, result.members.count == scenario.copies {
+            // Others may hold it that are learning, or have lost it with power before it rotted here.
+            if result.lostCount > 0, healing, result.members.count == scenario.copies, lossesOfPower == 0 {
                 return found(result, lostIn: pg)
             }
         case .allDisks:

@@ -224,6 +224,8 @@ extension GroupCommand {
                 case "away":
                     "not seen for \(member.secondsAway.map { $0 < 120 ? "\(Int($0)) s" : "\(Int($0 / 60)) min" } ?? "long")"
                 case "nothing": "its node is here, and has nothing of the group that counts"
+                case "out of use":
+                    "its node is here, and does not use that disk, which may hold everything: mount it and start that node again"
                 case "catching up": "here, and catching up"
                 case "learning": "here, and lacks content"
                 case "rebooted": "here, but its machine lost power"

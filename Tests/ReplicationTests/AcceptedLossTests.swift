@@ -113,6 +113,17 @@ struct AcceptedLossTests {
         #expect(group.lossAccepted(demand(), at: later(70)) == nil)
     }
 
+    @Test("A member whose node does not use its disk is given up by name only: it may hold everything")
+    func outOfUse() throws {
+        let group = try left(of: [1, 2], copies: 2, recovered: whole([EpochSpan(epoch: Epoch(2), last: 40)]))
+        here(2, group, .kept, EntryName(epoch: Epoch(2), n: 40))
+        group.messageArrived(
+            from: NodeID(2), ReplicaMessage(pg: group.pg, epoch: .zero, body: .gone), at: later(10))
+        #expect(group.memberStandings(at: later(100)).map(\.standing) == [.outOfUse])
+        #expect(group.lossAccepted(demand(), at: later(100)) == .mayReturn([NodeID(2)]))
+        #expect(group.lossAccepted(demand(.whole, [2]), at: later(100)) == nil)
+    }
+
     @Test("A member that is here and has not said what it has is asked first")
     func unasked() throws {
         let group = try left(of: [1, 2], copies: 2, recovered: whole([EpochSpan(epoch: Epoch(2), last: 40)]))

@@ -70,6 +70,8 @@ final class DiskHost {
     // MARK: - The log
 
     func append(_ pg: PGID, _ entry: Entry, _ durability: Durability) {
+        // The store would take nothing, and never give the payload back.
+        guard failure == nil else { return }
         var checksum: UInt32 = 0
         if let payload = entry.payload {
             payloads.keep(payload)
@@ -280,6 +282,7 @@ final class DiskHost {
     }
 
     func install(_ pg: PGID, _ piece: Piece, done: @escaping () -> Void) {
+        guard failure == nil else { return }
         if let payload = piece.payload { payloads.keep(payload) }
         store.install(pg, ObjectPiece(piece), payload: piece.payload, token: token { _ in done() })
         node?.needsCycleEnd()
