@@ -123,7 +123,8 @@ extension Simulator {
             for n in destruction.survivors {
                 guard let hosted = replica(n, groups[g]) else { continue }
                 var refusal: LossRefusal?
-                let named = destruction.down.map { nodes[$0].id }
+                // Those that are back with empty disks, too: they do not use the ones that the record names.
+                let named = nodes.filter { !destruction.survivors.contains($0.index) }.map(\.id)
                 let content: LossDemand.Demanded = takesAny ? .any : .whole
                 let mayLack = hosted.group.mayLackUnflushed
                 hosted.event {

@@ -329,7 +329,7 @@ public struct Scenario: Sendable {
             copies = max(copies, 2 + random.below(2))
             readsAfterClaims = random.below(2) == 0
             faults = [.handover, .handover, .handover, .handover, .kill, .pause, .partition]
-            if metadata, random.below(3) == 0 {
+            if self.theme == .handovers, metadata, random.below(3) == 0 {
                 copies = 3
                 rot = .oneDisk
                 rottenRows = 90
