@@ -56,11 +56,11 @@ extension PlacementGroup {
         let bad = copies.filter { $0.found.verdict == .lost }.map(\.node)
         let others = copies.filter { !agrees($0.found) }.map(\.node)
         if bad.isEmpty, others.isEmpty {
-            if let i = scrub?.result.lost.firstIndex(where: { $0.object == item.object }) {
-                scrub?.result.lost.remove(at: i)
-                scrub?.result.lostCount -= 1
-            }
             if depth == .blocks {
+                if let i = scrub?.result.lost.firstIndex(where: { $0.object == item.object }) {
+                    scrub?.result.lost.remove(at: i)
+                    scrub?.result.lostCount -= 1
+                }
                 scrub?.result.objects += 1
                 scrub?.result.blocks += UInt64(mine.blocks)
             }

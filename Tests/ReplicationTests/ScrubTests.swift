@@ -163,6 +163,19 @@ struct ScrubTests {
         #expect(result.lostCount == 1 && result.differingCount == 0 && result.relearning.isEmpty)
     }
 
+    @Test("what a look at the index alone finds alike does not take back that blocks are lost")
+    func lostStays() throws {
+        let trio = try begun()
+        Self.answer(trio) { ask, _ in
+            let isRead = if case .objects(_, .blocks) = ask.part { true } else { false }
+            var found = Self.finding(ask, verdict: isRead ? .lost : .whole, lost: isRead ? [4] : [])
+            found.version = .zero
+            return found
+        }
+        let result = try Self.result(trio)
+        #expect(result.lost == [ScrubResult.Lost(object: Self.object, blocks: [4])] && result.lostCount == 1)
+    }
+
     @Test(
         "a member that goes away in the middle ends no scrub, and does not count as compared; the others are",
         arguments: [nil, Mutation.scrubForgetsWindow])
