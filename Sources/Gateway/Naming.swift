@@ -75,11 +75,11 @@ final class QueryOperation: Operation {
         case .symbolicLink(let target, let attributes):
             gateway.finish(self, .success(.symbolicLink(target, attributes)))
         case .entries(let entries, let directory, let end):
+            let covered = gateway.junctions(in: target)
             let shown = entries.map { entry in
                 var entry = entry
-                if let inode = entry.details { entry.details = gateway.shown(inode) }
                 // Another fileset is joined there: a client that took the folder below it would write where nobody looks.
-                if gateway.junction(at: target, entry.name.bytes) != nil { entry.details = nil }
+                entry.details = covered.contains(entry.name.bytes) ? nil : entry.details.map { gateway.shown($0) }
                 return entry
             }
             gateway.finish(self, .success(.entries(shown, directory: directory, end)))

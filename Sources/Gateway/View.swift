@@ -102,4 +102,12 @@ extension GatewayMachine {
             fileset.state == .live && fileset.junction.map { $0.directory == directory && $0.name == name } ?? false
         }
     }
+
+    /// The names in this directory at which filesets are joined.
+    func junctions(in directory: FileID) -> Set<[UInt8]> {
+        Set(
+            (map?.filesets ?? []).filter { $0.state == .live }.compactMap(\.junction).filter {
+                $0.directory == directory
+            }.map(\.name))
+    }
 }

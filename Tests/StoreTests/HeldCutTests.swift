@@ -22,6 +22,17 @@ import Testing
         append(host, n, .write(write), bytes)
     }
 
+    /// A truncation to n blocks.
+    private func cut(_ host: StoreHost, _ n: UInt64) {
+        let mark = TruncationMark(number: TruncationNumber(n), size: n * 4096)
+        append(
+            host, n,
+            .deleteRange(
+                RangeDeletion(
+                    file: object.file, truncation: mark, layout: .standard, kind: .truncation, limit: 1 << 20, edge: nil
+                )))
+    }
+
     /// The first block has bytes of seed 5, over which those of seed 6 are decided and not applied yet.
     private func heldUp(_ mutation: StoreMutation?) throws -> StoreHost {
         let host = StoreHost(FakeDisk(), History.small, boot: 1, seed: 3)
@@ -29,15 +40,7 @@ import Testing
         host.start()
         write(host, 1, seed: 5)
         host.holdScans = true
-        for n in UInt64(2)...80 {
-            let mark = TruncationMark(number: TruncationNumber(n), size: n * 4096)
-            append(
-                host, n,
-                .deleteRange(
-                    RangeDeletion(
-                        file: object.file, truncation: mark, layout: .standard, kind: .truncation, limit: 1 << 20,
-                        edge: nil)))
-        }
+        for n in UInt64(2)...80 { cut(host, n) }
         try #require(host.store.appliedThrough(pg).n < 80)
         write(host, 81, seed: 6)
         return host
@@ -67,15 +70,7 @@ import Testing
         host.start()
         write(host, 1, seed: 5)
         host.holdCommits = true
-        for n in UInt64(2)...200 {
-            let mark = TruncationMark(number: TruncationNumber(n), size: n * 4096)
-            append(
-                host, n,
-                .deleteRange(
-                    RangeDeletion(
-                        file: object.file, truncation: mark, layout: .standard, kind: .truncation, limit: 1 << 20,
-                        edge: nil)))
-        }
+        for n in UInt64(2)...200 { cut(host, n) }
         #expect(host.store.appliedThrough(pg).n < 100)
         host.holdCommits = false
         host.run()
