@@ -82,6 +82,13 @@ struct EntryChecker {
                 try take(op)
                 continue
             }
+            var op = op
+            if try EntryChecker.waits(tree) {
+                // Nothing is kept of it (`NamespaceMachine`): any sending, later or still under way, may be executed.
+                try take(op)
+                op.end = nil
+                op.notAfter = .max
+            }
             // All sendings of a call are one operation, which has happened when the first is answered.
             if let (first, sendings) = calls[call] {
                 var joined = op.end ?? .max < first.end ?? .max ? op : first
@@ -99,6 +106,13 @@ struct EntryChecker {
             try take(op)
         }
         isExcluding = false
+    }
+
+    /// Whether it was told to come again when an earlier cut is finished.
+    private static func waits(_ tree: TreeObservation) throws -> Bool {
+        guard case .operation = tree.question, let answer = tree.answer else { return false }
+        let result = try answer.decoded { r throws(WireError) in try NamespaceResult(from: &r) }
+        return result.failure == .cutUnfinished
     }
 
     /// Of a call, with some room (`NamespaceLimits.callLifetime`).
@@ -193,8 +207,9 @@ struct EntryChecker {
             switch EntryChecker.search(all) {
             case .found: break
             case .gaveUp: undecided += 1
-            case .none:
-                let story = all.suffix(40).map {
+            case .none(let reached):
+                // Around where the search went no further.
+                let story = all[max(0, reached - 30)..<min(all.count, reached + 10)].map {
                     "  \($0.start / 1000) … \($0.isAnswered ? "\($0.end / 1000)" : "–") µs: \($0.step)"
                 }
                 return "no order explains \(key.name) in \(key.directory):\n" + story.joined(separator: "\n")
@@ -205,7 +220,8 @@ struct EntryChecker {
 
     private enum Outcome {
         case found
-        case none
+        /// The first operation that no order got past.
+        case none(reached: Int)
         case gaveUp
     }
 
@@ -221,9 +237,11 @@ struct EntryChecker {
     private static func search(_ all: [Operation]) -> Outcome {
         var seen: Set<State> = []
         var stack = [State(first: 0, ahead: [], value: .absent)]
+        var reached = 0
         while let state = stack.popLast() {
             guard seen.insert(state).inserted else { continue }
             if seen.count > patience { return .gaveUp }
+            reached = max(reached, state.first)
             let open = (state.first..<all.count).filter { !state.ahead.contains($0) }
             guard open.contains(where: { all[$0].isAnswered }) else { return .found }
             // Nothing comes first that began after another one had ended.
@@ -244,6 +262,6 @@ struct EntryChecker {
             }
             stack += next.reversed()
         }
-        return .none
+        return .none(reached: reached)
     }
 }
