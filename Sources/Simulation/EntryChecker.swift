@@ -68,7 +68,6 @@ struct EntryChecker {
     private(set) var undecided = 0
     /// Names whose history is not known: a call may have been executed anew after its lifetime.
     private var excluded: Set<Key> = []
-    private var isExcluding = false
     private var order: [Key] = []
     private var operations: [Key: [Operation]] = [:]
 
@@ -102,10 +101,23 @@ struct EntryChecker {
         }
         for call in known {
             guard let (op, sendings) = calls[call] else { continue }
-            isExcluding = sendings > 1 && (!isSteady || (op.end ?? .max) - op.start > EntryChecker.lifetime)
+            if sendings > 1, !isSteady || (op.end ?? .max) - op.start > EntryChecker.lifetime { exclude(op) }
             try take(op)
         }
-        isExcluding = false
+    }
+
+    /// Whatever was answered: another sending may have been executed anew, and have changed any of its names.
+    private mutating func exclude(_ op: Observed) {
+        guard case .operation(let operation)? = op.tree?.question else { return }
+        switch operation {
+        case .create(let directory, let name, _, _), .link(_, let directory, let name),
+            .remove(let directory, let name), .removeDirectory(let directory, let name):
+            excluded.insert(Key(directory: directory, name: name))
+        case .rename(let from, let name, let to, let newName):
+            excluded.insert(Key(directory: from, name: name))
+            excluded.insert(Key(directory: to, name: newName))
+        default: break
+        }
     }
 
     /// Whether it was told to come again when an earlier cut is finished.
@@ -120,7 +132,6 @@ struct EntryChecker {
 
     private mutating func add(_ directory: InodeNumber, _ name: FileName, _ step: Step, _ op: Observed) {
         let key = Key(directory: directory, name: name)
-        if isExcluding { excluded.insert(key) }
         if operations[key] == nil { order.append(key) }
         operations[key, default: []].append(
             Operation(step: step, start: op.start, end: op.end ?? op.notAfter, isAnswered: op.end != nil))
