@@ -33,7 +33,7 @@ extension Simulator {
                 .toNode(node: n, life: node.life, .record(records[g], version(g))),
                 at: clock + below(50 * millisecond))
         }
-        if scenario.relocates { placementChanged(for: n) }
+        if scenario.relocates || wantedVersion > 1 { placementChanged(for: n) }
         for other in nodes.indices where other != n && nodes[other].isOpen && links[n][other].downUntil <= clock {
             connect(n, other, after: 5 * millisecond + below(100 * millisecond))
         }
