@@ -54,6 +54,9 @@ public final class FakeRows {
         return found
     }
 
+    /// How many rows have content.
+    public var contentCount: Int { now.contents.count }
+
     func commit(_ writes: [IndexWrite]) {
         precondition(writes.count <= 1 << 20, "a transaction is within DiskLimits.batchChanges")
         for w in writes { now.apply(w) }

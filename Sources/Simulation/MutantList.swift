@@ -162,6 +162,9 @@
                 name: "keeps tables of what the log may lose", rule: "store.md, checkpoints",
                 storeMutation: .tablesBeforeLog, firstSeed: 1, theme: .powerLosses, test: "RuleTests/tables"),
             Mutant(
+                name: "fills removed files again in a replay", rule: "store.md, tombstones",
+                storeMutation: .replayFillsRemoved, firstSeed: 63421, test: "RemovedFileTests/mutant"),
+            Mutant(
                 name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
                 storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses, test: "RuleTests/covered"),
             Mutant(

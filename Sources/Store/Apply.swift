@@ -96,10 +96,11 @@ extension Store {
         }
     }
 
-    /// Content under an older truncation than the file's last cut is clipped by it (traps.md, 34). No other blocks: these may
-    /// have been written since.
+    /// Content under an older truncation than the file's last cut is clipped by it (traps.md, 34), and all content by a removal:
+    /// it may have the number of a truncation. No other blocks: these may have been written since.
     private func clipLate(_ row: HotRow, _ blocks: BlockRange, _ number: TruncationNumber) {
-        guard let cut = row.object.file.cut, number < cut.truncation.number else { return }
+        guard let cut = row.object.file.cut else { return }
+        guard number < cut.truncation.number || cut.kind == .removal && !mutated(.replayFillsRemoved) else { return }
         if empty(row, cut, after: number, within: row.part(of: blocks)) { markDirty(row) }
     }
 

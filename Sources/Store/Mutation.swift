@@ -9,6 +9,8 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case copiesPartsOfUnsynced
     /// A checkpoint's tables become durable before the log that they tell of.
     case tablesBeforeLog
+    /// What a replay writes again to a removed file stays where the index does not know its object.
+    case replayFillsRemoved
     /// Recovery relies on rows that only the page cache has, and puts the log before them aside.
     case reliesOnUnsyncedRows
     /// Reads do not wait for what is decided and waits for earlier deletions.

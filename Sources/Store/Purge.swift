@@ -11,6 +11,8 @@ struct PurgeState {
     /// Rows asked for that have not come, and those that have.
     var missing = 0
     var rows: [HotRow] = []
+    /// Of a removed file: rows of objects that the index may not have yet, so that no page has them.
+    var unlisted: [HotRow] = []
     /// The current file was cut again.
     var restarts = false
     var isLastPage = false
@@ -44,11 +46,28 @@ extension Store {
         }
     }
 
+    /// Rows that are in memory are clipped now: no page has those of objects that the index does not know yet, and a replay leaves
+    /// rows as they are when the index has the cut already. All others are in the index, and so are their objects.
     private func begin(_ file: FileState) {
         purge.current = file
         purge.cursor = 0
         purge.restarts = false
         purge.isLastPage = false
+        releaseUnlisted()
+        if mutated(.replayFillsRemoved) { return }
+        for object in file.objects {
+            for case let row? in object.rows {
+                freshen(row)
+                guard file.cut?.kind == .removal, object.isDirty || object.isFrozen else { continue }
+                row.pins += 1
+                purge.unlisted.append(row)
+            }
+        }
+    }
+
+    private func releaseUnlisted() {
+        for row in purge.unlisted { row.pins -= 1 }
+        purge.unlisted = []
     }
 
     /// All rows of the page have been clipped. A removed object whose rows are all known to be empty goes.
@@ -68,6 +87,7 @@ extension Store {
 
     private func finish(_ file: FileState) {
         for object in file.objects { deleteIfRemoved(object) }
+        releaseUnlisted()
         purge.current = nil
         file.isPurging = false
         file.carriedBy = nextCheckpoint
@@ -91,7 +111,14 @@ extension Store {
             let first = min(cut.firstCutBlock(index: id.index), Geometry.blocksPerObject)
             for m in first / Geometry.blocksPerRow..<max(first / Geometry.blocksPerRow, Geometry.rowsPerObject) {
                 let key = ContentKey(object: id, mebibyte: m)
-                if let row = hotRow(key) { freshen(row) } else { keys.append(key) }
+                guard let row = hotRow(key) else {
+                    keys.append(key)
+                    continue
+                }
+                freshen(row)
+                // Not to be evicted before its object is deleted.
+                row.pins += 1
+                purge.rows.append(row)
             }
         }
         if rows.count < StoreLimits.objectsPerPurge || rows.last.map({ IndexKey.isFileObject($0.0) }) ?? true {

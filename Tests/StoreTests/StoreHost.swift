@@ -160,6 +160,14 @@ final class StoreHost {
         return true
     }
 
+    /// Makes the transaction that `holdCommits` keeps back, if there is one.
+    func makeHeldCommit() {
+        let held = waiting.firstIndex { if case .commitRows = $0 { true } else { false } }
+        guard let held else { return }
+        execute(waiting.remove(at: held))
+        collect()
+    }
+
     func run(limit: Int = 200_000) {
         var n = 0
         while step() {
