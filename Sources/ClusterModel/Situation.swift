@@ -26,6 +26,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case deposedByAttach
     case divergentTailCut
     case attachedWhileAppending
+    case removalWouldLeaveTooFewWhole
+    case removedWhileBehind
     case voidEndsCompleteness
     case gapInTheStream
     case oldStreamRefused
@@ -109,6 +111,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .oldEpochRefused: "a member that has promised itself to a later primary refuses an earlier one"
         case .streamRefusedWhileClaiming: "a stream is refused while a claim is under way"
         case .deposedByAttach: "a primary hears of its successor from the successor"
+        case .removalWouldLeaveTooFewWhole: "a member is not removed, for too few of the others lack nothing"
+        case .removedWhileBehind: "a recorded member that lacks content is removed, and learns without being waited for"
         case .attachedWhileAppending: "a member is attached anew before its log has all that it was sent"
         case .divergentTailCut: "entries that nobody else has are cut off"
         case .voidEndsCompleteness: "a learner's complete part ends before its first void record"

@@ -322,17 +322,37 @@ extension PlacementGroup {
         propose(new, base: base, version: version, requiresEnded: nil, raises: nil, kind: .newBoot(member.node))
     }
 
-    /// Removes members that are silent, or owe an acknowledgement too long, or are back without what they had.
+    /// Removes members that are silent, or owe an acknowledgement or what they lack too long, or are back without what they had.
+    /// Enough stay that lack nothing: a set of as many of which one is still learning waits for that one, whatever is removed, and
+    /// whoever was removed may be the last that holds all.
     func considerRemoval() {
+        for i in reign.members.indices {
+            let isBehind = reign.members[i].reported && !reign.members[i].isComplete
+            reign.members[i].behindSince = isBehind ? reign.members[i].behindSince ?? now.now : nil
+        }
         guard proposal == nil, let record, let map, let version = recordVersion, reign.promised else { return }
         let least = mutated(.belowMinInSync) ? 1 : map.policy.minInSync
         var gone: [NodeID] = []
+        func staying(without node: NodeID) -> Int {
+            1
+                + reign.members.filter {
+                    $0.isInSync && $0.node != node && !gone.contains($0.node) && $0.isComplete && $0.phase == .streaming
+                        && isPresent($0.node)
+                }.count
+        }
         for m in reign.members where m.isInSync && record.inSync.count - gone.count > least {
             let silentSince = peer(m.node).map { $0.isPresent ? nil : $0.since } ?? reign.since
             let silent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
             let slow = m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
             let lost = m.reported && !m.isComplete && m.member?.boot != record.inSyncMember(on: m.node)?.boot
-            if silent || slow || lost || isToBeLetGo(m.node) || isKeptOut(m.node) { gone.append(m.node) }
+            let behind = m.behindSince.map { now.now >= $0 + limits.acknowledgement } ?? false
+            guard silent || slow || lost || behind || isToBeLetGo(m.node) || isKeptOut(m.node) else { continue }
+            guard staying(without: m.node) >= least || mutated(.removesLastWhole) else {
+                mark(.removalWouldLeaveTooFewWhole)
+                continue
+            }
+            mark(.removedWhileBehind, if: behind && !silent && !slow && !lost)
+            gone.append(m.node)
         }
         mark(
             .waitsAtLeastSize,

@@ -11,6 +11,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case readsBeforeFence
     case claimWithoutLeaseEnd
     case belowMinInSync
+    case removesLastWhole
     case promoteWithPiecesMissing
     case promoteWithoutNeedingLearner
     case promoteNotSynced

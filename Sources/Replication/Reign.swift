@@ -65,6 +65,8 @@ struct MemberProgress {
     var isNeeded: Bool
     /// Lacks nothing but the log's latest entries.
     var isComplete = false
+    /// Since when it has been here, and not complete.
+    var behindSince: Instant?
     var phase: Phase = .detached
     var member: Member?
     var attempt: UInt32 = 0

@@ -30,6 +30,9 @@
                 name: "shrinks the set below the least number", rule: "replication.md 6; traps.md 19",
                 mutation: .belowMinInSync, firstSeed: 1),
             Mutant(
+                name: "removes a whole member where one stays that is not", rule: "replication.md 6",
+                mutation: .removesLastWhole, firstSeed: 1, theme: .outages, test: "LeftOutRuleTests/lastWhole"),
+            Mutant(
                 name: "promotes with pieces missing", rule: "replication.md 15; traps.md 8",
                 mutation: .promoteWithPiecesMissing, firstSeed: 1, theme: .learning),
             Mutant(

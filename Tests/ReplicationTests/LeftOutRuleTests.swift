@@ -85,6 +85,37 @@ struct LeftOutRuleTests {
         #expect(trio.answers.count == before + 1)
     }
 
+    /// The record would name one that lacks content, and not the one that has it all.
+    @Test(
+        "A silent member stays while too few of the others lack nothing",
+        arguments: [nil, .removesLastWhole] as [Mutation?])
+    func lastWhole(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        let third = try #require(trio.groups[0].reign.members.firstIndex { $0.node == NodeID(3) })
+        trio.groups[0].reign.members[third].isComplete = false
+        trio.cut(0, 1)
+        trio.pass(milliseconds: 1500)
+        #expect(trio.proposals.isEmpty == (mutation == nil))
+        trio.groups[0].reign.members[third].isComplete = true
+        trio.pass(milliseconds: 200)
+        #expect(trio.proposals.first?.proposal.record.inSync.map(\.node) == [NodeID(1), NodeID(3)])
+    }
+
+    @Test("A recorded member that lacks content for seconds is not waited for where the others are enough")
+    func behind() throws {
+        let trio = try Trio()
+        trio.begin()
+        let third = try #require(trio.groups[0].reign.members.firstIndex { $0.node == NodeID(3) })
+        trio.groups[0].reign.members[third].isComplete = false
+        trio.groups[0].reign.members[third].reported = true
+        trio.pass(milliseconds: 4000)
+        #expect(trio.proposals.isEmpty)
+        trio.pass(milliseconds: 2000)
+        #expect(trio.proposals.first?.proposal.record.inSync.map(\.node) == [NodeID(1), NodeID(2)])
+    }
+
     @Test(
         "A member applies what is decided, and not what it has", arguments: [nil, .applyUndecided] as [Mutation?])
     func applies(_ mutation: Mutation?) throws {
