@@ -1,4 +1,5 @@
 import ClusterModel
+import Wire
 
 /// Which members take far longer than the others to make a write stable, judged by a node from what it sees as primary of its
 /// groups. A disk that is worn out or misconfigured answers every sync, late; each write of its groups waits for it.
@@ -6,7 +7,8 @@ import ClusterModel
 /// Invariants:
 /// - nobody is judged by few or old samples, or without others to compare it with;
 /// - a judgement stands only when it has held for a while, and so does its end;
-/// - who is judged out is looked at again after a time, for it gives no samples any more.
+/// - who is judged out is looked at again after a time, for it gives no samples any more;
+/// - of itself a node believes what others say as long as it has no samples of its own: its groups may have nothing to do.
 public struct PaceJudge: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Samples that count, of each node, and how old they may be.
@@ -24,6 +26,8 @@ public struct PaceJudge: Sendable {
         /// Good is again who has been so for this long; and who was out is tried again after this.
         public var goodAfter = TimeSpan.seconds(30)
         public var probation = TimeSpan.seconds(120)
+        /// What others said of this node counts for so long.
+        public var wordPatience = TimeSpan.seconds(5)
         public init() {}
     }
 
@@ -63,10 +67,27 @@ public struct PaceJudge: Sendable {
     }
 
     public let limits: Limits
+    private let local: NodeID
     /// Ascending by node.
     private var watched: [Watched] = []
+    /// The last that another node said of this one.
+    private var word: (PaceWord, at: Instant)?
 
-    public init(limits: Limits = Limits()) { self.limits = limits }
+    public init(local: NodeID, limits: Limits = Limits()) {
+        self.local = local
+        self.limits = limits
+    }
+
+    /// Another node finds this one slow.
+    public mutating func told(_ word: PaceWord, at now: Instant) {
+        self.word = (word, now)
+        _ = place(of: local)
+    }
+
+    /// What others are to be told of themselves.
+    public var words: [(node: NodeID, word: PaceWord)] {
+        standings.filter { $0.node != local }.map { ($0.node, PaceWord(median: $0.median, others: $0.others)) }
+    }
 
     /// A write became stable on that node so long after it was asked to.
     public mutating func took(_ node: NodeID, _ span: TimeSpan, at now: Instant) {
@@ -105,10 +126,11 @@ public struct PaceJudge: Sendable {
         for i in watched.indices {
             watched[i].median = median(watched[i], now)
         }
+        let medians = watched.map(\.median)
         var changed: [Standing] = []
         for i in watched.indices {
             let before = watched[i].verdict
-            judge(i, now)
+            judge(i, medians, now)
             if watched[i].verdict != before {
                 changed.append(
                     Standing(
@@ -120,10 +142,17 @@ public struct PaceJudge: Sendable {
         return changed
     }
 
-    private mutating func judge(_ i: Int, _ now: Instant) {
-        let peers = watched.indices.filter { $0 != i && watched[$0].median > 0 }.map { watched[$0].median }.sorted()
+    private mutating func judge(_ i: Int, _ medians: [UInt64], _ now: Instant) {
+        let peers = medians.indices.filter { $0 != i && medians[$0] > 0 }.map { medians[$0] }.sorted()
         var w = watched[i]
         defer { watched[i] = w }
+        if w.node == local, w.median == 0, let word, now < word.at + limits.wordPatience {
+            w.verdict = .slow
+            w.median = word.0.median.nanoseconds
+            w.others = word.0.others.nanoseconds
+            w.goodSince = nil
+            return
+        }
         if w.verdict == .out {
             if now >= w.outAt + limits.probation { w = Watched(node: w.node) }
             return

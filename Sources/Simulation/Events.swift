@@ -33,6 +33,8 @@ enum Happening {
     case destroy
     case acceptLoss
     case leaving(Int, node: Int, connection: Int)
+    /// A node hears from another that its disk is slow.
+    case slow(Int, PaceWord, by: Int, connection: Int)
     case stop(node: Int, life: Int, restartAfter: UInt64)
     case mend
     case end

@@ -56,6 +56,14 @@ extension Simulator {
         guard node.isOpen, clock >= node.lastPaces + 500 * millisecond else { return }
         node.lastPaces = clock
         let changed = node.paces.judge(at: moment(n).now)
+        for (told, word) in node.paces.words {
+            guard let other = nodes.firstIndex(where: { $0.id == told }), links[n][other].isUp,
+                links[n][other].spoken >= .v11
+            else { continue }
+            agenda.add(
+                .slow(other, word, by: n, connection: links[n][other].connection),
+                at: clock + 100_000 + below(5 * millisecond))
+        }
         guard !changed.isEmpty else { return }
         for standing in changed {
             tell("\(node.id) finds \(standing.node) \(standing.verdict)")

@@ -77,9 +77,10 @@ extension Simulator {
             limits.outAfter = .seconds(2)
             limits.goodAfter = .seconds(3)
             limits.probation = .seconds(8)
+            limits.wordPatience = .seconds(2)
             return limits
         }()
-        var paces = PaceJudge(limits: paceLimits)
+        var paces: PaceJudge
         var lastPaces: UInt64 = 0
         var balancer = PrimaryBalancer()
         var lastBalance: UInt64 = 0
@@ -94,6 +95,7 @@ extension Simulator {
         init(index: Int, hasNamespace: Bool) {
             id = NodeID(UInt16(index + 1))
             self.index = index
+            paces = PaceJudge(local: id, limits: Node.paceLimits)
             disk = FakeDisk(id: DiskID(UInt128(index + 1)), crc: BlockContent.crc)
             namespace = hasNamespace ? FakeDatabase() : nil
         }
@@ -131,7 +133,7 @@ extension Simulator {
             stableMarks = []
             lease = .none
             leaseUntil = 0
-            paces = PaceJudge(limits: Node.paceLimits)
+            paces = PaceJudge(local: id, limits: Node.paceLimits)
             lastPaces = 0
             balancer = PrimaryBalancer()
             lastBalance = 0

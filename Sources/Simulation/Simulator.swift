@@ -239,7 +239,9 @@ public final class Simulator {
         case .tick(let n, _), .cycle(let n, _), .work(let n, _, _), .completions(let n, _), .renew(let n, _): n
         case .toNode(let n, _, _), .stop(let n, _, _): n
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
-        case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _): n
+        case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _),
+            .slow(let n, _, _, _):
+            n
         case .request(_, _, let n, _, _): n
         case .coordinator, .clientStep, .response, .clientTimeout, .fault, .rot, .scrub, .restart, .kill, .cutPower,
             .thaw,
@@ -318,6 +320,10 @@ public final class Simulator {
         case .leaving(let n, let leaver, let connection):
             if links[leaver][n].isUp, links[leaver][n].connection == connection {
                 everyReplica(n) { $0.peerLeaving(self.nodes[leaver].id, at: $1) }
+            }
+        case .slow(let n, let word, let teller, let connection):
+            if nodes[n].isOpen, links[teller][n].isUp, links[teller][n].connection == connection {
+                nodes[n].paces.told(word, at: moment(n).now)
             }
         case .stop(let n, let life, let delay): if isLife(n, life) { stopCleanly(n, restartAfter: delay) }
         case .mend: mend()

@@ -13,6 +13,11 @@ extension StorageNode {
         guard now.now - lastPaces >= StorageLimits.paceInterval else { return }
         lastPaces = now.now
         let changed = paces.judge(at: now.now)
+        for (node, word) in paces.words {
+            if let peer = peers.connected.first(where: { $0.node == node }), peer.spoken >= .v11 {
+                send(.slow(word), to: node)
+            }
+        }
         if changed.isEmpty { return }
         for standing in changed {
             let text = standing.inWords

@@ -60,6 +60,7 @@ extension StorageNode: NodeTransportDelegate {
             peers.told(node, standing)
             heardIntent(node, standing.intent)
             if standing.mapVersion > directory.view.map.version { directory.barrier {} }
+        case .slow(let word): paces.told(word, at: moment().now)
         case .hello, .ask, .tell: transport.reset(node)
         }
     }

@@ -53,7 +53,7 @@ public final class StorageNode {
     private var opening: Set<PGID> = []
     var balancer = PrimaryBalancer()
     var placement = WantedPlacement()
-    var paces = PaceJudge()
+    var paces: PaceJudge
     var lastPaces = Instant(nanoseconds: 0)
     var unusableDisks: [UnusableDisk] = []
     /// Disks that are not the cluster's any more; kept, for what is under way for them still comes back.
@@ -106,6 +106,7 @@ public final class StorageNode {
         self.directory = directory
         self.coordinator = coordinator
         self.logger = logger
+        paces = PaceJudge(local: localNode)
         payloads = PayloadTable()
         transport = NodeTransport(eventLoop: loop, localNode: localNode, payloads: payloads, logger: logger)
         membership = NodeMembership(

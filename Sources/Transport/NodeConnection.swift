@@ -120,7 +120,7 @@ final class NodeConnection: ChannelInboundHandler {
             origins[payload.id] = id
             unanswered[id] = payload.id
         case .response(let id, _): asked[id] = nil
-        case .hello, .flush, .flushed, .replica, .alive, .ask, .tell: break
+        case .hello, .flush, .flushed, .replica, .alive, .slow, .ask, .tell: break
         }
     }
 
@@ -129,7 +129,7 @@ final class NodeConnection: ChannelInboundHandler {
         switch message {
         case .request(let id, _): if let payload { asked[id] = payload }
         case .response(let id, _): if let origin = unanswered.removeValue(forKey: id) { origins[origin] = nil }
-        case .hello, .flush, .flushed, .replica, .alive, .ask, .tell: break
+        case .hello, .flush, .flushed, .replica, .alive, .slow, .ask, .tell: break
         }
     }
 

@@ -93,6 +93,16 @@ public struct NodeStanding: Hashable, Sendable {
     }
 }
 
+/// How long a node's disk takes to make a write stable, and the disks of the others, as the sender sees it.
+public struct PaceWord: Hashable, Sendable {
+    public var median: TimeSpan
+    public var others: TimeSpan
+    public init(median: TimeSpan, others: TimeSpan) {
+        self.median = median
+        self.others = others
+    }
+}
+
 /// Pairs an answer with its question on one connection.
 public struct ExchangeID: Hashable, Sendable {
     public let rawValue: UInt64
@@ -109,6 +119,8 @@ public enum NodeMessage: Hashable, Sendable {
     case replica(ReplicaMessage)
     /// A sign of life, several times a second.
     case alive(NodeStanding)
+    /// The receiver's disk is far slower than the others'. Once a second, as long as that is so.
+    case slow(PaceWord)
     case ask(ExchangeID, AdminText)
     case tell(ExchangeID, AdminText)
 
@@ -118,7 +130,7 @@ public enum NodeMessage: Hashable, Sendable {
         case .request(_, let r): r.payload
         case .response(_, let r): r.payload
         case .replica(let m): m.payload
-        case .hello, .flush, .flushed, .alive, .ask, .tell: nil
+        case .hello, .flush, .flushed, .alive, .slow, .ask, .tell: nil
         }
     }
 }

@@ -67,6 +67,8 @@ extension NodeMessage {
         case .alive: 7
         case .ask: 8
         case .tell: 9
+        // 10 is `EchoFrame`.
+        case .slow: 11
         }
     }
 
@@ -114,6 +116,9 @@ extension NodeMessage {
             w.u64(standing.freeBytes)
             w.optional(standing.usage) { w, u in u.encode(into: &w) }
             w.u8(standing.intent.rawValue)
+        case .slow(let word):
+            w.u64(word.median.nanoseconds)
+            w.u64(word.others.nanoseconds)
         case .ask(let id, let text), .tell(let id, let text):
             w.u64(id.rawValue)
             w.blob(text.json)
@@ -178,6 +183,9 @@ extension NodeMessage {
                 NodeStanding(mapVersion: version, totalBytes: total, freeBytes: free, usage: usage, intent: intent))
         case 8: self = .ask(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         case 9: self = .tell(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
+        case 11:
+            self = .slow(
+                PaceWord(median: TimeSpan(nanoseconds: try r.u64()), others: TimeSpan(nanoseconds: try r.u64())))
         default: throw WireError("a message of unknown kind \(kind)")
         }
         try r.finish()

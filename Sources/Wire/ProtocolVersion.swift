@@ -16,9 +16,11 @@ public enum ProtocolVersion: UInt16, CaseIterable, Comparable, Sendable {
     case v9 = 9
     /// Kept replies and windows of requests in what a scrub compares. Without it a member's are not compared.
     case v10 = 10
+    /// A node is told that its disk is slow. Without it, it finds that out by itself, if its groups have work.
+    case v11 = 11
 
     public static let oldest = ProtocolVersion.v8
-    public static let newest = ProtocolVersion.v10
+    public static let newest = ProtocolVersion.v11
 
     public static func < (a: ProtocolVersion, b: ProtocolVersion) -> Bool { a.rawValue < b.rawValue }
 }
@@ -37,6 +39,7 @@ extension NodeMessage {
     public var since: ProtocolVersion {
         switch self {
         case .replica(let message): message.body.since
+        case .slow: .v11
         case .hello, .request, .response, .flush, .flushed, .alive, .ask, .tell: .v8
         }
     }

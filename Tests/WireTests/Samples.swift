@@ -272,7 +272,7 @@ struct SampleSource {
         return ReplicaMessage(pg: pg(), epoch: epoch(), body: body)
     }
 
-    static let otherKinds = 7
+    static let otherKinds = 8
     mutating func other(kind: Int) -> NodeMessage {
         switch kind {
         case 0:
@@ -300,7 +300,8 @@ struct SampleSource {
                     intent: isTrue() ? .leaving : .staying))
         case 4: .ask(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))
         case 5: .tell(ExchangeID(u64()), AdminText(json: []))
-        default: .tell(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))
+        case 6: .tell(ExchangeID(u64()), AdminText(json: bytes(random.below(200))))
+        default: .slow(PaceWord(median: TimeSpan(nanoseconds: u64()), others: TimeSpan(nanoseconds: u64())))
         }
     }
 
