@@ -211,7 +211,7 @@ extension PlacementGroup {
         appended = begin
         stable = begin
         state.promised = epoch
-        emit(.restartLog(after: begin))
+        emit(.restartLog(after: begin, cuts: cuts))
         if pg.isMetadata {
             emit(.forgoRows(through: begin, self.begin(.rowsForgone(epoch, under: number))))
         } else {

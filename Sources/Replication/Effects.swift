@@ -19,8 +19,9 @@ public enum ReplicaEffect: Sendable {
     /// Cut the entries behind this one, durably; then `logCut`. None of them was ever decided here.
     case cutLog(after: EntryName, WorkToken)
     /// Forget the log, durably before anything later in it; the next entry follows this one. Applied content stays. Only
-    /// while learning. `decided` entries of the old log have been applied.
-    case restartLog(after: EntryName)
+    /// while learning. `decided` entries of the old log have been applied. The files' last cuts as of that entry are applied
+    /// then: they come with the effect, for the group may know of other ones when it is carried out.
+    case restartLog(after: EntryName, cuts: [ListedCut])
     /// Keep these bytes for the group, durably, both or none; then `stateWritten`. Nil tables: the old ones stay.
     case writeState([UInt8], tables: [UInt8]?, WorkToken)
     /// Entries through this one are decided: reads show them, they may be applied. A learning metadata replica

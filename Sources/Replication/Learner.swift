@@ -106,7 +106,7 @@ extension PlacementGroup {
         stable = s.after
         if !mutated(.windowLeftBehind) { windows = tables.windows }
         marks = tables.marks
-        emit(.restartLog(after: s.after))
+        emit(.restartLog(after: s.after, cuts: cuts))
         following?.phase = .streaming
         following?.stableTold = stable
         following?.learner.pending += 1

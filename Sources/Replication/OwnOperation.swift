@@ -25,9 +25,10 @@ extension PlacementGroup {
 
     /// The last cut of each file that this replica knows, as of its decided entries: a learner that begins a new log applies
     /// them, for it gets neither the entries that cut nor, for objects that are gone, anything else that tells.
-    public var cuts: [(file: FileID, truncation: TruncationMark, kind: RangeDeletion.Kind)] {
+    var cuts: [ListedCut] {
         marks.list.compactMap { file, mark in
-            mark.truncation.number > .zero || mark.removed == .removal ? (file, mark.truncation, mark.removed) : nil
+            guard mark.truncation.number > .zero || mark.removed == .removal else { return nil }
+            return ListedCut(version: decided, file: file, truncation: mark.truncation, kind: mark.removed)
         }
     }
 

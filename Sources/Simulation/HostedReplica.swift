@@ -103,17 +103,17 @@ final class HostedReplica {
             disk.store.cut(
                 pg, after: after, token: disk.token { [unowned self] _ in event { $0.logCut(token, at: $1) } })
             simulator.needsCycleEnd(n)
-        case .restartLog(let after):
+        case .restartLog(let after, let cuts):
             simulator.tell("\(node.id) begins its log of \(pg) anew after \(after)")
             isForgetting = false
             drop(queue.clear())
             disk.store.restart(pg, after: after)
-            for cut in group.cuts {
+            for cut in cuts {
                 disk.store.install(
                     pg,
                     cut: .init(
                         file: cut.file, truncation: cut.truncation, layout: simulator.scenario.layout, kind: cut.kind,
-                        version: after))
+                        version: cut.version))
             }
             simulator.needsCycleEnd(n)
         case .writeState(let state, _, let token):

@@ -94,11 +94,11 @@ final class Replica {
         case .cutLog(let after, let token):
             drop(queue.cut(after: after))
             disk.cut(pg, after: after) { [self] in event { $0.logCut(token, at: $1) } }
-        case .restartLog(let after):
+        case .restartLog(let after, let cuts):
             isForgetting = false
             drop(queue.clear())
             disk.restart(pg, after: after)
-            for cut in group.cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: after) }
+            for cut in cuts { disk.install(pg, cut.file, cut.truncation, cut.kind, asOf: cut.version) }
         case .writeState(let state, let tables, let token):
             disk.writeState(pg, state: state, tables: tables) { [self] in
                 event { $0.stateWritten(token, at: $1) }

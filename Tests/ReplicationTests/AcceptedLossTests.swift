@@ -180,7 +180,7 @@ struct AcceptedLossTests {
         group.proposalEnded(made.token, .won(RecordVersion(2)), at: moment)
         let done = effects(group)
         let begin = EntryName(epoch: Epoch(6), n: 17)
-        #expect(done.contains { if case .restartLog(let after) = $0 { after == begin } else { false } })
+        #expect(done.contains { if case .restartLog(let after, _) = $0 { after == begin } else { false } })
         let token = try #require(done.compactMap { if case .syncAll(let t) = $0 { t } else { nil } }.first)
         #expect(!group.isPrimary && group.isLearning == isLearner && group.isAbsent != isLearner)
         group.installed(token, at: moment)

@@ -22,16 +22,21 @@ struct ForgottenCutTests {
                     file: file(n), truncation: truncation, layout: .standard, kind: .truncation, limit: 1, edge: nil)))
     }
 
-    /// Member 3 learns anew from a primary that was told of so many cuts, keeps four in mind at most, and finds all on its disk.
+    /// What member 3's disk is to cut when it learns anew from a primary that was told of so many cuts, keeps four in mind at
+    /// most, and finds all on its disk.
     private func told(of count: UInt64, _ mutation: Mutation? = nil) throws -> [FileID] {
         let trio = try HandoverTests.Trio(limits: limits())
         var made: [ListedCut] = []
+        var cut: [FileID] = []
         trio.disk = { [unowned trio] effect, i in
             switch effect {
             case .listChanges(let after, let token):
                 let cuts = made.filter { i == 0 && $0.version > after }
                 trio.groups[i].changesListed(token, [], cuts: cuts, at: trio.moment)
             case .findCut(let file, let token): trio.groups[i].cutFound(token, file, nil, at: trio.moment)
+            case .restartLog(let after, let cuts):
+                #expect(cuts.allSatisfy { $0.version == after })
+                cut = cuts.map(\.file)
             case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
             default: return .passesOn
             }
@@ -41,13 +46,13 @@ struct ForgottenCutTests {
         trio.pass(milliseconds: 1500)
         for group in trio.groups { group.mutation = mutation }
         for n in 1...count {
-            cut(trio, n)
+            self.cut(trio, n)
             made.append(
                 ListedCut(
                     version: trio.groups[0].decided, file: file(n), truncation: truncation, kind: .truncation))
         }
         trio.thirdLearnsAnew(seconds: 4)
-        return trio.groups[2].cuts.map(\.file)
+        return cut
     }
 
     @Test("A learner is told of all cuts, also of those that the primary's marks have forgotten")
