@@ -26,6 +26,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case deposedByAttach
     case divergentTailCut
     case attachedWhileAppending
+    case restatedLate
     case removalWouldLeaveTooFewWhole
     case removedWhileBehind
     case voidEndsCompleteness
@@ -113,6 +114,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .deposedByAttach: "a primary hears of its successor from the successor"
         case .removalWouldLeaveTooFewWhole: "a member is not removed, for too few of the others lack nothing"
         case .removedWhileBehind: "a recorded member that lacks content is removed, and learns without being waited for"
+        case .restatedLate: "a member that was not attached when void records were restated copies them when it is"
         case .attachedWhileAppending: "a member is attached anew before its log has all that it was sent"
         case .divergentTailCut: "entries that nobody else has are cut off"
         case .voidEndsCompleteness: "a learner's complete part ends before its first void record"

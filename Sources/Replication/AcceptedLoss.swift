@@ -214,9 +214,17 @@ extension PlacementGroup {
         emit(.restartLog(after: begin, cuts: cuts))
         if pg.isMetadata {
             emit(.forgoRows(through: begin, self.begin(.rowsForgone(epoch, under: number))))
+        } else if absent {
+            // The disk knows its files' cuts, and nobody else does any more.
+            emit(.listChanges(after: .zero, self.begin(.takenCuts(epoch, under: number))))
         } else {
             emit(.syncAll(self.begin(.tookAsItIs(epoch, under: number))))
         }
+    }
+
+    func takenCutsListed(_ epoch: Epoch, under number: LeaseNumber, _ cuts: [ListedCut]) {
+        marks.add(older: cuts)
+        emit(.syncAll(begin(.tookAsItIs(epoch, under: number))))
     }
 
     /// The rows take the new log's entries; now they are made stable with it.

@@ -218,8 +218,18 @@ extension PlacementGroup {
         reign.first = history.end.n + 1
         _ = askOwnSync()
         refreshMembers()
-        name(.empty, nil, .unstable)
         considerServing()
+        advanceDecided()
+    }
+
+    /// The reign's first entry. Only once everybody is here by whom it is decided: a reign that decides nothing leaves no
+    /// trace in the list of epochs, which is bounded, however often one begins.
+    private func nameFirst() {
+        guard !reign.hasNamedFirst,
+            mutated(.namesFirstAtOnce) || reign.members.allSatisfy({ !$0.isNeeded || $0.phase == .streaming })
+        else { return }
+        reign.hasNamedFirst = true
+        name(.empty, nil, .unstable)
         advanceDecided()
     }
 
@@ -246,6 +256,8 @@ extension PlacementGroup {
     func considerServing() {
         guard role == .primary, reign.promised, !reign.serving else { return }
         settleVoids()
+        nameFirst()
+        guard !reign.serving else { return }
         mark(.mapIsLastToActivate, if: !reign.mapRead && decided.n >= reign.first)
         guard reign.mapRead, reign.voidsSettled || mutated(.serveBeforeAllHoldTheLog),
             decided.n >= reign.first || mutated(.serveBeforeAllHoldTheLog)
@@ -278,7 +290,7 @@ extension PlacementGroup {
             case .nothing, .contentForgotten, .traced, .attach, .markedLearning, .tablesKept, .ownChanges,
                 .installedStep,
                 .installedSnapshot,
-                .syncedAll, .clearedLearning, .proposal, .rowsForgone, .tookAsItIs:
+                .syncedAll, .clearedLearning, .proposal, .rowsForgone, .tookAsItIs, .takenCuts:
                 false
             }
         }

@@ -447,6 +447,7 @@ extension PlacementGroup {
         reign.catchUps[k].stage = .finished
         reign.catchUps[k].progressAt = now.now
         reign.members[i].voids = []
+        reign.members[i].hasRestated = true
         let recorded = record?.inSyncMember(on: node)
         if recorded != nil, recorded == reign.members[i].member {
             // The record names it already; now it is one in truth.
@@ -477,12 +478,21 @@ extension PlacementGroup {
         }
     }
 
+    /// Whether entries wait for a learner that is about to be promoted, and that is away or does not take them: longer than for
+    /// a member.
+    private func holdsUpWrites(_ c: CatchUp) -> Bool {
+        guard c.isNeeded, let m = reign.members.first(where: { $0.node == c.node }), !m.isInSync else { return false }
+        let silentSince = peer(c.node).map { $0.isPresent ? nil : $0.since } ?? reign.since
+        let isSilent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
+        return isSilent || m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
+    }
+
     func checkCatchUps() {
         startPieceReads()
         for c in reign.catchUps {
             if c.stage == .waiting {
                 if writesWait(for: c.node) { startCatchUp(c.node) }
-            } else if !isPromoting(c.node), now.now >= c.progressAt + patience(c) {
+            } else if !isPromoting(c.node), now.now >= c.progressAt + patience(c) || holdsUpWrites(c) {
                 mark(.catchUpAbandoned)
                 abandonCatchUp(c.node)
             } else {

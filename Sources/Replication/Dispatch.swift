@@ -102,7 +102,10 @@ extension PlacementGroup {
         peers[i].silent = true
         peers[i].since = Instant(
             nanoseconds: now.now.nanoseconds - min(now.now.nanoseconds, limits.silence.nanoseconds))
-        if role == .primary { considerRemoval() }
+        if role == .primary {
+            considerRemoval()
+            checkCatchUps()
+        }
     }
 
     /// Something has come again from a node that had fallen silent, on the same connection.

@@ -141,7 +141,7 @@ extension PlacementGroup {
         guard role == .follower, let h = held, now.now < h.until, h.requests.count < limits.waitingRequests else {
             return false
         }
-        held?.requests.append(WaitingRequest(token: token, request: request, checksums: checksums))
+        held?.requests.append(WaitingRequest(token: token, request: request, checksums: checksums, since: now.now))
         return true
     }
 

@@ -130,6 +130,7 @@ extension PlacementGroup {
         switch end(token) {
         case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects, cuts.map(\.version))
         case .cuts(let number, let node, let attempt): cutsListed(number, node, attempt, cuts)
+        case .takenCuts(let epoch, let number): takenCutsListed(epoch, under: number, cuts)
         case .changes(let number, let node, let attempt): primaryChangesListed(number, node, attempt, objects)
         default: break
         }
@@ -261,7 +262,8 @@ extension PlacementGroup {
             case .markedLearning, .tablesKept, .ownChanges, .installedStep, .installedSnapshot, .syncedAll,
                 .clearedLearning, .attach:
                 true
-            case .nothing, .contentForgotten, .traced, .rowsForgone, .tookAsItIs, .promisedOwnReign, .mapBarrier,
+            case .nothing, .contentForgotten, .traced, .rowsForgone, .tookAsItIs, .takenCuts, .promisedOwnReign,
+                .mapBarrier,
                 .handover, .edges,
                 .findCut, .changes, .cuts,
                 .piece, .snapshot,

@@ -8,6 +8,9 @@ public struct ReplicationLimits: Hashable, Sendable {
     public var bytesInFlight = 32 << 20
     /// Requests that wait to be named, edges under way included; beyond it they are refused as unavailable.
     public var waitingRequests = 4096
+    /// A request that has waited this long is refused as unavailable. Who sent it sends it again after some more time
+    /// (`StorageLimits.exchangePatience`), so that there is one copy of it here at most.
+    public var waitingPatience = TimeSpan.seconds(8)
     /// Request numbers of one session that are remembered.
     public static let window = 256
     /// Sessions with a window in one group; beyond it the least recently used session that is not live goes, or requests of

@@ -292,6 +292,16 @@ extension PlacementGroup {
                 beginCatchUp(i, fork: end)
                 break
             }
+            // What is void anywhere has been restated: its content is not the primary's before it has been copied.
+            if reign.voidsSettled, !reign.restated.isEmpty || !a.voids.isEmpty, !reign.members[i].hasRestated,
+                !mutated(.voidIgnored), !mutated(.voidsOnceOnly)
+            {
+                mark(.restatedLate)
+                reign.members[i].isComplete = false
+                let first = a.voids.map(\.entry.n).min().map { history.name(at: min($0 - 1, end.n)) ?? .zero }
+                beginCatchUp(i, fork: first ?? end)
+                break
+            }
             if recorded?.boot != a.member.boot {
                 // Closed in order: its new boot goes into the record before it appends anything.
                 reign.members[i].phase = .detached
@@ -411,6 +421,7 @@ extension PlacementGroup {
         attachMembers()
         checkCatchUps()
         considerServing()
+        refuseWhatWaitsLong()
         if let due = reign.decidedDue, now.now >= due { tellDecided() }
     }
 }

@@ -28,6 +28,9 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case sessionCheckedAtAdmission
     case applyUndecided
     case voidIgnored
+    case voidsOnceOnly
+    case copiesPileUp
+    case namesFirstAtOnce
     case shortestLogClaims
     case streamAcceptedWhileClaiming
     case pieceOverUndecided

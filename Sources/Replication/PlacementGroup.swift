@@ -198,7 +198,9 @@ public final class PlacementGroup {
     public var isServing: Bool { role == .primary && reign.serving }
     public var isPrimary: Bool { role == .primary }
     /// Whether the content may be used for reads through `decided` (an in-sync member that lacks nothing).
-    public var canReadLocally: Bool { !state.learning && !absent && !rebooted && isRecorded && holdsLog }
+    public var canReadLocally: Bool {
+        !state.learning && !absent && !rebooted && isRecorded && holdsLog && state.voids.isEmpty
+    }
     /// A follower's log is the primary's only once it has attached; a primary's is the truth.
     private var holdsLog: Bool { role == .primary || following?.phase == .streaming }
     public var isLearning: Bool { state.learning }

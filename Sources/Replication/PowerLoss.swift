@@ -109,6 +109,10 @@ extension PlacementGroup {
         reign.restated = objects
         let fork = history.name(at: min(first - 1, history.end.n)) ?? .zero
         for i in reign.members.indices where reign.members[i].isInSync {
+            reign.members[i].hasRestated = false
+            // Who is not attached copies when it is: it would not hear of this attempt, or answers another one.
+            guard reign.members[i].phase == .streaming || reign.members[i].phase == .learning || mutated(.voidsOnceOnly)
+            else { continue }
             let known = reign.catchUps.first { $0.node == reign.members[i].node }?.fork
             beginCatchUp(i, fork: known.map { $0.n < fork.n ? $0 : fork } ?? fork)
         }

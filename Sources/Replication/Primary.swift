@@ -54,7 +54,9 @@ extension PlacementGroup {
             take(token, request, checksums)
         case .read(let range, let truncation), .readVersion(let range, let truncation):
             if mustAsk(range.object.file) {
-                askBeforeRead(WaitingRequest(token: token, request: request, checksums: checksums), range.object.file)
+                askBeforeRead(
+                    WaitingRequest(token: token, request: request, checksums: checksums, since: now.now),
+                    range.object.file)
                 return
             }
             if let refusal = turnedBack(range.object.file, truncation) {
@@ -77,7 +79,23 @@ extension PlacementGroup {
             refuse(token, request, .unavailable)
             return
         }
-        reign.waiting.append(WaitingRequest(token: token, request: request, checksums: checksums))
+        reign.waiting.append(WaitingRequest(token: token, request: request, checksums: checksums, since: now.now))
+    }
+
+    /// Who sent a request sends it again when no answer comes: each copy would wait here beside the others, with its payload,
+    /// for as long as a member is away.
+    func refuseWhatWaitsLong() {
+        if mutated(.copiesPileUp) { return }
+        let patience = limits.waitingPatience
+        func isOld(_ since: Instant) -> Bool { now.now >= since + patience }
+        for w in reign.waiting where isOld(w.since) { refuse(w.token, w.request, .unavailable) }
+        reign.waiting.removeAll { isOld($0.since) }
+        for w in reign.reads where isOld(w.since) { refuse(w.token, w.request, .unavailable) }
+        reign.reads.removeAll { isOld($0.since) }
+        for j in reign.joined where isOld(j.since) { refuse(j.token, .unavailable) }
+        reign.joined.removeAll { isOld($0.since) }
+        for f in reign.flushes where isOld(f.since) { refuse(f.token, .unavailable) }
+        reign.flushes.removeAll { isOld($0.since) }
     }
 
     private func canName(_ request: PGRequest) -> Bool {
@@ -166,7 +184,7 @@ extension PlacementGroup {
                 return true
             }
             if request.ended != .none,
-                request.number.rawValue >= request.ended.rawValue + UInt64(ReplicationLimits.window)
+                request.number.rawValue - request.ended.rawValue >= UInt64(ReplicationLimits.window)
             {
                 refuse(token, request, .beyondWindow)
                 return true
@@ -184,7 +202,7 @@ extension PlacementGroup {
             mark(.duplicateAfterFailover, if: slot.entry.epoch < reign.epoch)
             if slot.entry.n > decided.n {
                 mark(.duplicateJoined)
-                reign.joined.append((slot.entry.n, token))
+                reign.joined.append((slot.entry.n, token, now.now))
             } else {
                 answerKept(token, session: request.session, number: request.number, slot)
             }
@@ -495,7 +513,7 @@ extension PlacementGroup {
         // Later flushes of the same entries wait for the same sync; of later ones, for one that is asked for now.
         if !reign.flushes.contains(where: { $0.n >= n }) { askSync(through: decided) }
         mark(.flushWaits, if: stable.n >= n)
-        reign.flushes.append((n, token))
+        reign.flushes.append((n, token, now.now))
     }
 
     private func askSync(through name: EntryName) {

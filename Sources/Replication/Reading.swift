@@ -23,7 +23,7 @@ extension PlacementGroup {
                 return
             }
             mark(reign.serving ? .readWaitsForFenced : .readWaitsForTail)
-            reign.reads.append(WaitingRead(n: n, token: token, request: request))
+            reign.reads.append(WaitingRead(n: n, token: token, request: request, since: now.now))
             return
         }
         perform(token, request)

@@ -16,6 +16,7 @@ struct Reign {
     var mapRead = false
     /// Nothing is void on any in-sync member, or it has been restated and copied.
     var voidsSettled = false
+    var hasNamedFirst = false
     /// Objects that every member must copy, whatever their versions say.
     var restated: [ObjectID] = []
     /// n of this reign's first entry.
@@ -34,12 +35,12 @@ struct Reign {
     /// Reads of files whose last cut only the disk knows.
     var askedReads: [(work: WorkToken, read: WaitingRequest)] = []
     /// Duplicates of entries that are not decided yet.
-    var joined: [(n: UInt64, token: RequestToken)] = []
+    var joined: [(n: UInt64, token: RequestToken, since: Instant)] = []
     var reads: [WaitingRead] = []
     /// Through this n the tail has entries of sessions that have ended: what follows their end must not read what they touch
     /// before they are decided, or a fenced write would appear after it.
     var fencedThrough: UInt64 = 0
-    var flushes: [(n: UInt64, token: RequestToken)] = []
+    var flushes: [(n: UInt64, token: RequestToken, since: Instant)] = []
     /// Namespace entries that are decided, and whose result is awaited, ascending by n.
     var applying: [(n: UInt64, token: RequestToken, stamp: LossNumber)] = []
     var catchUps: [CatchUp] = []
@@ -82,6 +83,8 @@ struct MemberProgress {
     /// How long its disk takes to make something stable.
     var probe: PlacementGroup.StableProbe?
     var voids: [VoidRecord] = []
+    /// It has copied what was restated in this reign since then.
+    var hasRestated = false
     var reported = false
 
     enum Phase {
@@ -97,6 +100,7 @@ struct WaitingRequest {
     var token: RequestToken
     var request: PGRequest
     var checksums: [UInt32]
+    var since: Instant
 }
 
 struct WaitingRead {
@@ -104,4 +108,5 @@ struct WaitingRead {
     var n: UInt64
     var token: RequestToken
     var request: PGRequest
+    var since: Instant
 }

@@ -53,10 +53,15 @@ struct RequestWindows: Sendable {
         return index[session]
     }
 
+    /// The slot of a number, whatever a peer sends.
+    private func place(of number: RequestNumber) -> Int {
+        Int(number.rawValue & UInt64(ReplicationLimits.window - 1))
+    }
+
     /// What is known of request `number`; numbers of one session differ from their slot's by multiples of 256.
     func find(_ session: SessionID, _ number: RequestNumber) -> Finding {
         guard let i = position(of: session) else { return .new }
-        let slot = windows[i].slots[Int(number.rawValue) & (ReplicationLimits.window - 1)]
+        let slot = windows[i].slots[place(of: number)]
         if slot.number == number { return .known(slot) }
         return slot.number > number ? .below : .new
     }
@@ -75,7 +80,7 @@ struct RequestWindows: Sendable {
             index[session] = i
         }
         recent = i
-        let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
+        let at = place(of: number)
         // An older number than the slot's can only be a late entry that a table already covers.
         if windows[i].slots[at].number > number { return Slot() }
         let displaced = windows[i].slots[at]
@@ -87,7 +92,7 @@ struct RequestWindows: Sendable {
     mutating func takeBack(_ item: LogTail.Item) {
         let (session, number) = (item.entry.session, item.entry.request)
         guard session != .none, number != .none, let i = position(of: session) else { return }
-        let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
+        let at = place(of: number)
         if windows[i].slots[at].number == number { windows[i].slots[at] = item.displaced }
     }
 
@@ -95,7 +100,7 @@ struct RequestWindows: Sendable {
     mutating func stamp(_ session: SessionID, _ number: RequestNumber, entry: EntryName, _ stamp: LossNumber) {
         guard session != .none, number != .none, let i = position(of: session) else { return }
         recent = i
-        let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
+        let at = place(of: number)
         if windows[i].slots[at].number == number, windows[i].slots[at].entry == entry {
             windows[i].slots[at].stamp = stamp
         }
@@ -104,7 +109,7 @@ struct RequestWindows: Sendable {
     /// A lost request leaves the window, so that a retry is executed; unless that was done already, behind `name`.
     mutating func forget(_ session: SessionID, _ number: RequestNumber, before name: EntryName? = nil) {
         guard let i = position(of: session) else { return }
-        let at = Int(number.rawValue) & (ReplicationLimits.window - 1)
+        let at = place(of: number)
         let slot = windows[i].slots[at]
         if slot.number == number, name.map({ slot.entry.n < $0.n }) ?? true { windows[i].slots[at] = Slot() }
     }

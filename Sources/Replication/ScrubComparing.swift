@@ -23,7 +23,8 @@ extension PlacementGroup {
             let found = copies.map { $0.found[i] }
             for copy in copies { noteMended(copy.node, UInt64(copy.found[i].mended)) }
             if depth == .blocks {
-                bytes += UInt64(found.map(\.blocks).max() ?? 0) * UInt64(Geometry.blockSize)
+                let blocks = min(found.map(\.blocks).max() ?? 0, UInt32(Geometry.blocksPerObject))
+                bytes += UInt64(blocks) * UInt64(Geometry.blockSize)
             }
             // Nothing of a fileset that is gone is compared: its members remove it each in its own time.
             if map?.filesets.isGone(item.object.file.fileset) == true { continue }

@@ -24,6 +24,8 @@ enum Work {
     case rowsForgone(Epoch, under: LeaseNumber)
     /// Content that is not whole, and the beginning of its own log, are stable.
     case tookAsItIs(Epoch, under: LeaseNumber)
+    /// What its disk knows of cuts.
+    case takenCuts(Epoch, under: LeaseNumber)
     case promisedOwnReign(reign: UInt64)
     case mapBarrier(reign: UInt64)
     /// The store is asked whether it answers, before the reign ends.
@@ -45,7 +47,7 @@ extension PlacementGroup {
         case .traced: trace = .durable
         case .contentForgotten: emit(.forgetContent)
         case .nothing, .proposal, .mapBarrier, .handover, .edges, .findCut, .changes, .cuts, .piece, .snapshot,
-            .ownChanges:
+            .ownChanges, .takenCuts:
             break
         case .attach(let attempt, let epoch): attachWorkDone(attempt, epoch)
         case .markedLearning(let attempt, let epoch): markedLearning(attempt, epoch)

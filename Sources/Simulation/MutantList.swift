@@ -79,6 +79,15 @@
                 name: "applies what is not decided", rule: "replication.md 4; traps.md 6", mutation: .applyUndecided,
                 firstSeed: 1, test: "LeftOutRuleTests/applies"),
             Mutant(
+                name: "copies what was lost with power once only", rule: "replication.md 9",
+                mutation: .voidsOnceOnly, firstSeed: 1, theme: .powerLosses, test: "PowerLossTests/learnLost"),
+            Mutant(
+                name: "names its first entry before the members are here", rule: "replication.md 3",
+                mutation: .namesFirstAtOnce, firstSeed: 1, test: "LeftOutRuleTests/emptyReign"),
+            Mutant(
+                name: "keeps every copy of a request that waits", rule: "replication.md 6; traps.md 17",
+                mutation: .copiesPileUp, firstSeed: 1, test: "LeftOutRuleTests/copies"),
+            Mutant(
                 name: "ignores void records", rule: "replication.md 9; store.md 2; traps.md 58", mutation: .voidIgnored,
                 firstSeed: 1, theme: .powerLosses),
             Mutant(

@@ -62,6 +62,22 @@ struct AcceptedLossTests {
         return effects
     }
 
+    /// What is done when the disk has told of its cuts, if it is asked: file 7 was truncated for the fifth time.
+    private func whenListed(_ done: [ReplicaEffect], _ group: PlacementGroup) -> [ReplicaEffect] {
+        guard let token = done.compactMap({ if case .listChanges(.zero, let t) = $0 { t } else { nil } }).first else {
+            return done
+        }
+        group.changesListed(
+            token, [],
+            cuts: [
+                ListedCut(
+                    version: EntryName(epoch: Epoch(2), n: 5), file: Self.cutFile,
+                    truncation: TruncationMark(number: TruncationNumber(5), size: 100), kind: .truncation)
+            ], at: moment)
+        return effects(group)
+    }
+    private static let cutFile = FileID(fileset: .root, inode: InodeNumber(7))
+
     private func proposal(_ effects: [ReplicaEffect]) -> Proposal? {
         effects.compactMap { if case .propose(let p) = $0 { p } else { nil } }.first
     }
@@ -181,7 +197,9 @@ struct AcceptedLossTests {
         let done = effects(group)
         let begin = EntryName(epoch: Epoch(6), n: 17)
         #expect(done.contains { if case .restartLog(let after, _) = $0 { after == begin } else { false } })
-        let token = try #require(done.compactMap { if case .syncAll(let t) = $0 { t } else { nil } }.first)
+        let listed = whenListed(done, group)
+        #expect(group.knowsTruncation(TruncationNumber(5), of: Self.cutFile) == !isLearner)
+        let token = try #require(listed.compactMap { if case .syncAll(let t) = $0 { t } else { nil } }.first)
         #expect(!group.isPrimary && group.isLearning == isLearner && group.isAbsent != isLearner)
         group.installed(token, at: moment)
         #expect(group.isPrimary && !group.isAbsent && !group.isLearning && group.content == .whole(begin))
@@ -217,7 +235,8 @@ struct AcceptedLossTests {
         #expect(group.lossAccepted(demand(.any, [2]), at: moment) == nil)
         let made = try #require(proposal(effects(group)))
         group.proposalEnded(made.token, .won(RecordVersion(2)), at: moment)
-        let token = try #require(effects(group).compactMap { if case .syncAll(let t) = $0 { t } else { nil } }.first)
+        let listed = whenListed(effects(group), group)
+        let token = try #require(listed.compactMap { if case .syncAll(let t) = $0 { t } else { nil } }.first)
         group.leaseLapsed(LeaseNumber(7), at: moment)
         group.leaseTaken(LeaseNumber(8), at: moment)
         group.installed(token, at: moment)

@@ -223,6 +223,72 @@ struct LeftOutRuleTests {
         #expect(trio.groups[0].isPrimary == (mutation != nil))
     }
 
+    /// The list of epochs is bounded: a primary that begins again and again while a member is away would push out of it what the
+    /// members have in common.
+    @Test(
+        "A reign without the members by whom entries are decided leaves no trace in the log",
+        arguments: [nil, .namesFirstAtOnce] as [Mutation?])
+    func emptyReign(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        let before = trio.groups[2].lastNamed
+        trio.firstIsGone()
+        try #require(trio.proposals.count == 1)
+        trio.cut(1, 2)
+        trio.land()
+        trio.pass(milliseconds: 500)
+        #expect((trio.groups[2].lastNamed == before) == (mutation == nil))
+        trio.connect(1, 2)
+        trio.pass(milliseconds: 500)
+        #expect(trio.groups[2].isServing && trio.groups[2].lastNamed.epoch > before.epoch)
+    }
+
+    @Test(
+        "Of a request that comes again and again while a member is away no copy stays",
+        arguments: [nil, .copiesPileUp] as [Mutation?])
+    func copies(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        trio.cut(0, 1)
+        trio.cut(0, 2)
+        trio.change(number: 1, zero)
+        for _ in 0..<4 {
+            trio.pass(milliseconds: 10_000)
+            trio.change(number: 1, zero)
+            trio.request(0, .flush, token: 50)
+        }
+        #expect((trio.groups[0].reign.joined.count <= 1) == (mutation == nil))
+        #expect((trio.groups[0].reign.flushes.count + trio.groups[0].reign.waiting.count <= 1) == (mutation == nil))
+        #expect(
+            trio.answers.contains { if case .refused(.unavailable) = $0.response.body { true } else { false } }
+                == (mutation == nil))
+    }
+
+    @Test("Writes do not wait for a learner that falls silent before its promotion, longer than for a member")
+    func silentLearner() throws {
+        let trio = try Trio()
+        trio.begin()
+        // Its disk takes long to make all stable.
+        trio.disk = { [unowned trio] effect, i in
+            switch effect {
+            case .listChanges(_, let token): trio.groups[i].changesListed(token, [], cuts: [], at: trio.moment)
+            case .syncAll where i == 2: break
+            default: return .passesOn
+            }
+            return .done
+        }
+        let isNeeded = {
+            trio.groups[0].reign.members.contains { $0.node == NodeID(3) && $0.isNeeded && !$0.isInSync }
+        }
+        trio.thirdLearnsAnew(seconds: 10, until: isNeeded)
+        try #require(isNeeded())
+        trio.groups[0].peerFellSilent(NodeID(3), at: trio.moment)
+        trio.pass(milliseconds: 100)
+        #expect(!isNeeded())
+    }
+
     /// Without it the primary sees that the entry is not its own, and has the member learn: what must not happen is that it stays.
     @Test(
         "A member whose last entry has the number of the primary's, and another epoch, gives it up and lacks nothing",
@@ -239,6 +305,8 @@ struct LeftOutRuleTests {
         trio.firstIsGone()
         try #require(trio.proposals.count == 1)
         trio.cut(1, 2)
+        // As a program of before that day: it names an entry that nobody else has.
+        trio.groups[2].mutation = .namesFirstAtOnce
         trio.land()
         trio.pass(milliseconds: 10)
         #expect(trio.groups[2].lastNamed.n == lost.n && trio.groups[2].lastNamed.epoch > lost.epoch)

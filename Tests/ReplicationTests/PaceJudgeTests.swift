@@ -71,7 +71,9 @@ import Wire
         #expect(run(&judge, seconds: 1...120) { $0 == Self.two ? 40 : 1 }.isEmpty)
     }
 
-    @Test("A node whose groups have nothing to do believes what others say of its disk, until they stop or it knows better")
+    @Test(
+        "A node whose groups have nothing to do believes what others say of its disk, until they stop or it knows better"
+    )
     func word() {
         var judge = PaceJudge(local: Self.one)
         let word = PaceWord(median: .milliseconds(900), others: .milliseconds(4))

@@ -78,4 +78,38 @@ struct PowerLossTests {
         trio.pass(milliseconds: 100)
         #expect((trio.groups[2].windows.find(lost.session, lost.request) == .new) == (mutation == nil))
     }
+
+    /// The learning mark never reached its log: it comes again as one that lacks nothing.
+    @Test(
+        "A member that does not hear that it has to copy what was lost copies it when it is back",
+        arguments: [nil, .voidsOnceOnly] as [Mutation?])
+    func learnLost(_ mutation: Mutation?) throws {
+        let void = VoidRecord(
+            entry: EntryName(epoch: Epoch(2), n: 5),
+            object: ObjectID(file: FileID(fileset: .root, inode: InodeNumber(7)), index: 0),
+            request: LostRequest(session: SessionID(1), request: RequestNumber(9)))
+        let trio = try rebooted(4, 6, voids: [void], mutation)
+        var isLost = false
+        trio.disk = { effect, i in
+            guard i == 2, !isLost, case .send(let message, _) = effect, case .learn = message.body else {
+                return .passesOn
+            }
+            isLost = true
+            return .done
+        }
+        trio.pass(milliseconds: 65_000)
+        try #require(trio.proposals.first?.from == 2)
+        trio.land()
+        trio.pass(milliseconds: 100)
+        try #require(isLost)
+        trio.cut(1, 2)
+        for (i, other) in [(1, 2), (2, 1)] {
+            trio.groups[i].peerConnected(
+                PeerFacts(node: NodeID(UInt16(other + 1)), boot: BootID(UInt128(100 + other))), at: trio.moment)
+        }
+        trio.pass(milliseconds: 500)
+        let second = try #require(trio.groups[2].reign.members.first { $0.node == NodeID(2) })
+        #expect(second.reported && second.isComplete == (mutation != nil))
+        #expect(trio.groups[1].isLearning == (mutation == nil))
+    }
 }

@@ -64,7 +64,9 @@ import Testing
         second.start()
         second.call { $0.decide(pg, through: EntryName(epoch: Epoch(1), n: 6)) }
         second.settle()
-        let usage = second.store.usage(pg).reduce((Int64(0), 0)) { ($0.0 + $1.usage.blocks, $0.1 + Int($1.usage.slots)) }
+        let usage = second.store.usage(pg).reduce((Int64(0), 0)) {
+            ($0.0 + $1.usage.blocks, $0.1 + Int($1.usage.slots))
+        }
         return (usage.0, disk.rows.contentCount, usage.1)
     }
 
