@@ -57,6 +57,9 @@ public final class FakeRows {
     /// How many rows have content.
     public var contentCount: Int { now.contents.count }
 
+    /// How many objects have a row; files' rows do not count.
+    public var objectCount: Int { now.objects.keys.count { !IndexKey.isFileObject($0) } }
+
     func commit(_ writes: [IndexWrite]) {
         precondition(writes.count <= 1 << 20, "a transaction is within DiskLimits.batchChanges")
         for w in writes { now.apply(w) }

@@ -177,6 +177,16 @@
                 name: "fills removed files again in a replay", rule: "store.md, tombstones",
                 storeMutation: .replayFillsRemoved, firstSeed: 63421, test: "RemovedFileTests/mutant"),
             Mutant(
+                name: "deletes objects with rows that nobody has looked at", rule: "store.md, tombstones",
+                storeMutation: .deletesWithUnknownRows, firstSeed: 1, test: "CarriedCutTests/goneMeanwhile"),
+            Mutant(
+                name: "forgets a truncation of before a start", rule: "store.md, tombstones; traps.md 34",
+                storeMutation: .forgetsCutsOfBefore, firstSeed: 1, theme: .contention,
+                test: "CarriedCutTests/afterAStart"),
+            Mutant(
+                name: "takes cuts of a log for logged that are not", rule: "store.md 6",
+                storeMutation: .unloggedForgotten, firstSeed: 1, theme: .learning, test: "CarriedCutTests/unlogged"),
+            Mutant(
                 name: "takes a record for void that later ones cover", rule: "store.md 2; traps.md 59",
                 storeMutation: .voidThoughCovered, firstSeed: 1, theme: .powerLosses, test: "RuleTests/covered"),
             Mutant(

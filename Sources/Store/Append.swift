@@ -46,6 +46,7 @@ extension Store {
         group.lastAppendedNotice = min(group.lastAppendedNotice, group.lastName)
         group.stableThrough = min(group.stableThrough, group.lastName)
         group.stableWanted = min(group.stableWanted, group.lastName)
+        group.unlogged.append(record)
         enqueue(record)
     }
 
@@ -60,6 +61,7 @@ extension Store {
         let applied = RecordBody.decided([(pg, group.row.applied)])
         enqueue(LogRecord(group: controlGroup, body: applied, payload: nil, token: nil))
         let record = LogRecord(group: group, body: .restart(after: name), payload: nil, token: nil)
+        record.appliedBefore = group.unlogged.first?.appliedBefore ?? group.row.applied
         while let last = group.tail.last {
             last.isDead = true
             record.victims.append(group.tail.removeLast())
@@ -81,6 +83,7 @@ extension Store {
         group.stableThrough = name
         group.stableWanted = name
         group.isDirty = true
+        group.unlogged.append(record)
         enqueue(record)
     }
 
@@ -343,6 +346,7 @@ extension Store {
         case .cut, .restart:
             for victim in record.victims where victim.isWritten { release(victim) }
             record.victims = []
+            group.unlogged.removeAll { $0 === record }
         case .install(let piece): applyPiece(piece, record)
         case .repair(let repair): applyRepair(repair, record)
         case .deleteObject: applyDeletion(record)

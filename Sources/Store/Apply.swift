@@ -31,13 +31,20 @@ extension Store {
     /// A deletion waits while too many earlier ones have not been carried to all rows.
     func isCutWaiting(_ record: LogRecord) -> Bool {
         guard case .deleteRange(let d)? = record.entry?.body, phase != .recovering else { return false }
-        if let file = record.file, file.isPurging || checkpoint.completed < file.carriedBy,
+        if let file = record.file, isCarrying(file),
             (file.cut?.earlier.count ?? 0) >= StoreLimits.earlierCuts
         {
             return true
         }
         return record.group.row.unpurged.count >= StoreLimits.unpurgedCuts
             && !record.group.row.unpurged.contains(d.file)
+    }
+
+    /// Whether rows in the index may not have met the file's cut: it is being carried to them, or will be as soon as its row has
+    /// been read after a start.
+    private func isCarrying(_ file: FileState) -> Bool {
+        file.isPurging || checkpoint.completed < file.carriedBy
+            || file.pg.row.unpurged.contains(file.file) && !mutated(.forgetsCutsOfBefore)
     }
 
     func apply(_ record: LogRecord) {
@@ -169,6 +176,14 @@ extension Store {
             clipLate(row, piece.blocks, piece.truncation)
         }
         if let object = record.rows.first?.object {
+            if object.file.cut?.kind == .removal {
+                // It came late: the index has nothing of the object any more, and nothing carries that cut again.
+                if !isCarrying(object.file), !object.isDeleted {
+                    object.isDeleted = true
+                    markDirty(object)
+                }
+                return release(record)
+            }
             object.isDeleted = false
             markDirty(object)
             // An entry up to `asOf` that touched another part may have raised it further already.
@@ -222,7 +237,7 @@ extension Store {
         }
         var new = cut
         if let old = file.cut, cut.kind == .truncation,
-            phase == .recovering || file.isPurging || checkpoint.completed < file.carriedBy
+            phase == .recovering || isCarrying(file)
         {
             // A row that has not met the old cut must not keep what only that one cut off.
             new.earlier = (old.earlier + [old.truncation] + cut.earlier).filter { $0.size < cut.truncation.size }

@@ -114,6 +114,10 @@ extension Store {
         var position = log.written
         for group in orderedGroups {
             if let first = group.tail.first, first.isWritten { position = min(position, first.position) }
+            // Of a tail that a replay still finds it must find all.
+            for record in group.unlogged where !mutated(.unloggedForgotten) {
+                if let first = record.victims.last(where: \.isWritten) { position = min(position, first.position) }
+            }
             if let first = group.undurable.first, !mutated(.trimsWhatIsNotDurable) {
                 position = min(position, first.position)
             }
@@ -208,7 +212,11 @@ extension Store {
         checkpoint.hasCopied = false
         log.bytesSinceCheckpoint = 0
         checkpoint.isDecidedStable = false
-        let decided = checkpoint.groups.map { ($0.pg, $0.row.decided) }
+        // It gets into the log before a restart that waits: the old log's end is still what is applied.
+        let decided = checkpoint.groups.map { group in
+            let before = mutated(.unloggedForgotten) ? nil : group.unlogged.lazy.compactMap(\.appliedBefore).first
+            return (group.pg, before ?? group.row.decided)
+        }
         enqueue(LogRecord(group: controlGroup, body: .decided(decided), payload: nil, token: Store.checkpointToken))
         flushLog()
     }

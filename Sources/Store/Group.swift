@@ -29,6 +29,8 @@ final class LogRecord {
     var order = LogPosition.zero
     /// Of a cut or restart: what it cut off.
     var victims: [LogRecord] = []
+    /// Of a restart: what was applied before it, and before others that are not in the log yet.
+    var appliedBefore: EntryName?
     /// What recovery does with an entry.
     var replayRule = ReplayRule.byName
 
@@ -247,6 +249,8 @@ final class Group {
     var isDirty = false
     /// Not in a batch yet, in order.
     var queue = Queue<LogRecord>()
+    /// Cuts and restarts of the log that are not in it yet, in order: a replay does not know of them.
+    var unlogged: [LogRecord] = []
     /// Entries that are not applied, in order, logged or not.
     var tail = Queue<LogRecord>()
     /// Of a metadata group: decided entries that its database has not made durable.

@@ -17,8 +17,8 @@ struct LeavingGroup {
     enum Step {
         /// The mark is on its way to the log.
         case marking
-        /// The next scan of the index takes it along.
-        case waitingForScan
+        /// The next scan of the index after this checkpoint takes it along: by then the index knows all its objects.
+        case waitingForScan(after: Int)
         case scanning
         /// Its emptied rows leave the index with this checkpoint.
         case settling(target: Int)
@@ -58,7 +58,7 @@ extension Store {
     func markIsDurable(_ token: StoreToken) {
         guard let i = leaving.firstIndex(where: { $0.token == token }), case .marking = leaving[i].step else { return }
         let group = leaving[i].group
-        leaving[i].step = .waitingForScan
+        leaving[i].step = .waitingForScan(after: nextCheckpoint)
         group.isErased = true
         for row in cachedRows where row.object.file.pg === group { freshen(row) }
         for file in dirtyFiles + checkpoint.files.map(\.file) where file.pg === group { forgetIfGone(file) }
@@ -69,7 +69,7 @@ extension Store {
     func leavingScanBegan() -> Bool {
         var found = false
         for i in leaving.indices {
-            guard case .waitingForScan = leaving[i].step else { continue }
+            guard case .waitingForScan(let target) = leaving[i].step, checkpoint.completed >= target else { continue }
             leaving[i].step = .scanning
             found = true
         }

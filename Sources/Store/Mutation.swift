@@ -11,6 +11,12 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case tablesBeforeLog
     /// What a replay writes again to a removed file stays where the index does not know its object.
     case replayFillsRemoved
+    /// Objects are deleted though rows of them are not known to be empty.
+    case deletesWithUnknownRows
+    /// A truncation after a start forgets the one before it that is not carried to all rows.
+    case forgetsCutsOfBefore
+    /// Checkpoints take cuts and restarts of a log for logged that are not.
+    case unloggedForgotten
     /// Recovery relies on rows that only the page cache has, and puts the log before them aside.
     case reliesOnUnsyncedRows
     /// Reads do not wait for what is decided and waits for earlier deletions.

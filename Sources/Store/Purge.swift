@@ -74,7 +74,10 @@ extension Store {
     private func endPage() {
         for row in purge.rows {
             row.pins -= 1
-            deleteIfRemoved(row.object)
+            // What a truncation left of it may lie in rows that this page has not asked for, if it is removed since.
+            if row.object.rowCount == Geometry.rowsPerObject || mutated(.deletesWithUnknownRows) {
+                deleteIfRemoved(row.object)
+            }
         }
         purge.rows = []
     }
@@ -86,7 +89,10 @@ extension Store {
     }
 
     private func finish(_ file: FileState) {
-        for object in file.objects { deleteIfRemoved(object) }
+        // A whole scan has gone by since it was removed. If all of it is gone instead, that is for its own scan.
+        if file.cut?.kind == .removal || mutated(.deletesWithUnknownRows) {
+            for object in file.objects { deleteIfRemoved(object) }
+        }
         releaseUnlisted()
         purge.current = nil
         file.isPurging = false

@@ -33,6 +33,7 @@ final class StoreHost {
     var holdCopies = false
     var holdCommits = false
     var holdScans = false
+    var holdLoads = false
     /// Checkpoints wait for `giveTables`.
     var holdTables = false
     private(set) var tablesWanted: [PGID]?
@@ -113,7 +114,8 @@ final class StoreHost {
         switch effect {
         case .writeLog: .log
         case .scanRows: holdScans ? .held : .rows
-        case .loadRows, .syncRows: .rows
+        case .loadRows: holdLoads ? .held : .rows
+        case .syncRows: .rows
         case .commitRows: holdCommits ? .held : .rows
         case .copyBlocks: holdCopies ? .held : .any
         case .syncLog, .syncData, .prepareSegment, .removeSegment, .writeSlots, .growData, .readLog, .checkBlocks,
