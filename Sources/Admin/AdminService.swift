@@ -115,6 +115,7 @@ public final class AdminService {
         let own = map.node(node.localNode)
         let standings = node.standings
         let capacity = node.capacity
+        let copies = UInt64(max(map.policy.copies, 1))
         return NodeReport(
             node: Int(node.localNode.rawValue), name: own?.name ?? "", address: own?.address ?? "",
             roles: own?.roles.names ?? [],
@@ -130,7 +131,7 @@ public final class AdminService {
             filesetCount: map.filesets.count,
             deletingFilesets: map.filesets.filter { $0.state == .deleting }.map(\.name),
             peersHeard: map.nodes.filter { node.isHeard($0.id) }.map { Int($0.id.rawValue) },
-            totalBytes: capacity.total, freeBytes: capacity.free, disks: diskStatuses(standings),
+            totalBytes: capacity.total / copies, freeBytes: capacity.free / copies, disks: diskStatuses(standings),
             events: node.recentEvents.suffix(32).map {
                 EventReport(time: $0.time.nanoseconds, subject: $0.subject.text, text: String($0.text.prefix(500)))
             }, scrubs: scrubOverview(), metrics: metrics())

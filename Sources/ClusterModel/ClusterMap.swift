@@ -12,8 +12,9 @@ public struct ClusterMap: Hashable, Sendable {
     public var dataPGCount: UInt32
     /// Which meaning of metadata operations is in force; raised by an explicit command only.
     public var semantics: UInt32
-    /// Of new clusters. 2: a cut of a file waits for the cuts before it.
-    public static let newestSemantics: UInt32 = 2
+    /// Of new clusters. 2: a cut of a file waits for the cuts before it. 3: SETATTR tells no attributes of before while somebody
+    /// writes.
+    public static let newestSemantics: UInt32 = 3
     public var nodes: [ClusterNode]
     public var disks: [ClusterDisk]
     /// Live sessions, ascending by id. Who is not here is not served.

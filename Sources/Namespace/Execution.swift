@@ -56,7 +56,7 @@ extension NamespaceMachine {
         _ failure: NamespaceFailure, _ operation: NamespaceOperation, _ rows: some NamespaceRows
     ) throws -> NamespaceResult {
         func unchanged(_ inode: InodeNumber, _ machine: inout NamespaceMachine) throws -> DirectoryChange? {
-            guard let row = try machine.inodes.row(inode, rows) else { return nil }
+            guard let row = try machine.inodes.row(inode, rows), machine.showsBefore(row) else { return nil }
             let attributes = machine.attributes(inode, row)
             return DirectoryChange(before: attributes, after: attributes)
         }

@@ -17,8 +17,9 @@ extension NamespaceMachine {
         if let guardTime, guardTime != row.changeTime { throw NamespaceFailure.notSynchronized }
         try checkChanges(changes, of: row, caller)
         guard changes != AttributeChanges() else {
+            let isQuiet = showsBefore(row)
             return NamespaceResult(
-                inode: shown(inode, &row), directory: DirectoryChange(before: before, after: before))
+                inode: shown(inode, &row), directory: isQuiet ? DirectoryChange(before: before, after: before) : nil)
         }
 
         if let uid = changes.uid { row.uid = uid }
@@ -42,10 +43,13 @@ extension NamespaceMachine {
         }
         row.change(at: now)
         store(inode, row)
-        return NamespaceResult(
-            inode: shown(inode, &row), directory: DirectoryChange(before: before, after: attributes(inode, row)),
-            deletion: deletion)
+        let change = showsBefore(row) ? DirectoryChange(before: before, after: attributes(inode, row)) : nil
+        return NamespaceResult(inode: shown(inode, &row), directory: change, deletion: deletion)
     }
+
+    /// Whether the attributes of before a change may be told. Not while somebody writes: times that are not settled yet are not
+    /// in the row, and a client that knows the row would take the writes of others for its own change (RFC 1813, 2.6).
+    func showsBefore(_ row: InodeRow) -> Bool { semantics < 3 || row.writers.isEmpty }
 
     private func checkChanges(_ changes: AttributeChanges, of row: InodeRow, _ caller: Credentials) throws {
         if let mode = changes.mode, mode > FileMode.all { throw NamespaceFailure.invalid }

@@ -67,11 +67,10 @@ extension StorageNode: PGService {
 
     public func refresh(atLeast version: MapVersion) { directory.barrier { [unowned self] in viewChanged?() } }
 
-    /// Of the nodes that can be heard, divided by the number of copies.
+    /// Of the nodes that can be heard.
     public var capacity: (total: UInt64, free: UInt64) {
-        let copies = UInt64(view.map.policy.copies)
         let total = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.total }) { $0 + $1.standing.totalBytes }
         let free = peers.standings.reduce(disks.reduce(0) { $0 + $1.space.admissible }) { $0 + $1.standing.freeBytes }
-        return (total / copies, free / copies)
+        return (total, free)
     }
 }

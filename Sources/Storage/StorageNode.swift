@@ -305,7 +305,9 @@ public final class StorageNode {
             let record = directory.view.record(request.pg)
             return reply(PGResponse(pg: request.pg, epoch: record?.epoch ?? .zero, body: .refused(.notPrimary(record))))
         }
-        if requests.count >= StorageLimits.waitingRequests || payloads.byteCount > StorageLimits.payloadBytes {
+        // What brings no payload is no burden to what is full of them: reads go on.
+        let isFull = request.payload != nil && payloads.byteCount > StorageLimits.payloadBytes
+        if requests.count >= StorageLimits.waitingRequests || isFull {
             if let payload = request.payload { payloads.drop(payload) }
             counters.overloaded += 1
             return reply(

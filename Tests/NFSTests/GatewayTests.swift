@@ -241,6 +241,22 @@ import Wire
         }
     }
 
+    @Test("A COMMIT that comes while one that was sent away still runs flushes by itself")
+    func commitsAnew() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.on {
+                $0.files.holdsAll = true
+                $0.server.gateway.patience = .zero
+            }
+            #expect(try client.commit(file).status == .jukebox)
+            let before = try gateway.on { $0.files.held }
+            #expect(try client.commit(file).status == .jukebox)
+            #expect(try gateway.on { $0.files.held } == before + 1)
+            try gateway.on { $0.files.release() }
+        }
+    }
+
     @Test("On an export whose clients are as libnfs, nobody is sent away, and losses are told as errors")
     func blindExport() throws {
         try session { (gateway, client, root) throws in
@@ -459,13 +475,15 @@ import Wire
         }
     }
 
-    @Test("A client that takes no answers holds no more than its share, and is closed")
-    func takesNothing() throws {
+    @Test(
+        "A client that takes no answers holds no more than its share, and is closed, whether it asks for more or not",
+        arguments: [12, 100])
+    func takesNothing(_ count: Int) throws {
         try session { (gateway, client, root) throws in
             let file = try client.made(root, "a")
             _ = try client.write(file, [UInt8](repeating: 5, count: 1 << 20))
             let greedy = try RawClient(port: gateway.port)
-            for _ in 0..<100 {
+            for _ in 0..<count {
                 try greedy.sendRaw(
                     greedy.message(.nfs3, 6) {
                         NFS3.RangeArguments(file: file, offset: 0, count: 1 << 20).encode(into: &$0)

@@ -47,6 +47,24 @@ import Wire
         #expect(try fileset.reply(.attributes(inode: file), session: writer).moving.isEmpty)
     }
 
+    @Test("SETATTR tells nothing of before while somebody writes, for the row does not have his times yet")
+    func nothingOfBefore() throws {
+        var (fileset, file) = try fixture()
+        let changes = AttributeChanges(
+            mode: 0o600, uid: nil, gid: nil, size: nil, accessTime: nil, modificationTime: nil)
+        let change = NamespaceOperation.setAttributes(inode: file, changes: changes, guardTime: nil)
+        let refused = NamespaceOperation.setAttributes(inode: file, changes: changes, guardTime: time(1))
+        #expect(try fileset.run(change).directory != nil)
+        try fileset.run(.registerWriter(inode: file, session: SessionID(writer)))
+        for session in [writer, other] {
+            let result = try fileset.run(change, session: session)
+            #expect(result.failure == nil && result.inode != nil && result.directory == nil)
+            let refusal = try fileset.run(refused, session: session)
+            #expect(refusal.failure == .notSynchronized && refusal.directory == nil)
+        }
+        #expect(try fileset.run(change, semantics: 2).directory != nil)
+    }
+
     @Test("a settlement ends the moving with the time of the last write, never earlier than what was answered")
     func settle() throws {
         var (fileset, file) = try fixture()

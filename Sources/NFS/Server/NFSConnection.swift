@@ -63,9 +63,11 @@ final class NFSConnection: ChannelDuplexHandler {
     /// No whole call yet, a record that does not go on, or answers that are not taken.
     func isStalled(since instant: NIODeadline) -> Bool {
         guard lastActive < instant else { return false }
+        // It may have asked for all that it does not take before the first answer: then nothing of it is held back.
+        if context.map({ !$0.channel.isWritable }) ?? false || share.calls == 0 && share.bytes > 0 { return true }
         switch reading {
         case .open: return calls == 0 || unread.readableBytes > 0 || scanner.isWithinRecord
-        case .held: return context.map { !$0.channel.isWritable } ?? false
+        case .held: return false
         }
     }
 

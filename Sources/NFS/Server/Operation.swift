@@ -29,6 +29,8 @@ struct Operation: Sendable {
     let repetition: Repetition
     /// Whether a call may come between WRITEs that touch without ending their run: only another WRITE may.
     var mergesWrites: Bool { procedure == NFS3.Procedure.write.rawValue && permission == .write }
+    /// Whether it must not run beside itself when its client was sent away and comes again.
+    var isBoundToReturn: Bool { repetition == .onceOnly || mergesWrites }
     /// Decodes, acts and answers; throws when the arguments are garbage.
     let handler: @Sendable (NFSCall, inout XDRReader) throws(XDRError) -> Void
 

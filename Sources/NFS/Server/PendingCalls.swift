@@ -7,8 +7,9 @@ import ONCRPC
 /// Invariants:
 /// - a call equal to one under way (address, credentials without the stamp, xid, program, procedure, arguments) is
 ///   joined to it, on whatever connection it comes;
-/// - a call that was answered JUKEBOX goes on, and its client's return under a new xid is joined to it: the write that
-///   was sent away must not be overtaken by its own repetition and then by itself;
+/// - a WRITE or once-only call that was answered JUKEBOX goes on, and its client's return under a new xid is joined to it:
+///   the write that was sent away must not be overtaken by its own repetition and then by itself. Others run anew: a COMMIT
+///   must flush what was written since, a READ must see it;
 /// - if it ends before the client returns, the answer of a once-only call waits for him.
 struct PendingCalls {
     private struct Key: Hashable {
@@ -45,7 +46,11 @@ struct PendingCalls {
         if let same = running[key]?.first(where: { $0.isRepeated(by: call, xid: .same) }) { return .joins(same) }
         if sentAway > 0 || !kept.isEmpty {
             let away = self.key(call, xid: nil)
-            if let same = running[away]?.first(where: { $0.isRepeated(by: call, xid: .any) }) { return .joins(same) }
+            if call.operation.isBoundToReturn,
+                let same = running[away]?.first(where: { $0.isRepeated(by: call, xid: .any) })
+            {
+                return .joins(same)
+            }
             kept.removeAll { $0.until < now }
             if let i = kept.firstIndex(where: {
                 $0.call.caller.address == call.caller.address
