@@ -67,7 +67,8 @@
                 mutation: .windowLeftBehind, firstSeed: 1, theme: .promotions),
             Mutant(
                 name: "reads the map before its claim has won", rule: "replication.md 7; traps.md 62",
-                mutation: .mapReadBeforeClaim, firstSeed: 1, theme: .claims),
+                mutation: .mapReadBeforeClaim, firstSeed: 1, theme: .claims,
+                test: "LeftOutRuleTests/mapIsRead"),
             Mutant(
                 name: "answers without looking at its lease", rule: "replication.md 5; traps.md 1",
                 mutation: .leaseNotChecked, firstSeed: 1, theme: .claims),

@@ -244,6 +244,32 @@ struct LeftOutRuleTests {
         #expect(trio.groups[2].isServing && trio.groups[2].lastNamed.epoch > before.epoch)
     }
 
+    /// A session may have ended since: its successor's writes would be followed by its own.
+    @Test(
+        "A new primary serves when it has read the map as it is since its claim has won",
+        arguments: [nil, .mapReadBeforeClaim] as [Mutation?])
+    func mapIsRead(_ mutation: Mutation?) throws {
+        let trio = try Trio()
+        trio.begin()
+        leave(out: mutation, of: trio)
+        trio.firstIsGone()
+        try #require(trio.proposals.count == 1)
+        var asked: [WorkToken] = []
+        trio.disk = { effect, i in
+            switch effect {
+            case .awaitMap(let token, since: _), .readMap(let token): asked.append(token)
+            default: return .passesOn
+            }
+            return .done
+        }
+        trio.land()
+        trio.pass(milliseconds: 500)
+        #expect(trio.groups[2].isServing == (mutation != nil))
+        for token in asked { trio.groups[2].mapRead(token, trio.map, at: trio.moment) }
+        trio.pass(milliseconds: 10)
+        #expect(trio.groups[2].isServing)
+    }
+
     @Test(
         "Of a request that comes again and again while a member is away no copy stays",
         arguments: [nil, .copiesPileUp] as [Mutation?])
