@@ -68,11 +68,14 @@ public final class DiskThread: Sendable {
     public var done: UInt64 { jobsDone.value.load(ordering: .relaxed) }
 
     /// Queues a job; what it returns runs at `home`. Never waits.
-    public func submit(to home: CompletionHome, _ job: @escaping @Sendable () -> Completion?) -> Admission {
+    /// `limit`: refused with `.full` when as many wait already; never more than the queue's own bound.
+    public func submit(
+        to home: CompletionHome, atMost limit: Int = .max, _ job: @escaping @Sendable () -> Completion?
+    ) -> Admission {
         let admission: Admission = queue.withLock { queue in
             if queue.isStopping { return .stopped }
             let depth = queue.waiting.count + queue.running
-            guard depth < capacity else { return .full }
+            guard depth < min(capacity, limit) else { return .full }
             queue.waiting.append(Job(home: home, run: job))
             queue.highWater = max(queue.highWater, depth + 1)
             return .accepted

@@ -275,6 +275,7 @@ extension PlacementGroup {
             body = .namespace
             durability = d
             call = c
+            if !request.takesSpace { cost = 0 }
         case .read, .readVersion, .query, .flush: return
         }
         if cost > 0, !hasRoom(cost) {

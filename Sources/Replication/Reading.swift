@@ -82,8 +82,9 @@ extension PlacementGroup {
         }
     }
 
-    public func readFailed(_ ticket: ReadTicket, at now: Moment) {
+    /// `isOverload`: the disk has too much to do, and may be asked again.
+    public func readFailed(_ ticket: ReadTicket, isOverload: Bool = false, at now: Moment) {
         self.now = now
-        refuse(ticket.token, ticket.kind == .data ? .unreadable : .unavailable)
+        refuse(ticket.token, ticket.kind == .data && !isOverload ? .unreadable : .unavailable)
     }
 }

@@ -68,7 +68,19 @@ extension Simulator {
             }
         }
         for g in groups.indices { checkAgreement(g) }
+        for node in nodes where failure == nil { checkSlots(node) }
         checkBounds()
+    }
+
+    /// Every slot that is given is named by what a group uses, or becomes free with the next checkpoint.
+    private func checkSlots(_ node: Node) {
+        guard node.isOpen, !node.lostItsDisk, let host = node.host, !host.isClosing else { return }
+        let store = host.store
+        let used = store.knownGroups.reduce(Int64(0)) { sum, pg in
+            store.usage(pg).reduce(sum) { $0 + $1.usage.slots }
+        }
+        let given = Int64(store.takenSlots - store.pendingSlotCount)
+        if given != used { fail("\(node.id) has given \(given) slots, of which its groups use \(used)") }
     }
 
     /// All in-sync replicas hold the same at one entry: every block's state and bytes, as their stores read them.

@@ -140,7 +140,11 @@ extension Simulator {
             if range.offset % Geometry.blockSize == 0, range.length % Geometry.blockSize == 0 {
                 checksums = BlockContent.checksums(range.object, first: range.blocks.first, content)
             }
-        case .mutate, .query: request.payload = nodes[n].keep(content)
+        case .mutate:
+            request.payload = nodes[n].keep(content)
+            let entry = try? content.decoded { r throws(WireError) in try NamespaceEntry(from: &r) }
+            request.takesSpace = entry?.operation.takesSpace ?? true
+        case .query: request.payload = nodes[n].keep(content)
         case .zero, .deleteRange, .read, .readVersion, .flush: break
         }
         guard cutBefore(request, replica) else {

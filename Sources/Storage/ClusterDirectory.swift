@@ -131,7 +131,8 @@ public final class ClusterDirectory {
             }
             if let group = ClusterKeys.scrubbedGroup(of: key) {
                 if let known = scrubRevisions[group], known >= revision { return false }
-                scrubNotes[group] = try value.map { bytes throws(WireError) in try ScrubNote(decoding: bytes) }
+                // One that cannot be read costs a scrub, and no more.
+                scrubNotes[group] = value.flatMap { try? ScrubNote(decoding: $0) }
                 scrubRevisions[group] = revision
                 return true
             }
@@ -381,6 +382,12 @@ public final class ClusterDirectory {
         guard let (changed, records) = change(view.map) else { return done(.success(view.map)) }
         var map = changed
         map.version = view.map.version.next
+        // What no node could read again would stop them all.
+        do throws(WireError) {
+            _ = try ClusterMap(decoding: map.encoded())
+        } catch {
+            return done(.failure(.invalid("the map would not be readable: \(error)")))
+        }
         let changes =
             [Change.put(ClusterKeys.map, map.encoded())] + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) }
             + removed.flatMap {

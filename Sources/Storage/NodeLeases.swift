@@ -17,11 +17,12 @@ extension StorageNode {
         }
     }
 
-    /// Takes sessions of nodes that are gone out of the map, so that what they registered ends.
+    /// Takes sessions of nodes that are gone, or that stand still, out of the map once their leases have run out, so that what they
+    /// registered ends.
     func watchSessions(_ now: Instant) {
         guard now - lastSessionWatch > .seconds(1), membership.session != nil else { return }
         lastSessionWatch = now
-        for session in directory.view.map.sessions where session.node != localNode && !peers.isConnected(session.node) {
+        for session in directory.view.map.sessions where session.node != localNode && !peers.isHeard(session.node) {
             let owner = LoopBound(self, loop: loop)
             coordinator.revoke(session.lease, on: loop.executor) { result in
                 if case .success(.ended) = result {

@@ -266,7 +266,7 @@ final class Replica {
             case .success(let found):
                 let handle = payloads.add(found.bytes)
                 event { $0.readCompleted(ticket, handle, presence: found.presence, at: $1) }
-            case .failure: event { $0.readFailed(ticket, at: $1) }
+            case .failure(let failure): event { $0.readFailed(ticket, isOverload: failure.isOverload, at: $1) }
             }
         }
     }
@@ -390,6 +390,8 @@ final class Replica {
         node.reported(report, by: pg)
         if case .serving = report, let namespace {
             namespace.reignBegan(at: node.moment().time)
+            // The rows may have been made anew since, or an entry of that kind cut off.
+            lastReservation = InodeNumber(0)
             node.beganServing(self)
         }
     }

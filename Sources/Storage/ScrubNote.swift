@@ -45,8 +45,22 @@ public struct ScrubNote: Hashable, Sendable {
                 $0.u64($1.blocks)
             }
             for count in [objects, blocks, rows, unsettled] { w.u64(count) }
-            w.list(findings) { $0.string($1) }
+            // Paths may be longer than what is read again.
+            w.list(findings.prefix(StorageLimits.scrubFindings).map(ScrubNote.shortened)) { $0.string($1) }
         }
+    }
+
+    /// At most `StorageLimits.scrubFinding` bytes of it, whole characters.
+    static func shortened(_ text: String) -> String {
+        guard text.utf8.count > StorageLimits.scrubFinding else { return text }
+        var end = text.startIndex
+        var bytes = 3
+        for i in text.indices {
+            bytes += text[i].utf8.count
+            if bytes > StorageLimits.scrubFinding { break }
+            end = text.index(after: i)
+        }
+        return text[..<end] + "…"
     }
 
     init(decoding bytes: [UInt8]) throws(WireError) {

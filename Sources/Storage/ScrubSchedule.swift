@@ -95,10 +95,13 @@ struct ScrubSchedule {
         var chosen: PGID?
         var oldest = Int64.max
         for pg in groups {
-            if let until = notBefore[pg], time < until { continue }
+            // A clock that was set back since: neither a rest nor the last scrub counts.
+            let rest = Int64(clamping: StorageLimits.scrubRest.nanoseconds)
+            if let until = notBefore[pg], time < until, until.nanoseconds - time.nanoseconds <= rest { continue }
             let within = UInt64(min(length, Int64(clamping: StorageLimits.firstScrubWithin.nanoseconds)))
             let phase = Int64(StableHash.mix(UInt64(pg.rawValue)) % within)
-            var due = (last(pg)?.nanoseconds).map { $0 + length } ?? began.nanoseconds + phase
+            let ended = last(pg).flatMap { $0 > time ? nil : $0 }
+            var due = (ended?.nanoseconds).map { $0 + length } ?? began.nanoseconds + phase
             if let open = open(pg) { due = min(due, open.nanoseconds) }
             if due <= time.nanoseconds, due < oldest { (chosen, oldest) = (pg, due) }
         }

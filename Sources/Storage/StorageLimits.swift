@@ -51,6 +51,8 @@ public enum StorageLimits {
     static let firstScrubWithin = TimeSpan.seconds(86_400)
     /// Things that a scrub's record names in words, each so many bytes long; the others are counted.
     static let scrubFindings = 33
+    /// Reads that wait for a disk; beyond it they are to be sent again. A part of `DiskLimits.threadQueue`.
+    static let queuedReads = 1024
     static let scrubFinding = 1024
     /// How often members are compared by their paces.
     static let paceInterval = TimeSpan.seconds(1)

@@ -364,13 +364,14 @@ public final class StorageNode {
     /// A settlement's time is fixed when it is named, by what this primary answered (namespace.md).
     private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest {
         guard let namespace = replica.namespace, let payload = request.payload, let bytes = payloads.bytes(of: payload),
-            let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) }),
-            case .settle = entry.operation
+            let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) })
         else { return request }
+        var request = request
+        request.takesSpace = entry.operation.takesSpace
+        guard case .settle = entry.operation else { return request }
         var changed = entry
         changed.operation = namespace.fixed(entry.operation)
         if changed == entry { return request }
-        var request = request
         payloads.drop(payload)
         request.payload = payloads.add(ByteBuffer(bytes: wireBytes(changed.encode)))
         return request

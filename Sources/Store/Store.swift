@@ -289,6 +289,8 @@ public final class Store {
         let tail = log.end > segmentStart(last) ? Int(log.end.rawValue - segmentStart(last).rawValue) : 0
         return max(0, (log.active.count - 1) * configuration.segmentSize + tail - head)
     }
+    /// The groups of which the disk has anything.
+    public var knownGroups: [PGID] { orderedGroups.map(\.pg) }
     /// Slots that are given, pending ones included.
     public var takenSlots: Int { allocator.takenCount }
     public var dirtyRowCount: Int { dirtyRows.count }

@@ -120,5 +120,10 @@ public enum StoreNotice: Sendable {
 /// Why a disk is not used (any more), in one sentence that says what and where.
 public struct StoreFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
-    public init(_ description: String) { self.description = description }
+    /// Nothing is wrong but that too much waits: it may be asked again.
+    public let isOverload: Bool
+    public init(_ description: String, isOverload: Bool = false) {
+        self.description = description
+        self.isOverload = isOverload
+    }
 }

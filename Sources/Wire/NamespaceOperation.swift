@@ -207,6 +207,17 @@ public enum NamespaceOperation: Hashable, Sendable {
     case initialize(FilesetSetup)
     /// Sets what the fileset may use; operations that need more than it answer `quotaExceeded`.
     case setQuota(FilesetQuota)
+
+    /// Whether it is refused when a disk is full. What frees space, or keeps books, never is (traps.md, 30).
+    public var takesSpace: Bool {
+        switch self {
+        case .create, .link: true
+        case .setAttributes, .remove, .removeDirectory, .rename, .raiseLimit, .extend, .registerWriter, .settle,
+            .settleSession, .touchAccessTime, .finishRangeDeletion, .reserveInodes, .abandonReservation,
+            .recordFileUsage, .recordUsage, .initialize, .setQuota:
+            false
+        }
+    }
 }
 
 /// What a new fileset begins with.

@@ -14,6 +14,8 @@ public struct PGRequest: Hashable, Sendable {
     public var body: PGRequestBody
     /// Bytes of a write, or an encoded `NamespaceEntry` or `NamespaceQuery`.
     public var payload: PayloadHandle?
+    /// Whether it is refused when a disk is full. Not on the wire: whoever executes it knows what a namespace's change is.
+    public var takesSpace = true
 
     public init(
         pg: PGID, session: SessionID, number: RequestNumber, ended: RequestNumber, epoch: Epoch, mapVersion: MapVersion,

@@ -292,6 +292,23 @@ struct LeftOutRuleTests {
                 == (mutation == nil))
     }
 
+    @Test("A full disk refuses what takes space, and nothing that frees it")
+    func fullDisk() throws {
+        for (takesSpace, isRefused) in [(true, true), (false, false)] {
+            let trio = try Trio(pg: .metadata(FilesetID(1)))
+            trio.begin()
+            trio.groups[0].roomChanged(0)
+            var request = PGRequest(
+                pg: trio.pg, session: SessionID(1), number: RequestNumber(1), ended: .none, epoch: trio.record.epoch,
+                mapVersion: MapVersion(1), body: .mutate(.stable, nil), payload: PayloadHandle(id: 77, length: 60))
+            request.takesSpace = takesSpace
+            let before = trio.groups[0].lastNamed
+            trio.groups[0].requestArrived(RequestToken(77), request, checksums: [], at: trio.moment)
+            trio.settle()
+            #expect((trio.groups[0].lastNamed == before) == isRefused)
+        }
+    }
+
     @Test("Writes do not wait for a learner that falls silent before its promotion, longer than for a member")
     func silentLearner() throws {
         let trio = try Trio()

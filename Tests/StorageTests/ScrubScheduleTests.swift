@@ -63,6 +63,26 @@ struct ScrubScheduleTests {
         #expect(run(&schedule, from: 10.9, to: 11.5, last: &last).count == Self.groups.count)
     }
 
+    @Test("a clock that is set back leaves no group without a scrub")
+    func clockSetBack() {
+        var schedule = fortnightly()
+        var last: [PGID: Timestamp] = [:]
+        for pg in Self.groups {
+            last[pg] = Self.at(900)
+            schedule.ended(pg, .interrupted("the primary reigns no more", nil), at: Self.at(900))
+        }
+        #expect(Set(run(&schedule, from: 0, to: 1.3, last: &last)) == Set(Self.groups))
+    }
+
+    /// A text that cannot be read again would stop every node that reads the record.
+    @Test("a finding with a long path is kept shortened", arguments: [10, 1024, 1025, 5000])
+    func longFinding(_ count: Int) throws {
+        let text = String(repeating: "名", count: count / 3) + "x"
+        let shown = ScrubNote.shortened(text)
+        #expect(shown.utf8.count <= StorageLimits.scrubFinding)
+        #expect((shown == text) == (text.utf8.count <= StorageLimits.scrubFinding))
+    }
+
     @Test("without a period nothing is scrubbed but what was asked for, and that comes first")
     func wanted() {
         var schedule = ScrubSchedule()

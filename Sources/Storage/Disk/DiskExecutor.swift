@@ -166,15 +166,28 @@ final class DiskExecutor {
         let owner = LoopBound(self, loop: loop)
         submit(
             ioThread,
-            work: { () throws(DiskError) -> DiskFile in
+            work: { () throws(DiskError) -> DiskFile? in
                 switch source {
-                case .new: try files.create(LogSegmentNumber(number.rawValue))
+                case .new:
+                    do throws(DiskError) {
+                        return try files.create(LogSegmentNumber(number.rawValue))
+                    } catch {
+                        if error.isNoSpace { return nil }
+                        throw error
+                    }
                 case .recycled(let old):
-                    try files.recycle(LogSegmentNumber(old.rawValue), as: LogSegmentNumber(number.rawValue))
+                    return try files.recycle(LogSegmentNumber(old.rawValue), as: LogSegmentNumber(number.rawValue))
                 }
             },
             completion: { file in
                 let executor = owner.value
+                guard let file else {
+                    // Whatever else fills the file system may leave it again; until then what needs the log waits.
+                    executor.loop.assumeIsolated().scheduleTask(in: .seconds(1)) { [weak executor] in
+                        executor?.prepareSegment(id, number, source)
+                    }
+                    return nil
+                }
                 if case .recycled(let old) = source { executor.segments[old] = nil }
                 executor.segments[number] = file
                 return .segmentPrepared(id)
@@ -336,7 +349,8 @@ final class DiskExecutor {
         let allocator = allocator
         let owner = LoopBound(done, loop: loop)
         let start = cs_boot_time_ns()
-        let admission = ioThread.submit(to: home) {
+        // The store's own work always finds room beside reads.
+        let admission = ioThread.submit(to: home, atMost: StorageLimits.queuedReads) {
             let outcome = reader.read(allocator: allocator)
             LayerTimers.diskRead.recordNanoseconds(cs_boot_time_ns() - start)
             return { owner.value(outcome) }

@@ -37,9 +37,10 @@ final class DiskHost {
     private var opened: ((Result<DiskHost, OpeningFailure>) -> Void)?
     private(set) var failure: String?
     /// The first failed write or sync: what the medium holds is not known any more. Nil for a disk that is out of use for
-    /// another reason, such as a call that has not come back: nothing is lost by that as long as it has not failed.
+    /// another reason, such as a call that has not come back: nothing is lost by that as long as it has not failed; or a file system
+    /// that is full: the transaction that met it was taken back.
     var mediumFailure: DiskError? {
-        health.failure.flatMap { $0.cause == .diskFailed || $0.cause == .stuck ? nil : $0 }
+        health.failure.flatMap { $0.cause == .diskFailed || $0.cause == .stuck || $0.isNoSpace ? nil : $0 }
     }
     /// Why the disk failed under an earlier process, if its content was doubtful when it was opened. Nil again when the
     /// coordination store knows that the disk's own log says so.

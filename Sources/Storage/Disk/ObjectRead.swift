@@ -61,7 +61,7 @@ final class ObjectRead {
                 bytes.writeRepeatingByte(0, count: range.length - kept)
             }
             done(.success((bytes, plan.presence)))
-        case .notRead: done(.failure(StoreFailure("the disk of \(range.object) takes no more reads")))
+        case .notRead: done(.failure(StoreFailure("the disk of \(range.object) takes no more reads", isOverload: true)))
         case .again: start()
         case .mended:
             attempts -= 1
