@@ -20,6 +20,8 @@ struct Destruction {
     var looks = 0
     /// How often the operator has asked.
     var attempts = 0
+    /// Groups whose loss the operator has accepted, until the record says so.
+    var accepted: Set<Int> = []
     /// Survivors lacked something that was decided.
     var losesContent = false
 }
@@ -134,6 +136,7 @@ extension Simulator {
                 if refusal == nil {
                     tell("\(nodes[n].id) is to go on with \(groups[g])")
                     counts["losses accepted", default: 0] += 1
+                    destruction.accepted.insert(g)
                     if mayLack { lossesOfPower += 1 }
                     break
                 }

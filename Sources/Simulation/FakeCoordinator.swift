@@ -86,8 +86,8 @@ extension Simulator {
             if record.primaryLease != before.primaryLease { claimedAt = clock }
             directed(made: record, after: before, by: n)
             if p.raisesLossNumber != nil {
-                // Of a loss that an operator accepts it is known who accepted it.
-                if !isAccepted { lossesOfPower += 1 }
+                // Of a loss that an operator accepts it is known whether it was one of power; a survivor may claim by itself, too.
+                if destruction.accepted.remove(g) == nil { lossesOfPower += 1 }
                 map.lossNumber = map.lossNumber.next
                 mapChanged()
             }
