@@ -374,6 +374,7 @@ extension Simulator {
             nodes[n].stepsToLive = nil
             nodes[n].cutsPower = false
             nodes[n].slowUntil = 0
+            if clock < nodes[n].hungUntil { nodes[n].host?.hangsNoMore() }
             nodes[n].hungUntil = 0
             endFullness(n)
             for other in nodes.indices { links[n][other].slowUntil = 0 }

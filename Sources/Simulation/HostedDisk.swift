@@ -101,6 +101,17 @@ final class HostedDisk {
         simulator.agenda.add(.work(node: n, life: life, lane), at: at)
     }
 
+    /// The disk hangs no more: what waits goes on now.
+    func hangsNoMore() {
+        for lane in Lane.allCases {
+            for i in 0..<(lanes[lane]?.count ?? 0) {
+                simulator.agenda.add(
+                    .work(node: n, life: life, lane), at: simulator.clock + UInt64(i + 1) * 100_000)
+            }
+            laneFree[lane] = simulator.clock + UInt64((lanes[lane]?.count ?? 0) + 1) * 100_000
+        }
+    }
+
     /// A thread does the next of its work.
     func work(_ lane: Lane) {
         guard let queue = lanes[lane], !queue.isEmpty else { return }
