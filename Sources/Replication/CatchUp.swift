@@ -482,9 +482,7 @@ extension PlacementGroup {
     /// a member.
     private func holdsUpWrites(_ c: CatchUp) -> Bool {
         guard c.isNeeded, let m = reign.members.first(where: { $0.node == c.node }), !m.isInSync else { return false }
-        let silentSince = peer(c.node).map { $0.isPresent ? nil : $0.since } ?? reign.since
-        let isSilent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
-        return isSilent || m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
+        return isSilent(c.node) || owesTooLong(m)
     }
 
     func checkCatchUps() {

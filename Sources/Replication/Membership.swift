@@ -332,6 +332,17 @@ extension PlacementGroup {
         propose(new, base: base, version: version, requiresEnded: nil, raises: nil, kind: .newBoot(member.node))
     }
 
+    /// Nothing has come from it for so long that nobody is to wait for it.
+    func isSilent(_ node: NodeID) -> Bool {
+        let since = peer(node).map { $0.isPresent ? nil : $0.since } ?? reign.since
+        return since.map { now.now >= max($0, reign.since) + limits.silence } ?? false
+    }
+
+    /// It is here, and has not acknowledged for so long what it was sent.
+    func owesTooLong(_ m: MemberProgress) -> Bool {
+        m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
+    }
+
     /// Removes members that are silent, or owe an acknowledgement or what they lack too long, or are back without what they had.
     /// Enough stay that lack nothing: a set of as many of which one is still learning waits for that one, whatever is removed, and
     /// whoever was removed may be the last that holds all.
@@ -344,16 +355,10 @@ extension PlacementGroup {
         let least = mutated(.belowMinInSync) ? 1 : map.policy.minInSync
         var gone: [NodeID] = []
         func staying(without node: NodeID) -> Int {
-            1
-                + reign.members.filter {
-                    $0.isInSync && $0.node != node && !gone.contains($0.node) && $0.isComplete && $0.phase == .streaming
-                        && isPresent($0.node)
-                }.count
+            record.inSync.count { $0.node != node && !gone.contains($0.node) && isSound($0.node) }
         }
         for m in reign.members where m.isInSync && record.inSync.count - gone.count > least {
-            let silentSince = peer(m.node).map { $0.isPresent ? nil : $0.since } ?? reign.since
-            let silent = silentSince.map { now.now >= max($0, reign.since) + limits.silence } ?? false
-            let slow = m.owes.map { now.now >= $0 + limits.acknowledgement } ?? false
+            let (silent, slow) = (isSilent(m.node), owesTooLong(m))
             let lost = m.reported && !m.isComplete && m.member?.boot != record.inSyncMember(on: m.node)?.boot
             let behind = m.behindSince.map { now.now >= $0 + limits.acknowledgement } ?? false
             guard silent || slow || lost || behind || isToBeLetGo(m.node) || isKeptOut(m.node) else { continue }

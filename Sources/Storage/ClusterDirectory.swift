@@ -382,14 +382,15 @@ public final class ClusterDirectory {
         guard let (changed, records) = change(view.map) else { return done(.success(view.map)) }
         var map = changed
         map.version = view.map.version.next
+        let encoded = map.encoded()
         // What no node could read again would stop them all.
         do throws(WireError) {
-            _ = try ClusterMap(decoding: map.encoded())
+            _ = try ClusterMap(decoding: encoded)
         } catch {
             return done(.failure(.invalid("the map would not be readable: \(error)")))
         }
         let changes =
-            [Change.put(ClusterKeys.map, map.encoded())] + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) }
+            [Change.put(ClusterKeys.map, encoded)] + records.map { .put(ClusterKeys.record($0.pg), $0.encoded()) }
             + removed.flatMap {
                 [
                     .delete(ClusterKeys.record($0)), .delete(ClusterKeys.scrubNote($0)),
@@ -403,7 +404,7 @@ public final class ClusterDirectory {
             switch outcome {
             case .won(let revision):
                 for pg in removed { self.recordRevisions[pg] = nil }
-                self.take([(ClusterKeys.map, map.encoded(), revision)])
+                self.take([(ClusterKeys.map, encoded, revision)])
                 self.take(records.map { (ClusterKeys.record($0.pg), $0.encoded(), revision) })
                 done(.success(map))
             case .lost(let lost):

@@ -53,14 +53,10 @@ public struct ScrubNote: Hashable, Sendable {
     /// At most `StorageLimits.scrubFinding` bytes of it, whole characters.
     static func shortened(_ text: String) -> String {
         guard text.utf8.count > StorageLimits.scrubFinding else { return text }
-        var end = text.startIndex
-        var bytes = 3
-        for i in text.indices {
-            bytes += text[i].utf8.count
-            if bytes > StorageLimits.scrubFinding { break }
-            end = text.index(after: i)
-        }
-        return text[..<end] + "…"
+        let mark = "…"
+        var kept = text
+        while kept.utf8.count > StorageLimits.scrubFinding - mark.utf8.count { kept.removeLast() }
+        return kept + mark
     }
 
     init(decoding bytes: [UInt8]) throws(WireError) {

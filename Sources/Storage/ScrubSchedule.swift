@@ -91,12 +91,12 @@ struct ScrubSchedule {
         }
         guard let period, period.nanoseconds > 0 else { return nil }
         let length = Int64(clamping: period.nanoseconds)
+        let rest = Int64(clamping: StorageLimits.scrubRest.nanoseconds)
         // The one that has waited longest.
         var chosen: PGID?
         var oldest = Int64.max
         for pg in groups {
             // A clock that was set back since: neither a rest nor the last scrub counts.
-            let rest = Int64(clamping: StorageLimits.scrubRest.nanoseconds)
             if let until = notBefore[pg], time < until, until.nanoseconds - time.nanoseconds <= rest { continue }
             let within = UInt64(min(length, Int64(clamping: StorageLimits.firstScrubWithin.nanoseconds)))
             let phase = Int64(StableHash.mix(UInt64(pg.rawValue)) % within)

@@ -361,7 +361,8 @@ public final class StorageNode {
         return BlockChecksums.compute(range.object, first: range.blocks.first, bytes)
     }
 
-    /// A settlement's time is fixed when it is named, by what this primary answered (namespace.md).
+    /// What this node knows of a change of the namespace: whether it takes space; and a settlement's time is fixed when it is
+    /// named, by what this primary answered (namespace.md).
     private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest {
         guard let namespace = replica.namespace, let payload = request.payload, let bytes = payloads.bytes(of: payload),
             let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) })

@@ -61,7 +61,7 @@ extension Store {
         let applied = RecordBody.decided([(pg, group.row.applied)])
         enqueue(LogRecord(group: controlGroup, body: applied, payload: nil, token: nil))
         let record = LogRecord(group: group, body: .restart(after: name), payload: nil, token: nil)
-        record.appliedBefore = group.unlogged.first?.appliedBefore ?? group.row.applied
+        record.appliedBefore = group.row.applied
         while let last = group.tail.last {
             last.isDead = true
             record.victims.append(group.tail.removeLast())

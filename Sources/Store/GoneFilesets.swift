@@ -124,8 +124,7 @@ extension Store {
                 let key = ContentKey(object: id, mebibyte: m)
                 if let row = hotRow(key) {
                     freshen(row)
-                    row.pins += 1
-                    purge.rows.append(row)
+                    keepForPage(row)
                 } else {
                     want(key, group)
                 }

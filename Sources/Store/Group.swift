@@ -29,7 +29,7 @@ final class LogRecord {
     var order = LogPosition.zero
     /// Of a cut or restart: what it cut off.
     var victims: [LogRecord] = []
-    /// Of a restart: what was applied before it, and before others that are not in the log yet.
+    /// Of a restart: what was applied before it.
     var appliedBefore: EntryName?
     /// What recovery does with an entry.
     var replayRule = ReplayRule.byName

@@ -70,6 +70,12 @@ extension Store {
         purge.unlisted = []
     }
 
+    /// A row of the page: it is not evicted before `endPage` has looked at its object.
+    func keepForPage(_ row: HotRow) {
+        row.pins += 1
+        purge.rows.append(row)
+    }
+
     /// All rows of the page have been clipped. A removed object whose rows are all known to be empty goes.
     private func endPage() {
         for row in purge.rows {
@@ -122,9 +128,7 @@ extension Store {
                     continue
                 }
                 freshen(row)
-                // Not to be evicted before its object is deleted.
-                row.pins += 1
-                purge.rows.append(row)
+                keepForPage(row)
             }
         }
         if rows.count < StoreLimits.objectsPerPurge || rows.last.map({ IndexKey.isFileObject($0.0) }) ?? true {

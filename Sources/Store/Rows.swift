@@ -156,10 +156,7 @@ extension Store {
         for item in woken {
             if case .record(let record) = item.waiter { loaded(item.key, record) }
             if case .caller = item.waiter { keepForCaller(item.key, item.group) }
-            if case .purge = item.waiter, let row = hotRow(item.key) {
-                row.pins += 1
-                purge.rows.append(row)
-            }
+            if case .purge = item.waiter, let row = hotRow(item.key) { keepForPage(row) }
         }
         for item in woken { wake(item.waiter, item.group) }
         if phase == .recovering { recoveryRowsArrived() }

@@ -34,12 +34,7 @@ import Testing
 
         func append(_ body: EntryBody, _ payload: [UInt8]? = nil, isDecided: Bool = true) {
             n += 1
-            let name = EntryName(epoch: Epoch(1), n: n)
-            let entry = Entry(
-                name: name, body: body, session: SessionID(2), request: RequestNumber(n), durability: .stable,
-                lossNumber: .zero, time: .zero, payload: payload.map { host.payload($0) })
-            host.call { $0.append(pg, entry) }
-            host.run()
+            host.append(pg, n, body, payload)
             if isDecided { decide() }
         }
         func decide() {
@@ -172,17 +167,9 @@ import Testing
         let (first, bytes) = makeWrite(Self.object, BlockRange(first: 0, count: 1), seed: 2)
         let second = makeWrite(
             ObjectID(file: Self.file, index: 1), BlockRange(first: 0, count: 1), seed: 3)
-        let entry = { (n: UInt64, write: BlockWrite, bytes: [UInt8]) in
-            Entry(
-                name: EntryName(epoch: Epoch(1), n: n), body: .write(write), session: SessionID(2),
-                request: RequestNumber(n), durability: .stable, lossNumber: .zero, time: .zero,
-                payload: run.host.payload(bytes))
-        }
-        run.host.call { $0.append(Self.pg, entry(2, first, bytes)) }
-        run.host.run()
+        run.host.append(Self.pg, 2, .write(first), bytes)
         run.host.holdLoads = true
-        run.host.call { $0.append(Self.pg, entry(3, second.0, second.1)) }
-        run.host.run()
+        run.host.append(Self.pg, 3, .write(second.0), second.1)
         run.host.call {
             $0.restart(Self.pg, after: EntryName(epoch: Epoch(2), n: 9))
             $0.requestCheckpoint()

@@ -9,12 +9,7 @@ import Testing
     private let object = ObjectID(file: FileID(fileset: FilesetID(1), inode: InodeNumber(9)), index: 0)
 
     private func append(_ host: StoreHost, _ n: UInt64, _ body: EntryBody, _ payload: [UInt8]? = nil) {
-        let name = EntryName(epoch: Epoch(1), n: n)
-        let entry = Entry(
-            name: name, body: body, session: SessionID(2), request: RequestNumber(n), durability: .unstable,
-            lossNumber: .zero, time: .zero, payload: payload.map { host.payload($0) })
-        host.call { $0.append(pg, entry) }
-        host.run()
+        let name = host.append(pg, n, body, payload, .unstable)
         host.call { $0.decide(pg, through: name) }
     }
     private func write(_ host: StoreHost, _ n: UInt64, seed: UInt32) {

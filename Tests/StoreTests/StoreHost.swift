@@ -218,6 +218,20 @@ final class StoreHost {
         collect()
     }
 
+    /// The group's entry n of epoch 1 comes into the log. Gives its name.
+    @discardableResult
+    func append(
+        _ pg: PGID, _ n: UInt64, _ body: EntryBody, _ bytes: [UInt8]? = nil, _ durability: Durability = .stable
+    ) -> EntryName {
+        let name = EntryName(epoch: Epoch(1), n: n)
+        let entry = Entry(
+            name: name, body: body, session: SessionID(2), request: RequestNumber(n), durability: durability,
+            lossNumber: .zero, time: .zero, payload: bytes.map { payload($0) })
+        call { $0.append(pg, entry) }
+        run()
+        return name
+    }
+
     // MARK: Reading
 
     func usage(_ pg: PGID, of file: FileID) -> FileUsage? {
