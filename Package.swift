@@ -96,7 +96,7 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Simulation", "Store", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "NamespaceTests", dependencies: ["Namespace", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "ReplicationTests", dependencies: ["Replication", "ClusterModel", "Wire"], swiftSettings: strict),
-        .testTarget(name: "GatewayTests", dependencies: ["Gateway", "ClusterModel", "Wire"], swiftSettings: strict),
+        .testTarget(name: "GatewayTests", dependencies: ["Gateway", "Namespace", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["Simulation", "Replication", "ClusterModel", "Wire"], swiftSettings: strict),
         .testTarget(name: "DiskIOTests", dependencies: ["DiskIO", "CSupport", "ClusterModel"], swiftSettings: strict),

@@ -116,7 +116,7 @@ extension GatewayMachine {
         guard let inode = file.inode else { return nil }
         // Who waited for an answer may use it, however slow it was.
         if file !== justLearned {
-            guard time.now - file.asOf <= GatewayLimits.hintAge, file.loss >= lossSeen else { return nil }
+            guard time.now - file.asOf <= FileHint.lifetime, file.loss >= lossSeen else { return nil }
         }
         if let hint = inode.hint, hint.truncation.number < file.leastTruncation { return nil }
         return inode

@@ -14,8 +14,6 @@ public enum GatewayLimits {
     public static let files = 16384
     /// How many inodes one new inode looks at to find some to forget.
     public static let evictionSteps = 64
-    /// A hint serves permission and size for this long (namespace.md, Attributes before tokens exist).
-    public static let hintAge = TimeSpan.seconds(1)
     /// Without a write for this long, a registration is settled.
     public static let settleAfter = TimeSpan.seconds(1)
     /// The limit is raised ahead of a write by at most this many bytes.

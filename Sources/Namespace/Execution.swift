@@ -198,6 +198,7 @@ extension NamespaceMachine {
         _ inode: InodeNumber, _ file: InodeRow, _ rows: some NamespaceRows
     ) throws -> RangeDeletion? {
         store(inode, nil)
+        unfinishedCuts[inode] = nil
         state.usage.inodes -= 1
         for writer in file.writers { try rows.delete(.writer(writer.session, inode), version: version) }
         guard file.kind == .regular else { return nil }
@@ -220,6 +221,7 @@ extension NamespaceMachine {
         of inode: InodeNumber, _ truncation: TruncationNumber, _ rows: some NamespaceRows
     ) throws -> NamespaceResult {
         try rows.delete(.deletion(inode, truncation), version: version)
+        if unfinishedCuts[inode] == truncation { unfinishedCuts[inode] = nil }
         if var row = try inodes.row(inode, rows), row.kind == .regular {
             try unmeasure(inode, &row, rows)
             store(inode, row)
@@ -238,7 +240,24 @@ extension NamespaceMachine {
         }
     }
 
-    func putDeletion(_ deletion: RangeDeletion, _ rows: some NamespaceRows) throws {
+    /// Of all files, as the rows have them.
+    static func unfinishedCuts(_ rows: some NamespaceRowReader) throws -> [InodeNumber: TruncationNumber] {
+        var cuts: [InodeNumber: TruncationNumber] = [:]
+        var next = NamespaceKey.deletion(InodeNumber(0), .zero)
+        while true {
+            let page = try rows.rows(from: next, below: .endOfDeletions, limit: NamespaceLimits.listedEntries)
+            for row in page {
+                let deletion = try decodeRow(row.value) { r throws(WireError) in try r.rangeDeletion() }
+                // Ascending: the newest of a file comes last.
+                if deletion.kind == .truncation { cuts[deletion.file.inode] = deletion.truncation.number }
+            }
+            guard page.count == NamespaceLimits.listedEntries, let last = page.last else { return cuts }
+            next = NamespaceKey(bytes: last.key.bytes + [0])
+        }
+    }
+
+    mutating func putDeletion(_ deletion: RangeDeletion, _ rows: some NamespaceRows) throws {
+        if deletion.kind == .truncation { unfinishedCuts[deletion.file.inode] = deletion.truncation.number }
         var w = WireWriter(capacity: 40)
         w.rangeDeletion(deletion)
         try rows.put(.deletion(deletion.file.inode, deletion.truncation.number), w.bytes, version: version)

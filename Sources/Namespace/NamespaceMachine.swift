@@ -54,6 +54,8 @@ public struct NamespaceOutcome: Hashable, Sendable {
 /// - after `commit` nothing is held back: the rows are the state, and another machine may be made from them.
 public struct NamespaceMachine {
     public internal(set) var state: FilesetState
+    /// The newest cut of each file that has one which not every data group is known to have: what `HeldAnswers` goes by.
+    public internal(set) var unfinishedCuts: [InodeNumber: TruncationNumber] = [:]
     var windows = ReplyWindows()
     var inodes = HeldInodes()
     /// For `takeCollectedRows`.
@@ -75,6 +77,7 @@ public struct NamespaceMachine {
         } else {
             state = FilesetState(fileset: fileset)
         }
+        unfinishedCuts = try NamespaceMachine.unfinishedCuts(rows)
         var n: UInt64 = 0
         while true {
             let replies = try rows.replies(after: n, limit: 1024)

@@ -85,7 +85,7 @@ extension NamespaceMachine {
     /// Operations on objects carry one mark, the newest: a data group that first hears of a cut from the one after it would
     /// keep what lies below that one, and show it once the file has grown. So a cut is executed only when those before it
     /// have reached all data groups of their ranges, that is, when the inode has no row of a deletion.
-    private func resize(
+    private mutating func resize(
         _ inode: InodeNumber, _ row: inout InodeRow, to size: UInt64, _ rows: some NamespaceRows
     ) throws -> RangeDeletion? {
         defer { row.size = size }

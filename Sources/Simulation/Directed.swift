@@ -9,6 +9,8 @@ public struct DirectedSchedule: Sendable {
         /// A change of the record is on its way to the coordinator.
         case promotionSent
         case claimSent
+        /// The same, by a primary that gives the group up: the subject is its successor.
+        case handoverSent
         /// It was made.
         case promotionMade
         case claimMade
@@ -22,6 +24,9 @@ public struct DirectedSchedule: Sendable {
         case subject
         /// The other members.
         case others
+        /// The first and the last of all members but the proposer, whoever is the subject.
+        case first
+        case last
     }
     public enum Action: Sendable {
         /// The proposer is told that the outcome is unknown; the change lands when this is due.
@@ -35,6 +40,10 @@ public struct DirectedSchedule: Sendable {
         case stall(from: Role, to: Role)
         /// Nothing that is asked of the disk comes back in that time.
         case hangDisk(Role)
+        /// The connection between the two ends, and there is soon another.
+        case reset(Role, Role)
+        /// SQLite cannot read the rows of the group any more.
+        case loseRows(Role)
         case replaceSession
     }
     /// Milliseconds after the occasion, and how long it lasts: both drawn between these.
@@ -90,6 +99,17 @@ public struct DirectedSchedule: Sendable {
     /// The claim's outcome is late, and whoever reigned before thaws meanwhile.
     static let lateClaim = DirectedSchedule(
         occasion: .claimSent, percent: 50, steps: [Step(.landLate, after: 20...900)])
+    /// After a loss of power a member has told of its void records, and is not attached when the last one tells of its own.
+    static let awayWhenRestated = DirectedSchedule(
+        occasion: .claimMade, percent: 60,
+        steps: [
+            Step(.stall(from: .first, to: .proposer), lasts: 300...900),
+            Step(.reset(.proposer, .last), after: 250...900),
+        ])
+    /// Who agreed to lead finds its rows damaged before the record names it.
+    static let successorWithoutRows = DirectedSchedule(
+        occasion: .handoverSent, percent: 15,
+        steps: [Step(.landLate, after: 20...300), Step(.loseRows(.subject), after: 0...20)])
     /// A learner answers, and its disk does not, for longer than a catch-up without progress is waited for.
     static let hungLearner = DirectedSchedule(
         occasion: .learningBegun, percent: 30, steps: [Step(.hangDisk(.subject), lasts: 31_000...40_000)])
@@ -100,6 +120,9 @@ extension Simulator {
     func directed(proposal: Proposal, by n: Int) -> UInt64? {
         guard let g = groups.firstIndex(of: proposal.record.pg) else { return nil }
         let isClaim = proposal.record.primaryLease != records[g].primaryLease
+        if isClaim, let successor = proposal.record.primary, successor != nodes[n].id {
+            return follow(.handoverSent, g, by: n, subject: successor)
+        }
         let added = proposal.record.inSync.first { m in !records[g].inSync.contains { $0.node == m.node } }
         if isClaim { return follow(.claimSent, g, by: n, subject: records[g].primary) }
         guard let added else { return nil }
@@ -127,12 +150,14 @@ extension Simulator {
             account.began(.directed, until: clock + second)
             tell("directed: \(occasion)")
             let subject = subject.map { Int($0.rawValue) - 1 }
-            let others = records[g].placement.map { Int($0.node.rawValue) - 1 }.filter { $0 != n && $0 != subject }
+            let members = records[g].placement.map { Int($0.node.rawValue) - 1 }.filter { $0 != n }
             func who(_ role: DirectedSchedule.Role) -> [Int] {
                 switch role {
                 case .proposer: [n]
                 case .subject: subject.map { [$0] } ?? []
-                case .others: others
+                case .others: members.filter { $0 != subject }
+                case .first: members.first.map { [$0] } ?? []
+                case .last: members.last.map { [$0] } ?? []
                 }
             }
             for step in schedule.steps {
@@ -153,6 +178,10 @@ extension Simulator {
                 case .stall(let from, let to):
                     for a in who(from) { for b in who(to) { links[a][b].stalledUntil = at + lasts } }
                 case .hangDisk(let role): for i in who(role) { nodes[i].hungUntil = at + lasts }
+                case .reset(let from, let to):
+                    for a in who(from) { for b in who(to) { agenda.add(.reset(a, b), at: at) } }
+                case .loseRows(let role):
+                    for i in who(role) { agenda.add(.loseRows(node: i, groups[g]), at: at) }
                 case .replaceSession: agenda.add(.replaceSession, at: at)
                 }
             }
@@ -168,6 +197,15 @@ extension Simulator {
     func end(_ n: Int, _ life: Int, losesPower: Bool, back: UInt64) {
         guard !healing, isLife(n, life) else { return }
         if losesPower { losePower(n, restartAfter: back) } else { kill(n, restartAfter: back) }
+    }
+
+    /// Only while another member holds all of them.
+    func loseRows(_ n: Int, _ pg: PGID) {
+        guard !healing, pg.isMetadata, let g = groups.firstIndex(of: pg), let replica = replica(n, pg),
+            replica.group.canReadLocally,
+            records[g].inSync.contains(where: { $0.node != nodes[n].id && isWhole($0, pg) })
+        else { return }
+        replica.rowsUnreadable()
     }
 
     // MARK: Faults that are several in a certain order

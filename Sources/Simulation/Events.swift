@@ -42,6 +42,7 @@ enum Happening {
     case endProcess(of: Int, life: Int, power: Bool, back: UInt64)
     case stallThenReset(node: Int, life: Int)
     case reset(Int, Int)
+    case loseRows(node: Int, PGID)
     case replaceSession
     case late(client: Int, g: Int, PGRequest, [UInt8])
 }

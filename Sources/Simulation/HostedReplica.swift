@@ -418,6 +418,9 @@ final class HostedReplica {
     /// Its rows could not be opened.
     func lookAtRows() { if namespace?.isDamaged == true { rowsDamaged() } }
 
+    /// The namespace thread met damage that no question led to.
+    func rowsUnreadable() { rowsDamaged() }
+
     /// The rows have rotted: they are learned anew, as `Replica` does it.
     private func rowsDamaged() {
         guard !isForgetting else { return }

@@ -309,6 +309,7 @@ public struct Scenario: Sendable {
             if dataGroups == 0 { dataGroups = 1 }
             largeWrites = 20 + random.below(40)
             stableWrites = random.below(20)
+            if nodes >= 3, copies >= 3 { schedules = [.awayWhenRestated] }
             faults = [
                 .powerCut, .powerCut, .checkpointCut, .powerLossOfAll, .powerLoss, .kill, .checkpoint, .cleanRestart,
                 .slowDisk,
@@ -333,6 +334,8 @@ public struct Scenario: Sendable {
                 copies = 3
                 rot = .oneDisk
                 rottenRows = 90
+            } else if metadata, copies >= 3 {
+                schedules = [.successorWithoutRows]
             }
         case .rot:
             nodes = 3

@@ -237,7 +237,7 @@ public final class Simulator {
     private func target(_ what: Happening) -> Int? {
         switch what {
         case .tick(let n, _), .cycle(let n, _), .work(let n, _, _), .completions(let n, _), .renew(let n, _): n
-        case .toNode(let n, _, _), .stop(let n, _, _): n
+        case .toNode(let n, _, _), .stop(let n, _, _), .loseRows(let n, _): n
         case .deliver(_, let to, _, _, _), .connected(_, let to, _): to
         case .disconnected(let n, _), .silence(let n, _, _), .spoke(let n, _), .leaving(let n, _, _),
             .slow(let n, _, _, _):
@@ -330,6 +330,7 @@ public final class Simulator {
         case .endProcess(let n, let life, let power, let back): end(n, life, losesPower: power, back: back)
         case .stallThenReset(let n, let life): stallThenReset(n, life)
         case .reset(let a, let b): if !healing { reset(a, b) }
+        case .loseRows(let n, let pg): loseRows(n, pg)
         case .replaceSession: if !healing { replaceSession(random.below(sessions.count)) }
         case .late(let c, let g, let request, let content): lateRequest(c, g, request, content)
         case .end:

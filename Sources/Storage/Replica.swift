@@ -44,6 +44,7 @@ final class Replica {
         self.namespace = namespace
         self.node = node
         self.payloads = payloads
+        namespace?.cutsKnown = { [unowned self] in cutsKnown($0) }
         namespace?.appliedThrough = { [unowned self] through, results in namespaceApplied(through, results) }
         namespace?.failed = { [unowned disk] reason in disk.fail(reason) }
         namespace?.damaged = { [unowned self] reason in rowsDamaged(reason) }
@@ -55,6 +56,7 @@ final class Replica {
     func diskFailed() {
         drop(queue.clear())
         event { group, _ in group.retired() }
+        refuseHeld()
     }
 
     /// The group has left the cluster: nothing is done for it any more.
@@ -65,6 +67,8 @@ final class Replica {
         var left: [ReplicaEffect] = []
         group.takeEffects(into: &left)
         for case .drop(let handle) in left { payloads.drop(handle) }
+        refuseHeld()
+        namespace?.cutsKnown = nil
         namespace?.appliedThrough = nil
         namespace?.failed = nil
         namespace?.damaged = nil
@@ -107,7 +111,8 @@ final class Replica {
         case .send(let message, let to): node.send(.replica(message), to: to)
         case .drop(let handle): payloads.drop(handle)
         case .stableAfter(let member, let span): node.stableAfter(member, span)
-        case .answer(let token, let response, let lease): node.answer(token, response, under: lease)
+        case .answer(let token, let response, let lease):
+            answer(Answer(token: token, response: response, lease: lease))
         case .read(let ticket, let range, let truncation): read(ticket, range, truncation)
         case .query(let ticket, let payload): query(ticket, payload)
         case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
@@ -252,6 +257,55 @@ final class Replica {
         event { $0.namespaceApplied(through: through, results: applied, at: $1) }
         reserveInodes()
         if let name = settlesBehind, through.n >= name.n { settleSessions() }
+    }
+
+    // MARK: - Answers
+
+    private struct Answer {
+        var token: RequestToken
+        var response: PGResponse
+        var lease: LeaseNumber
+    }
+    /// Of a metadata group: what shows cuts that are not finished.
+    private var held = HeldAnswers<Answer>()
+
+    private func answer(_ answer: Answer) {
+        let now = node.moment().now
+        guard held.isLooking(at: now) else { return leave(answer) }
+        if let free = held.hold(answer, showing: shown(answer.response), at: now) { leave(free) }
+    }
+
+    private func leave(_ answer: Answer) { node.answer(answer.token, answer.response, under: answer.lease) }
+
+    private func shown(_ response: PGResponse) -> Set<InodeNumber> {
+        guard let bytes = response.payload.flatMap(payloads.bytes) else { return [] }
+        switch response.body {
+        case .mutated:
+            let result = try? bytes.decoded { r throws(WireError) in try NamespaceResult(from: &r) }
+            return result?.shown ?? []
+        case .answered:
+            let answer = try? bytes.decoded { r throws(WireError) in try NamespaceAnswer(from: &r) }
+            return answer?.shown ?? []
+        case .data, .version, .written, .flushed, .refused: return []
+        }
+    }
+
+    private func cutsKnown(_ unfinished: [InodeNumber: TruncationNumber]) {
+        held.update(unfinished, at: node.moment().now)
+        releaseHeld(node.moment().now)
+    }
+
+    func releaseHeld(_ now: Instant) {
+        for answer in held.takeReleased(at: now) { leave(answer) }
+    }
+
+    /// Who asked asks again, elsewhere.
+    private func refuseHeld() {
+        for answer in held.takeAll() {
+            if let payload = answer.response.payload { payloads.drop(payload) }
+            let refusal = PGResponse(pg: pg, epoch: answer.response.epoch, body: .refused(.unavailable))
+            node.answer(answer.token, refusal, under: .none)
+        }
     }
 
     // MARK: - Reads

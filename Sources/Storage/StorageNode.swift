@@ -236,6 +236,7 @@ public final class StorageNode {
         var look = GroupsLook()
         for replica in orderedReplicas {
             if replica.group.nextTick <= now.now { replica.event { $0.ticked(at: $1) } }
+            replica.releaseHeld(now.now)
             replica.group.roomChanged(replica.disk.space.admissible)
             look.add(replica)
         }

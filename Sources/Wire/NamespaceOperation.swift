@@ -104,6 +104,10 @@ public struct FileHint: Hashable, Sendable {
     public var usageMark: UsageMark
     /// Of the fileset.
     public var quota: QuotaStanding
+    /// How long after it was asked for a gateway may use it for permission, size and truncation (namespace.md, Attributes
+    /// before tokens exist).
+    public static let lifetime = TimeSpan.seconds(1)
+
     public init(
         layout: Layout, limit: UInt64, truncation: TruncationMark, usageMark: UsageMark = .zero,
         quota: QuotaStanding = .within

@@ -5,7 +5,8 @@ import ClusterModel
 ///
 /// For a read of value v at a unit: the write of v began before the read ended, and nothing that covers the unit lies
 /// wholly between the two. A write counts as done from the first end of a read that saw it (no new-then-old). Zeros, and
-/// what lies beyond a short read or a size, come from creation, a cut or written zeros under the same rule.
+/// what lies beyond a short read or a size, come from creation, a cut or written zeros under the same rule. A cut counts as
+/// done from the first answer that shows the size which only this cut can have given.
 struct History {
     struct Change {
         /// 0 for a cut or zeros.
@@ -24,6 +25,8 @@ struct History {
         var values: [UInt64]
         /// Nothing was seen from here on: the file ended.
         var endsAt: UInt64?
+        /// The file's size, where it was seen.
+        var size: UInt64?
     }
     static let indexes: UInt64 = 1 << 16
 
@@ -43,6 +46,7 @@ struct History {
             guard let looks = looks[file] else { continue }
             var changes = changes[file] ?? []
             changes.sort { $0.start < $1.start }
+            markSeenCuts(&changes, looks)
             var seenEnd: [UInt64: UInt64] = [:]
             for look in looks {
                 for value in look.values where value != 0 { seenEnd[value] = min(seenEnd[value] ?? .max, look.end) }
@@ -52,6 +56,15 @@ struct History {
             }
         }
         return nil
+    }
+
+    private func markSeenCuts(_ changes: inout [Change], _ looks: [Look]) {
+        for i in changes.indices where changes[i].isCut && changes[i].units.lowerBound > 0 {
+            let size = changes[i].units.lowerBound
+            let givers = changes.filter { ($0.isCut ? $0.units.lowerBound : $0.units.upperBound) == size }
+            guard givers.count == 1 else { continue }
+            for look in looks where look.size == size { changes[i].end = min(changes[i].end, look.end) }
+        }
     }
 
     private func contradiction(_ look: Look, _ changes: [Change], _ seenEnd: [UInt64: UInt64]) -> String? {

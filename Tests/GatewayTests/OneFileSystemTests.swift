@@ -215,7 +215,8 @@ final class Story {
                 file,
                 History.Look(
                     start: start, end: world.now, first: first, values: values,
-                    endsAt: end == .reached ? (values.count < count ? first + UInt64(values.count) : nil) : nil))
+                    endsAt: end == .reached ? (values.count < count ? first + UInt64(values.count) : nil) : nil,
+                    size: end == .reached && !values.isEmpty ? first + UInt64(values.count) : nil))
         }
     }
 
@@ -246,7 +247,8 @@ final class Story {
         door.begin(.attributes(file)) { [self] result in
             guard finished(file, result, "a question"), case .success(.inode(let inode)) = result else { return }
             let size = inode.attributes.size / UInt64(FakeGroup.unit)
-            history.saw(file, History.Look(start: start, end: world.now, first: size, values: [], endsAt: size))
+            history.saw(
+                file, History.Look(start: start, end: world.now, first: size, values: [], endsAt: size, size: size))
         }
     }
 }

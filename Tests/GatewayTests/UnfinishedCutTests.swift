@@ -52,6 +52,41 @@ struct UnfinishedCutTests {
         #expect(cutHalfWay()?.contains { $0 != 0 } == true)
     }
 
+    /// Gateway a cuts to nothing and dies before a data group hears of it; its successor sees the cut, then b writes as it knows the
+    /// file from before. What that successor saw, and what is left of the write when the cut is finished.
+    private func writeBehindSeenCut() -> (size: UInt64?, written: [UInt64]?) {
+        let (world, a, b) = (scene.world, scene.a, scene.b)
+        scene.write(b, 0, scene.values(1024))
+        let groups = world.map.placementGroups.filter { !$0.isMetadata }
+        let primaries = groups.map { world.records[$0]?.primary }
+        for group in groups { world.records[group]?.primary = nil }
+        a.begin(.setAttributes(scene.file, AttributeChanges(size: 0), guardTime: nil)) { _ in }
+        world.run(for: .seconds(1)) { !world.namespace.deletions.isEmpty }
+        world.endSession(a)
+        for (group, primary) in zip(groups, primaries) { world.records[group]?.primary = primary }
+        var size: UInt64?
+        if case .success(.inode(let inode)) = a.ask(.attributes(scene.file)) { size = inode.attributes.size }
+        scene.write(b, 0, scene.values(16, 2))
+        world.run(for: .seconds(30)) { world.namespace.deletions.isEmpty }
+        return (size, scene.read(a, 0, 16))
+    }
+
+    @Test("A cut is seen only when no write under what was known before it can be answered any more")
+    func seenLate() {
+        let (size, written) = writeBehindSeenCut()
+        #expect(size == 0)
+        #expect(written == scene.values(16, 2))
+    }
+
+    @Test(
+        "Were it seen at once, a write that comes after it would be cut off: this is what holding answers back is for")
+    func seenEarly() {
+        scene.world.holdsCuts = false
+        let (size, written) = writeBehindSeenCut()
+        #expect(size == 0)
+        #expect(written?.isEmpty == true)
+    }
+
     @Test("An unfinished cut is executed by the gateway of the metadata primary when nobody else does")
     func takenOver() {
         let (world, a, b) = (scene.world, scene.a, scene.b)

@@ -1,5 +1,6 @@
 import ClusterModel
 import Gateway
+import Namespace
 import Wire
 
 /// What may go wrong, in parts of 1,000 requests.
@@ -32,6 +33,9 @@ final class World {
     var records: [PGID: PGRecord] = [:]
     var map: ClusterMap
     var gateways: [Door] = []
+    /// Whether cuts are shown only when all data groups have them; off where a test shows what becomes of it else.
+    var holdsCuts = true
+    private var held = HeldAnswers<() -> Void>()
     private var events: [Event] = []
     private var order: UInt64 = 0
 
@@ -164,9 +168,33 @@ final class World {
         after(travel) { [self] in
             let answer = arrive(request, payload, node)
             if chance(faults.lostAnswer) { return after(delay()) { done(nil) } }
-            after(delay()) { done(answer) }
+            let back = delay()
+            hold(request, answer.1) { [self] in after(back) { done(answer) } }
         }
     }
+
+    /// As a metadata primary does.
+    private func hold(_ request: PGRequest, _ content: FakeGroup.Content, _ leave: @escaping () -> Void) {
+        guard holdsCuts, request.pg.isMetadata else { return leave() }
+        let cuts = namespace.deletions.filter { $0.kind == .truncation }
+        let at = Instant(nanoseconds: now)
+        held.update(
+            Dictionary(cuts.map { ($0.file.inode, $0.truncation.number) }, uniquingKeysWith: max), at: at)
+        let shown: Set<InodeNumber> =
+            switch content {
+            case .result(let result): result.shown
+            case .answer(let answer): answer.shown
+            case .units, .none: []
+            }
+        if let free = held.hold(leave, showing: shown, at: at) {
+            free()
+        } else {
+            after(HeldAnswers<() -> Void>.patience.nanoseconds) { [self] in release() }
+        }
+        release()
+    }
+
+    private func release() { for free in held.takeReleased(at: Instant(nanoseconds: now)) { free() } }
 
     private func arrive(_ request: PGRequest, _ payload: FakePayload, _ node: NodeID) -> (PGResponse, FakeGroup.Content)
     {

@@ -57,6 +57,8 @@ final class NamespaceHost {
     private(set) var usage = FilesetUsage(inodes: 0, bytes: 0)
     private(set) var wantedReservation: InodeNumber?
 
+    /// The cuts that are not finished behind a batch; told before anything that the batch gave.
+    var cutsKnown: (([InodeNumber: TruncationNumber]) -> Void)?
     /// Entries through this one are in the rows; the results are encoded `NamespaceResult`s.
     var appliedThrough: ((EntryName, [(entry: EntryName, bytes: [UInt8])]) -> Void)?
     var failed: ((String) -> Void)?
@@ -285,6 +287,7 @@ final class NamespaceHost {
         }
         usage = outcomes.usage
         wantedReservation = outcomes.wantedReservation
+        cutsKnown?(outcomes.unfinishedCuts)
         for (inodes, time) in outcomes.moving { answered.answered(inodes, at: time) }
         for (ticket, found) in outcomes.digests { digests.removeValue(forKey: ticket)?(found) }
         for (ticket, part) in outcomes.parts { exports.removeValue(forKey: ticket)?(part) }

@@ -67,6 +67,8 @@ struct NamespaceOutcomes: Sendable {
     var digests: [(ticket: NamespaceTicket, found: RowsFinding)] = []
     /// Inodes that were shown with a moving time, and which.
     var moving: [(inodes: [InodeNumber], time: Timestamp)] = []
+    /// Cuts that not every data group has yet, behind the batch.
+    var unfinishedCuts: [InodeNumber: TruncationNumber] = [:]
     var wantedReservation: InodeNumber?
     var usage = FilesetUsage(inodes: 0, bytes: 0)
     /// Nil where the loop is to forget the rows that it keeps: the batch may have changed others, too.
@@ -129,6 +131,7 @@ final class NamespaceUnit {
         }
         outcomes.applied = machine.applied
         outcomes.wantedReservation = machine.wantedReservation
+        outcomes.unfinishedCuts = machine.unfinishedCuts
         outcomes.usage = machine.state.usage
         return outcomes
     }
