@@ -9,7 +9,7 @@ enum HintWaiter {
 
 /// Which question for attributes serves who asks.
 enum HintFreshness {
-    /// One that is already under way will do.
+    /// One that is already under way will do, if it is not older than a hint may be.
     case joining
     /// Only one that is sent after this.
     case after
@@ -35,6 +35,8 @@ final class FileState {
     /// A placement group has shown this number: attributes with a lower one are old.
     var leastTruncation = TruncationNumber.zero
     var isAsking = false
+    /// When the question under way was made.
+    var askedAt = Instant(nanoseconds: 0)
     var waiters: [HintWaiter] = []
     var nextWaiters: [HintWaiter] = []
 
@@ -132,13 +134,15 @@ extension GatewayMachine {
             return sendQuestion(file)
         }
         switch freshness {
-        case .joining: file.waiters.append(waiter)
-        case .after: file.nextWaiters.append(waiter)
+        // Whoever came later than that may know of a change that the answer does not show (`HeldAnswers`).
+        case .joining where time.now - file.askedAt <= FileHint.lifetime: file.waiters.append(waiter)
+        case .joining, .after: file.nextWaiters.append(waiter)
         }
     }
 
     private func sendQuestion(_ file: FileState) {
         file.isAsking = true
+        file.askedAt = time.now
         question(.hint(file), file.file.fileset, .attributes(inode: file.file.inode), as: .superuser)
     }
 

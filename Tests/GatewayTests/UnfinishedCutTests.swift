@@ -87,6 +87,34 @@ struct UnfinishedCutTests {
         #expect(written?.isEmpty == true)
     }
 
+    @Test(
+        "Who comes later than a hint may be old does not join the question of those before, whose answer may be from before a cut"
+    )
+    func lateComer() {
+        let (world, a) = (scene.world, scene.a)
+        let metadata = PGID.metadata(World.fileset)
+        let primary = world.records[metadata]?.primary
+        scene.write(a, 0, scene.values(1024))
+        world.run(for: .seconds(3))
+        world.records[metadata]?.primary = nil
+        world.records[metadata]?.epoch = Epoch(2)
+        a.show()
+        a.log = []
+        var answers = 0
+        func read() { a.begin(.read(scene.file, offset: 0, count: 512)) { _ in answers += 1 } }
+        read()
+        world.run(for: .milliseconds(500))
+        read()
+        world.run(for: .seconds(1))
+        read()
+        world.records[metadata]?.primary = primary
+        world.records[metadata]?.epoch = Epoch(3)
+        a.show()
+        world.run(for: .seconds(10)) { answers == 3 }
+        #expect(answers == 3)
+        #expect(scene.bodies { $0 == .query }.count == 2, "one for the first two, and one for the third")
+    }
+
     @Test("An unfinished cut is executed by the gateway of the metadata primary when nobody else does")
     func takenOver() {
         let (world, a, b) = (scene.world, scene.a, scene.b)
