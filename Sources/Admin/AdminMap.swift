@@ -157,6 +157,13 @@ extension AdminService {
         return nil
     }
 
+    /// Puts the newest metadata semantics in force; that they are so already is no fault.
+    func upgrade(_ done: @escaping Answer<Done>) {
+        change(
+            { [node] map throws(ClusterMap.Refusal) in try map.upgraded(ready: node.speakers(of: .ofNewestSemantics)) },
+            done)
+    }
+
     /// Suspends or drains a node, or has it do all again; that it is so already is no fault.
     func setDuty(_ arguments: AdminArguments, _ done: @escaping Answer<Done>) throws(AdminFailure) {
         let id = NodeID(try arguments.number("node", UInt16.self))

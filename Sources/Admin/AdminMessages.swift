@@ -17,6 +17,7 @@ public enum AdminCommand: String, Codable, Hashable, Sendable, CaseIterable {
     case groups
     case waits
     case acceptLoss = "pg-accept-loss"
+    case upgrade = "cluster-upgrade"
     case setDuty = "node-duty"
     case addNode = "node-add"
     case removeNode = "node-remove"

@@ -58,6 +58,7 @@ public final class AdminService {
         case .groups: Self.reply(.success(groupReports()), done)
         case .waits: Self.reply(.success(waits()), done)
         case .acceptLoss: try acceptLoss(arguments) { Self.reply($0, done) }
+        case .upgrade: upgrade { Self.reply($0, done) }
         case .setDuty: try setDuty(arguments) { Self.reply($0, done) }
         case .addNode: try addNode(arguments) { Self.reply($0, done) }
         case .removeNode: try removeNode(arguments) { Self.reply($0, done) }
@@ -123,7 +124,8 @@ public final class AdminService {
             process: Int(getpid()),
             uptimeSeconds: Double(cs_boot_time_ms() - started) / 1000, cluster: "\(map.cluster)",
             boot: "\(node.bootID)",
-            mapVersion: map.version.rawValue, lossNumber: map.lossNumber.rawValue, lease: node.lease?.rawValue,
+            mapVersion: map.version.rawValue, semantics: map.semantics, newestSemantics: ClusterMap.newestSemantics,
+            lossNumber: map.lossNumber.rawValue, lease: node.lease?.rawValue,
             session: node.session?.rawValue, serving: standings.filter(\.isServing).map { "\($0.pg)" },
             waiting: waits(),
             learning: standings.filter(\.isLearning).map { "\($0.pg)" }, recovery: RecoverySummary(standings),

@@ -14,6 +14,9 @@ public struct NodeReport: Codable, Sendable {
     public var cluster: String
     public var boot: String
     public var mapVersion: UInt64
+    /// Metadata semantics in force, and the newest that its program knows; nil from a node of an earlier version.
+    public var semantics: UInt32?
+    public var newestSemantics: UInt32?
     public var lossNumber: UInt64
     /// Nil while it holds none.
     public var lease: UInt32?

@@ -10,7 +10,7 @@ public struct ClusterMap: Hashable, Sendable {
     public var policy: ReplicationPolicy
     /// A power of two, fixed at creation.
     public var dataPGCount: UInt32
-    /// Which meaning of metadata operations is in force; raised by an explicit command only.
+    /// Which meaning of metadata operations is in force; raised by `stave cluster upgrade` only.
     public var semantics: UInt32
     /// Of new clusters. 2: a cut of a file waits for the cuts before it. 3: SETATTR tells no attributes of before while somebody
     /// writes.

@@ -64,6 +64,22 @@ extension ClusterMap {
         }
     }
 
+    /// With the newest metadata semantics in force. `ready`: the nodes whose programs are known to have them. All must be: one that
+    /// has not cannot apply what is logged from then on.
+    public func upgraded(ready: Set<NodeID>) throws(Refusal) -> ClusterMap {
+        if semantics >= ClusterMap.newestSemantics { return self }
+        let behind = nodes.map(\.id).filter { !ready.contains($0) }
+        guard behind.isEmpty else {
+            let names = behind.map { "\($0.rawValue)" }.joined(separator: ", ")
+            throw Refusal(
+                "these nodes are not heard, or run an earlier program: \(names); start them with this one first, or remove them"
+            )
+        }
+        var map = self
+        map.semantics = ClusterMap.newestSemantics
+        return map
+    }
+
     public func changing(_ id: NodeID, to duty: ClusterNode.Duty) throws(Refusal) -> ClusterMap {
         guard let i = nodes.firstIndex(where: { $0.id == id }) else { throw Refusal("there is no node \(id.rawValue)") }
         var map = self

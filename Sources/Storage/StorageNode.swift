@@ -420,6 +420,12 @@ public final class StorageNode {
         }
     }
 
+    /// Nodes that are connected and not silent, and speak this version of the protocol with this one; it itself, if it does.
+    public func speakers(of version: ProtocolVersion) -> Set<NodeID> {
+        let others = peers.connected.filter { $0.spoken >= version && peers.isHeard($0.node) }.map(\.node)
+        return Set(others + (newestProtocol >= version ? [localNode] : []))
+    }
+
     /// Nodes that are connected and not silent.
     public func isHeard(_ node: NodeID) -> Bool { node == localNode || peers.isHeard(node) }
 

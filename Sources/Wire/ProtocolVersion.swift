@@ -19,6 +19,9 @@ public enum ProtocolVersion: UInt16, CaseIterable, Comparable, Sendable {
     /// A node is told that its disk is slow. Without it, it finds that out by itself, if its groups have work.
     case v11 = 11
 
+    /// A program that speaks it knows `ClusterMap.newestSemantics`. New semantics are a new version of the protocol, too.
+    public static let ofNewestSemantics = ProtocolVersion.v11
+
     public static let oldest = ProtocolVersion.v8
     public static let newest = ProtocolVersion.v11
 

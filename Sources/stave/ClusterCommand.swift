@@ -11,10 +11,11 @@ struct ClusterCommand: ParsableCommand {
             Examples:
               stave cluster up cluster-configs/three-nodes.yaml    create it if need be, start it, wait until it serves
               stave cluster status                                 is it healthy? (exit code 0 or 4)
+              stave cluster upgrade                                after all nodes run a newer program
               stave cluster down                                   stop it; the data stays
               stave cluster wipe --yes                             stop it and remove its data for good
             """,
-        subcommands: [Up.self, Down.self, Status.self, Wipe.self])
+        subcommands: [Up.self, Down.self, Status.self, Upgrade.self, Wipe.self])
 
     /// The cluster that a command of this kind names: the argument, else the last one.
     static func open(_ config: String?) throws -> Cluster {

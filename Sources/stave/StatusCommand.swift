@@ -126,6 +126,13 @@ struct StatusCommand: ParsableCommand {
             lines.append("  deleted   \(deleting.joined(separator: ", ")): `stave fileset list` shows what is left")
         }
         lines.append("  scrub     \(scrubs(answer.nodes))")
+        if let newest = answer.nodes.max(by: { $0.mapVersion < $1.mapVersion }), let now = newest.semantics,
+            let known = newest.newestSemantics, now < known
+        {
+            lines.append(
+                "  upgrade   metadata semantics \(now) of \(known): `stave cluster upgrade`, once all nodes run this program"
+            )
+        }
         var table = Table(
             "  node", "address", "roles", "lease", "session", "primary of", "waiting", "memory", "CPU s", "state")
         for node in cluster.configuration.nodes {

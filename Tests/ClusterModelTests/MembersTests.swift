@@ -30,6 +30,19 @@ import Testing
         (0..<UInt32(512)).map { Placement.targets(for: .data($0), map: map, copies: map.policy.copies) }
     }
 
+    @Test("New metadata semantics are put into force when all nodes' programs have them, and not before")
+    func upgrade() throws {
+        var map = try Self.map(nodes: 3)
+        let all: Set = [NodeID(1), NodeID(2), NodeID(3)]
+        #expect(try map.upgraded(ready: []) == map, "there is nothing to do")
+        map.semantics = 1
+        #expect(throws: ClusterMap.Refusal.self) { try map.upgraded(ready: [NodeID(1), NodeID(3)]) }
+        let upgraded = try map.upgraded(ready: all)
+        #expect(upgraded.semantics == ClusterMap.newestSemantics)
+        map.semantics = upgraded.semantics
+        #expect(upgraded == map, "nothing else changes")
+    }
+
     @Test("A node that joins takes its share, and no replica moves between the others")
     func joining() throws {
         let map = try Self.map(nodes: 3)

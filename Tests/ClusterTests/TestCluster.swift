@@ -1,5 +1,6 @@
 import Admin
 import ClusterModel
+import DiskIO
 import Foundation
 import Node
 import Wire
@@ -38,7 +39,10 @@ final class TestCluster {
     static func nodes(_ count: UInt16) -> [NodeShape] { (1...count).map { NodeShape(id: $0) } }
 
     /// Creates the cluster and starts it. `net` is the third number of its addresses: different ones may run side by side.
-    init(_ shapes: [NodeShape], copies: Int, net: Int, portmapper: Int = 0) throws {
+    init(
+        _ shapes: [NodeShape], copies: Int, net: Int, portmapper: Int = 0,
+        semantics: UInt32 = ClusterMap.newestSemantics
+    ) throws {
         folder = "/tmp/stave-cluster-\(getpid())-\(net)"
         try? FileManager.default.removeItem(atPath: folder)
         self.net = net
@@ -56,7 +60,7 @@ final class TestCluster {
         try Data((text + Self.lines(shapes, net)).utf8).write(to: URL(fileURLWithPath: file))
         configuration = try ClusterConfiguration.load(file: file)
         launcher = NodeLauncher(configuration: configuration, file: file, program: Self.program)
-        _ = try ClusterStart(launcher: launcher) { _ in }.createIfAbsent()
+        _ = try ClusterCreation.create(configuration, boot: try BootClock.bootID(), semantics: semantics)
         try start()
     }
 

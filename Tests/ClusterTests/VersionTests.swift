@@ -5,9 +5,10 @@ import Wire
 
 extension ClusterTests {
     @Test(
-        "Nodes of the version before and of this one serve together through kills and catching up, and one is upgraded")
+        "Nodes of the version before and of this one serve together through kills and catching up, then the cluster is upgraded"
+    )
     func versionsSideBySide() throws {
-        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 59)
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 59, semantics: 1)
         cluster.kill9([3])
         try cluster.launch(3, newestProtocol: .oldest)
         try cluster.wait("node 3 answers", within: 30) { (try? cluster.status(3)) != nil }
@@ -50,10 +51,31 @@ extension ClusterTests {
             Set(try cluster.status(3).peersHeard).isSuperset(of: [1, 2])
         }
 
+        func upgrade() throws -> Command.Outcome {
+            try Command.run([TestCluster.program, "cluster", "upgrade", "--config", cluster.folder + ".yaml"])
+        }
+        let early = try upgrade()
+        #expect(early.status != 0 && early.output.contains("earlier program: 3;"), "\(early)")
+        #expect(try cluster.status(1).semantics == 1)
+
         cluster.kill9([3])
         try cluster.launch(3)
         try cluster.wait("node 3 answers", within: 30) { (try? cluster.status(3)) != nil }
         try cluster.awaitAllInSync(within: 60)
+        try cluster.wait("the nodes hear each other", within: 20) {
+            Set(try cluster.status(1).peersHeard) == [1, 2, 3]
+        }
+        let upgraded = try upgrade()
+        #expect(upgraded.status == 0, "\(upgraded)")
+        try cluster.wait("all nodes know of it", within: 20) {
+            try (1...3).allSatisfy { try cluster.status($0).semantics == ClusterMap.newestSemantics }
+        }
+        let after = WriteLoad("load-after", seed: 9)
+        let going = concurrently(1) { _ in after.run(at: cluster.address(2)) }
+        try cluster.wait("clients go on after the upgrade", within: 60) { after.count.load(ordering: .relaxed) > 60 }
+        after.stop()
+        going.wait()
+        #expect(try after.faults(at: cluster.address(1)) == [])
         // A member may be in the record and still on its way back into the stream.
         var last: String?
         try cluster.wait("all three copies are compared, and agree", within: 30) {

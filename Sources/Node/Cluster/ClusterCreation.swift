@@ -37,8 +37,10 @@ public enum ClusterCreation {
         return missing.isEmpty ? .complete : .mixed(present: present, missing: missing)
     }
 
-    /// Creates it. Throws what an operator can act on.
-    public static func create(_ configuration: ClusterConfiguration, boot: BootID) throws -> ClusterID {
+    /// Creates it. Throws what an operator can act on. `semantics`: of metadata operations, as an earlier program would have made it.
+    public static func create(
+        _ configuration: ClusterConfiguration, boot: BootID, semantics: UInt32 = ClusterMap.newestSemantics
+    ) throws -> ClusterID {
         switch standing(configuration) {
         case .absent: break
         case .complete: throw OperatorError(.clusterExists, "the cluster \(configuration.name) exists already")
@@ -51,6 +53,7 @@ public enum ClusterCreation {
         }
         let cluster = ClusterID(random128())
         var map = ClusterMap(cluster: cluster, policy: configuration.policy, dataPGCount: configuration.dataGroupCount)
+        map.semantics = semantics
         let files = FileManager.default
         let owner: [FileAttributeKey: Any] = [.posixPermissions: 0o700]
         for folder in [configuration.dataFolder, configuration.runFolder, configuration.dataFolder + "/log"] {
