@@ -58,7 +58,7 @@ extension Simulator {
         let changed = node.paces.judge(at: moment(n).now)
         for (told, word) in node.paces.words {
             guard let other = nodes.firstIndex(where: { $0.id == told }), links[n][other].isUp,
-                links[n][other].spoken >= .v11
+                links[n][other].spoken >= .v12
             else { continue }
             agenda.add(
                 .slow(other, word, by: n, connection: links[n][other].connection),

@@ -14,7 +14,7 @@ extension StorageNode {
         lastPaces = now.now
         let changed = paces.judge(at: now.now)
         for (node, word) in paces.words {
-            if let peer = peers.connected.first(where: { $0.node == node }), peer.spoken >= .v11 {
+            if let peer = peers.connected.first(where: { $0.node == node }), peer.spoken >= .v12 {
                 send(.slow(word), to: node)
             }
         }

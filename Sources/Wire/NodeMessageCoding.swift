@@ -67,8 +67,8 @@ extension NodeMessage {
         case .alive: 7
         case .ask: 8
         case .tell: 9
-        // 10 is `EchoFrame`.
-        case .slow: 11
+        // 10 is `EchoFrame`, 11 `SharingMessage`, 12 `LentPayload`.
+        case .slow: 13
         }
     }
 
@@ -183,7 +183,7 @@ extension NodeMessage {
                 NodeStanding(mapVersion: version, totalBytes: total, freeBytes: free, usage: usage, intent: intent))
         case 8: self = .ask(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
         case 9: self = .tell(ExchangeID(try r.u64()), AdminText(json: try r.blob(atMost: Limits.adminBytes)))
-        case 11:
+        case 13:
             self = .slow(
                 PaceWord(median: TimeSpan(nanoseconds: try r.u64()), others: TimeSpan(nanoseconds: try r.u64())))
         default: throw WireError("a message of unknown kind \(kind)")

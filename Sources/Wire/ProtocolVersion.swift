@@ -16,14 +16,17 @@ public enum ProtocolVersion: UInt16, CaseIterable, Comparable, Sendable {
     case v9 = 9
     /// Kept replies and windows of requests in what a scrub compares. Without it a member's are not compared.
     case v10 = 10
-    /// A node is told that its disk is slow. Without it, it finds that out by itself, if its groups have work.
+    /// Nothing that is sent: it told a node that its disk is slow under a number that frames about shared memory have, and
+    /// whoever got that closed the connection.
     case v11 = 11
+    /// A node is told that its disk is slow. Without it, it finds that out by itself, if its groups have work.
+    case v12 = 12
 
     /// A program that speaks it knows `ClusterMap.newestSemantics`. New semantics are a new version of the protocol, too.
     public static let ofNewestSemantics = ProtocolVersion.v11
 
     public static let oldest = ProtocolVersion.v8
-    public static let newest = ProtocolVersion.v11
+    public static let newest = ProtocolVersion.v12
 
     public static func < (a: ProtocolVersion, b: ProtocolVersion) -> Bool { a.rawValue < b.rawValue }
 }
@@ -42,7 +45,7 @@ extension NodeMessage {
     public var since: ProtocolVersion {
         switch self {
         case .replica(let message): message.body.since
-        case .slow: .v11
+        case .slow: .v12
         case .hello, .request, .response, .flush, .flushed, .alive, .ask, .tell: .v8
         }
     }

@@ -41,9 +41,17 @@ struct RoundTripTests {
         }
     }
 
+    @Test(
+        "No message has the number of a frame that connections deal with themselves", arguments: 0..<SampleSource.kinds)
+    func numbers(kind: Int) throws {
+        var source = SampleSource(seed: 1)
+        let frame = try Frame(source.message(kind: kind))
+        #expect(![EchoFrame.kind, SharingMessage.kind, LentPayload.kind].contains(frame.kind))
+    }
+
     @Test("A message of unknown kind is refused")
     func unknownKinds() {
-        for kind in [0, 10, 11, 255] as [UInt8] {
+        for kind in [0, EchoFrame.kind, SharingMessage.kind, LentPayload.kind, 255] as [UInt8] {
             #expect(throws: WireError.self) { try Frame(kind: kind, header: [], payloadLength: 0).decoded() }
         }
     }

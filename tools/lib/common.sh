@@ -65,13 +65,14 @@ step() {
   return "$status"
 }
 
-# wait_until SECONDS COMMAND...: tries COMMAND until it succeeds; fails when the time is over.
+# wait_until SECONDS COMMAND...: tries COMMAND until it succeeds, every WAIT_STEP seconds (0.1 unless set); fails when the time is
+# over.
 wait_until() {
   local deadline=$((SECONDS + $1))
   shift
   until "$@" >/dev/null 2>&1; do
     ((SECONDS < deadline)) || return 1
-    sleep 0.1
+    sleep "${WAIT_STEP:-0.1}"
   done
 }
 
