@@ -23,7 +23,7 @@ public enum ProtocolVersion: UInt16, CaseIterable, Comparable, Sendable {
     case v12 = 12
 
     /// A program that speaks it knows `ClusterMap.newestSemantics`. New semantics are a new version of the protocol, too.
-    public static let ofNewestSemantics = ProtocolVersion.v11
+    public static let ofNewestSemantics = ProtocolVersion.v12
 
     public static let oldest = ProtocolVersion.v8
     public static let newest = ProtocolVersion.v12
