@@ -29,11 +29,19 @@ public enum ExportScope: Hashable, Sendable {
 /// Rows are sent in the order of their versions. A row that changes after it was sent gets a greater version, and so is
 /// sent again; the last piece is the one that reaches the end, and then the rows are those of the state that it carries:
 /// as of one n, though no read transaction was held open (one connection can hold none while it writes).
+///
+/// Replies are sent in the order of their entries. What replaces one has a later entry, and so is sent, too, and replaces it at
+/// the learner; only the end of a session's window changes replies that were sent. Those are sent once more before the last
+/// piece ends: as they are now, or as a reply that nothing finds.
 public struct NamespaceExport: Sendable {
     public let scope: ExportScope
     private var position: ChangePosition
     private var reply: UInt64 = 0
     private var extra: Queue<NamespaceKey>
+    /// Replies that were sent, by the session whose window had them; at most as many as there are replies, 8 bytes each.
+    private var sent: [SessionID: [UInt64]] = [:]
+    /// Replies that the end of a window has changed since they were sent.
+    private var again = Queue<UInt64>()
 
     /// `fork`: the n of the last entry that both have, 0 for a learner that has nothing. `changedByLearner`: the keys that
     /// the learner itself changed after it (`changedKeys`).
@@ -78,8 +86,18 @@ public struct NamespaceExport: Sendable {
                 piece.replies.append(kept)
                 reply = kept.n
                 bytes += kept.bytes.count
+                let session = try ReplyRow(kept.bytes).session
+                if session != .none { sent[session, default: []].append(kept.n) }
             }
             if replies.count < 256 { break }
+        }
+        for session in sent.keys.sorted() where !machine.windows.has(session) {
+            for n in sent.removeValue(forKey: session) ?? [] { again.append(n) }
+        }
+        while !isFull(), let n = again.popFirst() {
+            let row = try rows.reply(n) ?? ReplyRow.ofNobody.encoded()
+            piece.replies.append(KeptReply(n: n, bytes: row))
+            bytes += row.count
         }
         if !isFull() { piece.state = machine.state.encoded() }
         return piece

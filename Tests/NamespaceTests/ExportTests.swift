@@ -45,6 +45,41 @@ import Wire
         #expect(try installed?.keptResult(SessionID(1), RequestNumber(130), rows: learner.rows) == nil)
     }
 
+    @Test(
+        "a session that is settled for after its replies were sent leaves none that count at the learner",
+        arguments: 1...10)
+    func endedWindow(pieces: Int) throws {
+        var primary = try TestFileset()
+        let learner = RowArrays()
+        for i in UInt64(1)...60 {
+            // Every third is a call's, too, and is found by it when the session has ended.
+            let call = i.isMultiple(of: 3) ? CallIdentity(origin: 7, request: i) : nil
+            try primary.run(.recordUsage(bytes: i), session: 3 + i % 2, request: i, call: call)
+        }
+        var export = try NamespaceExport(after: 0, changedByLearner: [], rows: primary.rows)
+        var install = try NamespaceInstall(export.scope, rows: learner)
+        var installed: NamespaceMachine?
+        var count = 0
+        while installed == nil {
+            if count == pieces { try primary.run(.settleSession(session: SessionID(3))) }
+            let piece = try roundTrip(try export.next(primary.machine, rows: primary.rows, limit: 200))
+            installed = try install.receive(piece, fileset: .root, rows: learner)
+            count += 1
+        }
+        #expect(count > pieces, "the session ended while the export was under way")
+        var machine = try #require(installed)
+        func digest(_ machine: NamespaceMachine, _ rows: RowArrays) throws -> ReplyDigest {
+            try machine.replyDigest(after: 0, limit: 1000, rows: rows)
+        }
+        #expect(machine.sessions == [SessionID(4)])
+        #expect(try digest(machine, learner) == digest(primary.machine, primary.rows))
+        // What took the place of replies goes with the next entry.
+        try primary.run(.recordUsage(bytes: 1))
+        _ = try machine.apply(#require(primary.log.last), rows: learner)
+        #expect(learner.replyCount == primary.rows.replyCount)
+        #expect(try digest(machine, learner) == digest(primary.machine, primary.rows))
+    }
+
     @Test("where tombstones are gone, everything is sent")
     func everything() throws {
         var primary = try TestFileset()
