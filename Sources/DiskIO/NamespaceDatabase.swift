@@ -286,12 +286,22 @@ public final class NamespaceDatabase: NamespaceRows {
         }
     }
 
-    public func pruneTombstones(through version: UInt64) throws {
+    public func pruneTombstones(through version: UInt64, atMost limit: Int) throws {
+        let statement = statements.oldestTombstones
+        statement.bind(Int64(bitPattern: version), at: 1)
+        statement.bind(Int64(limit), at: 2)
+        var old: [ChangePosition] = []
+        while let tombstone = try nextPlace(statement) { old.append(tombstone) }
+        guard let last = old.last else { return }
         try begin()
-        for statement in [statements.pruneTombstones, statements.raiseHorizon] {
-            statement.bind(Int64(bitPattern: version), at: 1)
-            try statement.run()
+        for tombstone in old {
+            try tombstone.key.bytes.withUnsafeBytes { key in
+                statements.dropTombstone.bindBorrowed(key, at: 1)
+                try statements.dropTombstone.run()
+            }
         }
+        statements.raiseHorizon.bind(Int64(bitPattern: last.version), at: 1)
+        try statements.raiseHorizon.run()
     }
 
     public func removeEverything(horizon: UInt64) throws {

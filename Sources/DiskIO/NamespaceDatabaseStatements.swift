@@ -13,7 +13,8 @@ struct NamespaceStatements {
     let isIndexed: SQLiteStatement
     let putTombstone: SQLiteStatement
     let tombstones: SQLiteStatement
-    let pruneTombstones: SQLiteStatement
+    let oldestTombstones: SQLiteStatement
+    let dropTombstone: SQLiteStatement
     let horizon: SQLiteStatement
     let raiseHorizon: SQLiteStatement
     let setHorizon: SQLiteStatement
@@ -56,7 +57,9 @@ struct NamespaceStatements {
             SELECT key,version FROM tombstones WHERE (version,key)>(?,?)
             AND NOT EXISTS (SELECT 1 FROM rows WHERE rows.key=tombstones.key) ORDER BY version,key LIMIT ?
             """)
-        pruneTombstones = try database.prepare("DELETE FROM tombstones WHERE version<=?")
+        oldestTombstones = try database.prepare(
+            "SELECT key,version FROM tombstones WHERE version<=? ORDER BY version,key LIMIT ?")
+        dropTombstone = try database.prepare("DELETE FROM tombstones WHERE key=?")
         horizon = try database.prepare("SELECT version FROM horizon")
         raiseHorizon = try database.prepare("UPDATE horizon SET version=max(version,?)")
         setHorizon = try database.prepare("UPDATE horizon SET version=?")

@@ -20,7 +20,7 @@ public enum ExportScope: Hashable, Sendable {
     /// What changed after entry n, the fork point.
     case changes(after: UInt64)
     /// Everything, because tombstones that the learner would need are gone, or because it has nothing. The learner empties
-    /// its rows first; `horizon` becomes its tombstone horizon.
+    /// its rows first; `horizon` becomes its tombstone horizon: tombstones of entries through it are not sent.
     case everything(horizon: UInt64)
 }
 
@@ -35,6 +35,9 @@ public enum ExportScope: Hashable, Sendable {
 /// piece ends: as they are now, or as a reply that nothing finds.
 public struct NamespaceExport: Sendable {
     public let scope: ExportScope
+    /// The last entry in the rows at its beginning, for an export of everything; else the fork. Tombstones of later entries
+    /// must stay until it has ended.
+    public let begun: UInt64
     private var position: ChangePosition
     private var reply: UInt64 = 0
     private var extra: Queue<NamespaceKey>
@@ -49,9 +52,11 @@ public struct NamespaceExport: Sendable {
         let horizon = try rows.tombstoneHorizon()
         extra = Queue()
         if fork == 0 || fork < horizon {
-            scope = .everything(horizon: horizon)
+            begun = max(horizon, try rows.state().map { try FilesetState($0).applied.n } ?? 0)
+            scope = .everything(horizon: begun)
             position = .after(version: 0)
         } else {
+            begun = fork
             scope = .changes(after: fork)
             position = .after(version: fork)
             for key in changedByLearner { extra.append(key) }
@@ -74,8 +79,10 @@ public struct NamespaceExport: Sendable {
         while !isFull() {
             let changes = try rows.changes(after: position, limit: 256)
             for change in changes where !isFull() {
-                piece.rows.append(change)
                 position = ChangePosition(version: change.version, key: change.key)
+                // The learner never had a row that was deleted before.
+                if change.value == nil, change.version <= begun { continue }
+                piece.rows.append(change)
                 bytes += change.key.bytes.count + (change.value?.count ?? 0)
             }
             if changes.count < 256 { break }

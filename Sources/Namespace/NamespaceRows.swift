@@ -106,8 +106,9 @@ public protocol NamespaceRows: NamespaceRowReader {
     func deleteReply(_ n: UInt64) throws
     func deleteAllReplies() throws
     func putState(_ bytes: [UInt8]) throws
-    /// Drops all tombstones up to this version: no replica of the record is behind them.
-    func pruneTombstones(through version: UInt64) throws
+    /// Drops tombstones up to this version, the oldest first, at most `limit`; the horizon becomes the version of the last
+    /// one, if it was lower.
+    func pruneTombstones(through version: UInt64, atMost limit: Int) throws
     /// Empties the store before a whole copy; tombstones are complete from `horizon` on.
     func removeEverything(horizon: UInt64) throws
     func commit() throws
