@@ -4,13 +4,17 @@ struct NamespaceStatements {
     let commit: SQLiteStatement
     let rollback: SQLiteStatement
     let get: SQLiteStatement
-    let range: SQLiteStatement
+    let from: SQLiteStatement
+    let before: SQLiteStatement
     let put: SQLiteStatement
     let delete: SQLiteStatement
-    let changes: SQLiteStatement
+    let changesFrom: SQLiteStatement
+    let changesBefore: SQLiteStatement
+    let isIndexed: SQLiteStatement
     let putTombstone: SQLiteStatement
     let tombstones: SQLiteStatement
-    let pruneTombstones: SQLiteStatement
+    let oldestTombstones: SQLiteStatement
+    let dropTombstone: SQLiteStatement
     let horizon: SQLiteStatement
     let raiseHorizon: SQLiteStatement
     let setHorizon: SQLiteStatement
@@ -26,16 +30,23 @@ struct NamespaceStatements {
         commit = try database.prepare("COMMIT")
         rollback = try database.prepare("ROLLBACK")
         get = try database.prepare("SELECT value,version FROM rows WHERE key=?")
-        range = try database.prepare(
-            "SELECT key,version,value FROM rows WHERE key>=? AND key<? ORDER BY key LIMIT ?")
+        from = try database.prepare("SELECT key,version,value FROM rows WHERE key>=? ORDER BY key")
+        before = try database.prepare("SELECT key,version,value FROM rows WHERE key<? ORDER BY key DESC LIMIT 1")
         put = try database.prepare(
             """
             INSERT INTO rows(key,version,value) VALUES(?,?,?)
             ON CONFLICT(key) DO UPDATE SET version=excluded.version,value=excluded.value
             """)
         delete = try database.prepare("DELETE FROM rows WHERE key=?")
-        changes = try database.prepare(
-            "SELECT key,version,value FROM rows WHERE (version,key)>(?,?) ORDER BY version,key LIMIT ?")
+        // Of two columns SQLite seeks the first one and compares both with each entry: it would pass by what is out of order.
+        changesFrom = try database.prepare(
+            "SELECT key,version FROM rows INDEXED BY rows_by_version WHERE version>=? ORDER BY version,key")
+        changesBefore = try database.prepare(
+            """
+            SELECT key,version FROM rows INDEXED BY rows_by_version WHERE version<?
+            ORDER BY version DESC,key DESC LIMIT 1
+            """)
+        isIndexed = try database.prepare("SELECT 1 FROM rows INDEXED BY rows_by_version WHERE version=? AND key=?")
         putTombstone = try database.prepare(
             """
             INSERT INTO tombstones(key,version) VALUES(?,?)
@@ -46,7 +57,9 @@ struct NamespaceStatements {
             SELECT key,version FROM tombstones WHERE (version,key)>(?,?)
             AND NOT EXISTS (SELECT 1 FROM rows WHERE rows.key=tombstones.key) ORDER BY version,key LIMIT ?
             """)
-        pruneTombstones = try database.prepare("DELETE FROM tombstones WHERE version<=?")
+        oldestTombstones = try database.prepare(
+            "SELECT key,version FROM tombstones WHERE version<=? ORDER BY version,key LIMIT ?")
+        dropTombstone = try database.prepare("DELETE FROM tombstones WHERE key=?")
         horizon = try database.prepare("SELECT version FROM horizon")
         raiseHorizon = try database.prepare("UPDATE horizon SET version=max(version,?)")
         setHorizon = try database.prepare("UPDATE horizon SET version=?")

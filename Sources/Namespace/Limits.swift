@@ -33,6 +33,13 @@ public enum NamespaceLimits {
     public static let measuringPage = 512
     /// Bytes of rows in one piece of an export.
     public static let exportPiece = 256 << 10
+    /// Entries after which an export that nobody asks for is forgotten: its learner is gone, and its tombstones are some
+    /// hundred MB at most. A learner that is there after all begins anew.
+    public static let exportPatience: UInt64 = 1 << 18
+    /// Tombstones that a batch drops: so many, and so many for each of its entries. An entry leaves four (a removal: name,
+    /// cookie, inode, and what was to be measured), but for the end of a session, which leaves one for each file that it wrote.
+    public static let tombstoneStep = 32
+    public static let tombstonesPerEntry = 8
     /// atime is brought up to date when it is older than this, or than the last change (Linux's relatime rule).
     public static let accessTimeAge = TimeSpan.seconds(24 * 3600)
 }

@@ -20,7 +20,7 @@ public enum ExportScope: Hashable, Sendable {
     /// What changed after entry n, the fork point.
     case changes(after: UInt64)
     /// Everything, because tombstones that the learner would need are gone, or because it has nothing. The learner empties
-    /// its rows first; `horizon` becomes its tombstone horizon.
+    /// its rows first; `horizon` becomes its tombstone horizon: tombstones of entries through it are not sent.
     case everything(horizon: UInt64)
 }
 
@@ -29,11 +29,22 @@ public enum ExportScope: Hashable, Sendable {
 /// Rows are sent in the order of their versions. A row that changes after it was sent gets a greater version, and so is
 /// sent again; the last piece is the one that reaches the end, and then the rows are those of the state that it carries:
 /// as of one n, though no read transaction was held open (one connection can hold none while it writes).
+///
+/// Replies are sent in the order of their entries. What replaces one has a later entry, and so is sent, too, and replaces it at
+/// the learner; only the end of a session's window changes replies that were sent. Those are sent once more before the last
+/// piece ends: as they are now, or as a reply that nothing finds.
 public struct NamespaceExport: Sendable {
     public let scope: ExportScope
+    /// The last entry in the rows at its beginning, for an export of everything; else the fork. Tombstones of later entries
+    /// must stay until it has ended.
+    public let begun: UInt64
     private var position: ChangePosition
     private var reply: UInt64 = 0
     private var extra: Queue<NamespaceKey>
+    /// Replies that were sent, by the session whose window had them; at most as many as there are replies, 8 bytes each.
+    private var sent: [SessionID: [UInt64]] = [:]
+    /// Replies that the end of a window has changed since they were sent.
+    private var again = Queue<UInt64>()
 
     /// `fork`: the n of the last entry that both have, 0 for a learner that has nothing. `changedByLearner`: the keys that
     /// the learner itself changed after it (`changedKeys`).
@@ -41,9 +52,11 @@ public struct NamespaceExport: Sendable {
         let horizon = try rows.tombstoneHorizon()
         extra = Queue()
         if fork == 0 || fork < horizon {
-            scope = .everything(horizon: horizon)
+            begun = max(horizon, try rows.state().map { try FilesetState($0).applied.n } ?? 0)
+            scope = .everything(horizon: begun)
             position = .after(version: 0)
         } else {
+            begun = fork
             scope = .changes(after: fork)
             position = .after(version: fork)
             for key in changedByLearner { extra.append(key) }
@@ -66,8 +79,10 @@ public struct NamespaceExport: Sendable {
         while !isFull() {
             let changes = try rows.changes(after: position, limit: 256)
             for change in changes where !isFull() {
-                piece.rows.append(change)
                 position = ChangePosition(version: change.version, key: change.key)
+                // The learner never had a row that was deleted before.
+                if change.value == nil, change.version <= begun { continue }
+                piece.rows.append(change)
                 bytes += change.key.bytes.count + (change.value?.count ?? 0)
             }
             if changes.count < 256 { break }
@@ -78,8 +93,18 @@ public struct NamespaceExport: Sendable {
                 piece.replies.append(kept)
                 reply = kept.n
                 bytes += kept.bytes.count
+                let session = try ReplyRow(kept.bytes).session
+                if session != .none { sent[session, default: []].append(kept.n) }
             }
             if replies.count < 256 { break }
+        }
+        for session in sent.keys.sorted() where !machine.windows.has(session) {
+            for n in sent.removeValue(forKey: session) ?? [] { again.append(n) }
+        }
+        while !isFull(), let n = again.popFirst() {
+            let row = try rows.reply(n) ?? ReplyRow.ofNobody.encoded()
+            piece.replies.append(KeptReply(n: n, bytes: row))
+            bytes += row.count
         }
         if !isFull() { piece.state = machine.state.encoded() }
         return piece

@@ -66,7 +66,7 @@ public struct NamespaceMachine {
     var asker = SessionID.none
     var semantics: UInt32 = 1
     /// Whether `state` has changed since it was last put into the rows.
-    private var isAhead = false
+    private(set) var isAhead = false
     private var dropped: [UInt64] = []
 
     /// Opens the rows; new ones are empty until `.initialize` is applied.

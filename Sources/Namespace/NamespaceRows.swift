@@ -79,6 +79,8 @@ public protocol NamespaceRowReader: AnyObject {
     /// Rows changed and tombstones left behind `position`, ascending by version and key, at most `limit`. A tombstone of a
     /// key that is live again is not given.
     func changes(after position: ChangePosition, limit: Int) throws -> [ChangedRow]
+    /// Throws if one of these rows, which are as `rows` gave them, is not where `changes` looks for it: it has rotted there.
+    func checkVersions(of rows: [NamespaceRow]) throws
     /// `changes` after a version lower than this may lack deletions: their tombstones have been pruned.
     func tombstoneHorizon() throws -> UInt64
     func reply(_ n: UInt64) throws -> [UInt8]?
@@ -86,6 +88,11 @@ public protocol NamespaceRowReader: AnyObject {
     func replies(after n: UInt64, limit: Int) throws -> [KeptReply]
     /// The record of state; nil in a new store.
     func state() throws -> [UInt8]?
+}
+
+extension NamespaceRowReader {
+    /// For rows that cannot rot.
+    public func checkVersions(of rows: [NamespaceRow]) {}
 }
 
 /// The rows of one fileset. Two implementations pass one conformance suite: sorted arrays (`RowArrays`), and SQLite in
@@ -99,8 +106,9 @@ public protocol NamespaceRows: NamespaceRowReader {
     func deleteReply(_ n: UInt64) throws
     func deleteAllReplies() throws
     func putState(_ bytes: [UInt8]) throws
-    /// Drops all tombstones up to this version: no replica of the record is behind them.
-    func pruneTombstones(through version: UInt64) throws
+    /// Drops tombstones up to this version, the oldest first, at most `limit`; the horizon becomes the version of the last
+    /// one, if it was lower.
+    func pruneTombstones(through version: UInt64, atMost limit: Int) throws
     /// Empties the store before a whole copy; tombstones are complete from `horizon` on.
     func removeEverything(horizon: UInt64) throws
     func commit() throws

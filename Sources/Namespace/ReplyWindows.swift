@@ -59,6 +59,7 @@ struct ReplyWindows {
 
     var callCount: Int { live.count }
     var sessionCount: Int { rings.count }
+    func has(_ session: SessionID) -> Bool { rings[session] != nil }
     /// Ascending.
     var sessions: [SessionID] { rings.keys.sorted() }
 
@@ -91,11 +92,15 @@ struct ReplyWindows {
         _ n: UInt64, time: Timestamp, session: SessionID, number: RequestNumber, call: CallIdentity?,
         dropped: inout [UInt64]
     ) {
-        if session != .none, number != .none {
+        let hasNumber = session != .none && number != .none
+        if hasNumber {
             let old = rings[session, default: Ring()].replace(number.rawValue, n: n)
             if old != 0, live[old] == nil { dropped.append(old) }
         }
-        guard let call else { return }
+        guard let call else {
+            if !hasNumber { dropped.append(n) }
+            return
+        }
         if let previous = calls[call] { forget(previous, &dropped) }
         calls[call] = n
         live[n] = Call(time: time, identity: call, session: session, number: number)
@@ -200,6 +205,9 @@ struct ReplyRow {
     var call: CallIdentity?
     /// An encoded `NamespaceResult`.
     var result: [UInt8]
+
+    /// What takes the place of a reply that is gone, where a row cannot be taken away: no request and no call finds it.
+    static let ofNobody = ReplyRow(time: .zero, session: .none, number: .none, call: nil, result: [])
 
     func encoded() -> [UInt8] {
         var w = WireWriter(capacity: 64 + result.count)

@@ -32,6 +32,7 @@ public final class RowArrays: NamespaceRows {
         case tombstone(NamespaceKey, UInt64?)
         case reply(UInt64, [UInt8]?)
         case state([UInt8]?)
+        case horizon(UInt64)
         case everything(Content)
     }
 
@@ -72,6 +73,7 @@ public final class RowArrays: NamespaceRows {
             case .tombstone(let key, let old): exchangeTombstone(key, old)
             case .reply(let n, let old): exchangeReply(n, old)
             case .state(let old): content.state = old
+            case .horizon(let old): content.horizon = old
             case .everything(let old): content = old
             }
         }
@@ -181,12 +183,13 @@ public final class RowArrays: NamespaceRows {
         content.state = bytes
     }
 
-    public func pruneTombstones(through version: UInt64) {
-        journal.append(.everything(content))
-        content.horizon = max(content.horizon, version)
-        while let first = content.tombstonesByVersion.first, first.version <= version {
-            content.tombstonesByVersion.removeValue(forKey: first)
-            content.tombstones.removeValue(forKey: first.key)
+    public func pruneTombstones(through version: UInt64, atMost limit: Int) {
+        var left = limit
+        while left > 0, let first = content.tombstonesByVersion.first, first.version <= version {
+            left -= 1
+            journal.append(.tombstone(first.key, exchangeTombstone(first.key, nil)))
+            journal.append(.horizon(content.horizon))
+            content.horizon = max(content.horizon, first.version)
         }
     }
 

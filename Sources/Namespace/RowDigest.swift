@@ -24,11 +24,13 @@ public struct RowDigest: Hashable, Sendable {
         }
     }
 
-    /// At most `limit` live rows from `lower` on.
+    /// At most `limit` live rows from `lower` on; throws as well if an export would not find one of them.
     public init(_ rows: some NamespaceRowReader, from lower: NamespaceKey, limit: Int) throws {
         value = 0
         count = 0
         let page = try rows.rows(from: lower, below: .greatest, limit: limit)
+        // A row that an export would not find is rot, too, and whoever compares rows is to learn of it.
+        try rows.checkVersions(of: page)
         add(page)
         if page.count == limit { end = page.last?.key }
     }

@@ -77,7 +77,9 @@ final class FakeDatabase: NamespaceRows {
     func deleteReply(_ n: UInt64) { arrays.deleteReply(n) }
     func deleteAllReplies() { arrays.deleteAllReplies() }
     func putState(_ bytes: [UInt8]) { arrays.putState(bytes) }
-    func pruneTombstones(through version: UInt64) { arrays.pruneTombstones(through: version) }
+    func pruneTombstones(through version: UInt64, atMost limit: Int) {
+        arrays.pruneTombstones(through: version, atMost: limit)
+    }
     func removeEverything(horizon: UInt64) {
         rotten = []
         arrays.removeEverything(horizon: horizon)

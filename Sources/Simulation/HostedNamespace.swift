@@ -10,8 +10,7 @@ final class HostedNamespace {
     private let fileset: FilesetID
     /// Nil while the rows are damaged: nothing is done with them.
     private var machine: NamespaceMachine?
-    private var exports: [(number: UInt64, export: NamespaceExport)] = []
-    private var lastExport: UInt64 = 0
+    private var exports = ExportsUnderWay(most: HostedNamespace.mostExports)
     private var install: NamespaceInstall?
     /// The batch under way has brought rows that it does not note.
     private var hasReplacedRows = false
@@ -43,7 +42,7 @@ final class HostedNamespace {
 
     /// An empty database takes the place of the damaged one.
     func renew() throws {
-        exports = []
+        exports.removeAll()
         install = nil
         rows.renew()
         try open()
@@ -59,6 +58,9 @@ final class HostedNamespace {
             hasReplacedRows = false
             if keepsRows { machine?.collectRows() }
             let outcomes = try batch.map { try $0(self) }
+            if let machine, install == nil {
+                try exports.pruneTombstones(after: batch.count, machine, rows: rows)
+            }
             try machine?.commit(rows: rows)
             let updates = keepsRows && !hasReplacedRows ? try machine?.takeCollectedRows(rows) : nil
             return (outcomes, updates)
@@ -109,21 +111,14 @@ final class HostedNamespace {
     func exportNext(_ number: UInt64) throws -> (bytes: [UInt8], asOf: EntryName, position: ListPosition)? {
         try machine?.commit(rows: rows)
         guard let machine else { return nil }
-        if !exports.contains(where: { $0.number == number }) {
-            guard number > lastExport else { return nil }
-            lastExport = number
-            if exports.count >= HostedNamespace.mostExports { exports.removeFirst() }
-            exports.append((number, try NamespaceExport(after: 0, changedByLearner: [], rows: rows)))
-        }
-        guard let i = exports.firstIndex(where: { $0.number == number }) else { return nil }
-        let piece = try exports[i].export.next(machine, rows: rows, limit: HostedNamespace.partBytes)
+        let next = try exports.next(number, machine, rows: rows, limit: HostedNamespace.partBytes)
+        guard let (scope, piece) = next else { return nil }
         var w = WireWriter()
-        switch exports[i].export.scope {
+        switch scope {
         case .everything(let horizon): w.u64(horizon)
         case .changes: w.u64(0)
         }
         piece.encode(into: &w)
-        if piece.state != nil { exports.remove(at: i) }
         return (w.bytes, machine.applied, piece.state == nil ? .more : .last)
     }
 
@@ -144,6 +139,7 @@ final class HostedNamespace {
             (try r.u64(), try ExportPiece(from: &r))
         }
         if step == 0 {
+            exports.removeAll()
             if install != nil { try NamespaceInstall.abandon(rows: rows) }
             try machine?.commit(rows: rows)
             install = try NamespaceInstall(.everything(horizon: horizon), rows: rows)

@@ -62,12 +62,17 @@ struct NodeCommand: ParsableCommand {
             // Sockets and files of a node are its user's alone.
             umask(0o077)
             try cluster.launcher.prepareFolders()
+            let lock = try NodeLock(of: node, at: cluster.configuration.lockPath(of: node))
             let file = cluster.configuration.processPath(of: node)
+            // One that was started before there were locks has this only.
             if let other = NodeProcessFile.running(at: file), other.process != getpid() {
                 throw OperatorError(.refused, "node \(id) runs already, as process \(other.process)")
             }
             try NodeProcessFile.write(to: file)
-            defer { unlink(file) }
+            defer {
+                unlink(file)
+                withExtendedLifetime(lock) {}
+            }
             LoggingSystem.bootstrap(StreamLogHandler.standardError)
             MetricsRegistry.bootstrap()
             var logger = Logger(label: "node-\(id)")

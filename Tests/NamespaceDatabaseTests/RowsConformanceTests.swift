@@ -108,11 +108,25 @@ import Testing
         try implementation.withRows { rows throws in
             try rows.delete(key(1), version: 5)
             try rows.delete(key(2), version: 6)
-            try rows.pruneTombstones(through: 5)
+            try rows.pruneTombstones(through: 5, atMost: .max)
             #expect(try rows.changes(after: .after(version: 0), limit: 10).map(\.key) == [key(2)])
             #expect(try rows.tombstoneHorizon() == 5)
-            try rows.pruneTombstones(through: 3)
+            try rows.pruneTombstones(through: 3, atMost: .max)
             #expect(try rows.tombstoneHorizon() == 5)
+        }
+    }
+
+    @Test("pruning drops no more than it is asked to, the oldest first", arguments: Implementation.allCases)
+    func pruneSome(_ implementation: Implementation) throws {
+        try implementation.withRows { rows throws in
+            for i in 0..<6 { try rows.delete(key(UInt8(9 - i)), version: UInt64(5 + i / 2)) }
+            try rows.pruneTombstones(through: 6, atMost: 3)
+            #expect(try rows.changes(after: .after(version: 0), limit: 10).map(\.key) == [key(7), key(4), key(5)])
+            #expect(try rows.tombstoneHorizon() == 6)
+            try rows.pruneTombstones(through: 6, atMost: 3)
+            #expect(try rows.changes(after: .after(version: 0), limit: 10).map(\.version) == [7, 7])
+            try rows.pruneTombstones(through: 6, atMost: 3)
+            #expect(try rows.tombstoneHorizon() == 6)
         }
     }
 

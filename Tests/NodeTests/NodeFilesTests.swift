@@ -36,6 +36,19 @@ private final class Folder {
         #expect(NodeProcessFile.running(at: folder.path + "/pid") == nil)
     }
 
+    @Test("A node's lock that is held is refused with its holder's name; one that was given up is taken again")
+    func lock() throws {
+        let folder = try Folder()
+        let path = folder.path + "/node-1.lock"
+        var first: NodeLock? = try NodeLock(of: NodeID(1), at: path)
+        #expect(NodeProcessFile.running(at: path)?.process == getpid())
+        let error = #expect(throws: OperatorError.self) { try NodeLock(of: NodeID(1), at: path) }
+        #expect(error?.code == .refused && error?.message.contains("process \(getpid())") == true)
+        withExtendedLifetime(first) {}
+        first = nil
+        _ = try NodeLock(of: NodeID(1), at: path)
+    }
+
     @Test("The last cluster is remembered, and forgotten only by its own name") func last() throws {
         let folder = try Folder()
         let environment = ["XDG_STATE_HOME": folder.path]

@@ -189,6 +189,25 @@ import Wire
         try await bench.close()
     }
 
+    @Test("after many files were made and removed hardly a tombstone is left in the database")
+    func tombstones() async throws {
+        let bench = try await Bench()
+        for round in 0..<40 {
+            try await bench.onLoop { bench in
+                for i in 0..<10 {
+                    bench.submit(.create(directory: .root, name: name("\(round)-\(i)"), file: .regular(.guarded)))
+                }
+                bench.host.flush()
+                for i in 0..<10 { bench.submit(.remove(directory: .root, name: name("\(round)-\(i)"))) }
+                bench.host.flush()
+            }
+        }
+        try await eventually("all is applied") { try await bench.onLoop { $0.isIdle() } }
+        #expect(try await bench.onLoop { $0.wrong } == nil)
+        let left = try await bench.closeAndCountTombstones()
+        #expect(left < 40, "of some 1,200")
+    }
+
     @Test("of a database that is closed nothing is kept, nor of what was under way for it")
     func closed() async throws {
         let bench = try await Bench()
@@ -345,6 +364,13 @@ private struct Bench: Sendable {
             state.host.flush()
         }
         try await eventually("they are given up") { try await onLoop { $0.isInstalled } }
+    }
+
+    func closeAndCountTombstones() async throws -> Int {
+        try await close()
+        let files = try DiskFolder(path: folder.path, health: DiskHealth(onFailure: { _ in }))
+        let rows = try NamespaceDatabase(in: files, name: "m1", .existing)
+        return try rows.changes(after: .after(version: 0), limit: .max).count { $0.value == nil }
     }
 
     func close() async throws {

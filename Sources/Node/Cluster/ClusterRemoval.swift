@@ -37,6 +37,7 @@ public struct ClusterRemoval {
             paths.append(LocalCoordinator.leaseFilePath(of: superblock.cluster))
             break
         }
+        paths += configuration.nodes.map { configuration.lockPath(of: $0.id) }
         paths += [configuration.runFolder, configuration.dataFolder + "/log"]
         wanted = paths
         self.paths = paths.filter { FileManager.default.fileExists(atPath: $0) }

@@ -20,11 +20,23 @@ public struct NodeProcessFile: Hashable, Sendable {
 
     /// Writes the file for this process.
     public static func write(to path: String) throws {
+        try Data(own().utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    }
+
+    /// Writes the same to the beginning of an open file, which `path` names for errors.
+    static func write(to descriptor: Int32, path: String) throws {
+        let text = Array(try own().utf8)
+        guard pwrite(descriptor, text, text.count, 0) == text.count else {
+            throw OperatorError(.nodeFailed, "\(path) cannot be written: \(String(cString: strerror(errno)))")
+        }
+    }
+
+    private static func own() throws -> String {
         let process = getpid()
         guard let ticks = startTicks(of: process) else {
             throw OperatorError(.nodeFailed, "/proc/\(process)/stat cannot be read: is /proc mounted?")
         }
-        try Data("\(process) \(ticks)\n".utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+        return "\(process) \(ticks)\n"
     }
 
     /// Nil for a process that is not there, or has ended and was not waited for yet.

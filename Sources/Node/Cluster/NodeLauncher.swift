@@ -16,8 +16,10 @@ public struct NodeLauncher: Sendable {
         self.program = program
     }
 
+    /// The process of a node; its process file may have been removed under it, the file of its lock tells then.
     public func running(_ id: NodeID) -> NodeProcessFile? {
         NodeProcessFile.running(at: configuration.processPath(of: id))
+            ?? NodeProcessFile.running(at: configuration.lockPath(of: id))
     }
 
     /// Starts a node as a process of its own session, which outlives this one; its output goes to the end of its log. Gives

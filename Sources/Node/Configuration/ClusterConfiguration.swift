@@ -26,6 +26,8 @@ public struct ClusterConfiguration: Sendable {
     public var runFolder: String { "\(dataFolder)/run" }
     public func logPath(of id: NodeID) -> String { "\(dataFolder)/log/node-\(id.rawValue).log" }
     public func processPath(of id: NodeID) -> String { "\(runFolder)/node-\(id.rawValue).pid" }
+    /// What the process of node `id` has locked as long as it lives (`NodeLock`).
+    public func lockPath(of id: NodeID) -> String { "\(dataFolder)/node-\(id.rawValue).lock" }
 }
 
 /// Which coordination store the cluster uses.

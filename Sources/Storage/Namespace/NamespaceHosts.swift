@@ -19,6 +19,8 @@ final class NamespaceHosts {
     private var durable: [FilesetID: EntryName] = [:]
     private var syncing: Set<FilesetID> = []
     private var lastSync = Instant(nanoseconds: 0)
+    /// Work that waits for room in the namespace thread's queue, in order.
+    private var line = CircularBuffer<Waiting>()
     /// As of the last look for databases of filesets that are gone.
     private var seen = LiveFilesets()
 
@@ -43,6 +45,39 @@ final class NamespaceHosts {
         self.loop = loop
     }
 
+    private struct Waiting {
+        var submit: () -> Admission
+        /// The thread takes no work any more.
+        var refused: () -> Void
+    }
+
+    /// Hands work to the namespace thread, behind what waits already: however many replicas a node has, none fails because the
+    /// thread is behind. `completion` and `refused` come on the loop, one of them.
+    private func submit<Value: Sendable>(
+        work: @escaping @Sendable () throws(DiskError) -> Value,
+        completion: @escaping @Sendable (Result<Value, DiskError>) -> Void, refused: @escaping () -> Void
+    ) {
+        let thread = thread
+        let home = home
+        line.append(
+            Waiting(submit: { thread.submit(to: home, work: work, completion: completion) }, refused: refused))
+        if line.count == 1 { submitLine() }
+    }
+
+    private func submitLine() {
+        while let next = line.first {
+            switch next.submit() {
+            case .accepted: line.removeFirst()
+            case .full:
+                loop.assumeIsolated().scheduleTask(in: .milliseconds(5)) { self.submitLine() }
+                return
+            case .stopped:
+                line.removeFirst()
+                next.refused()
+            }
+        }
+    }
+
     /// Opens a fileset's database, or makes it if there is none.
     func open(_ fileset: FilesetID, done: @escaping (Result<NamespaceHost, DiskError>) -> Void) {
         if let host = hosts[fileset] { return done(.success(host)) }
@@ -50,8 +85,7 @@ final class NamespaceHosts {
         let content = content
         let thread = thread
         let owner = LoopBound((self, done), loop: loop)
-        let admission = thread.submit(
-            to: home,
+        submit(
             work: { () throws(DiskError) -> OpenNamespace in
                 let name = NamespaceHosts.name(fileset)
                 let existence: DiskFile.Existence = try folder.names().contains(name) ? .existing : .new
@@ -78,10 +112,10 @@ final class NamespaceHosts {
                     done(.success(hosts.add(fileset, nil)))
                 case .failure(let error): done(.failure(error))
                 }
+            },
+            refused: {
+                done(.failure(DiskError(.open, path: folder.path, .limit("the namespace thread takes no work"))))
             })
-        if admission != .accepted {
-            done(.failure(DiskError(.open, path: folder.path, .limit("the namespace thread takes no work"))))
-        }
     }
 
     private struct OpenNamespace: Sendable {
@@ -104,8 +138,7 @@ final class NamespaceHosts {
         let folder = folder
         let thread = thread
         let owner = LoopBound((self, host), loop: loop)
-        let admission = thread.submit(
-            to: home,
+        submit(
             work: { () throws(DiskError) -> OpenNamespace in
                 old?.release()
                 let name = NamespaceHosts.name(fileset)
@@ -136,8 +169,8 @@ final class NamespaceHosts {
                     host.began(opened.unit, writeAheadLog: opened.log)
                 case .failure(let error): hosts.failed?("\(error)")
                 }
-            })
-        if admission != .accepted { failed?("the namespace thread takes no work") }
+            },
+            refused: { [weak self] in self?.failed?("the namespace thread takes no work") })
     }
 
     private func add(_ fileset: FilesetID, _ opened: OpenNamespace?) -> NamespaceHost {
@@ -239,8 +272,7 @@ final class NamespaceHosts {
         }
         let folder = folder
         let owner = LoopBound(self, loop: loop)
-        let admission = thread.submit(
-            to: home,
+        submit(
             work: { () throws(DiskError) in
                 for unit in units { unit.release() }
                 let names = try folder.names()
@@ -258,13 +290,14 @@ final class NamespaceHosts {
             },
             completion: { result in
                 if case .failure(let error) = result { owner.value.failed?("\(error)") }
-            })
-        // What is not removed now is found at the next opening.
-        if admission != .accepted { return }
+            },
+            // What is not removed now is found at the next opening.
+            refused: {})
     }
 
-    /// Lets go of the databases, on their thread.
+    /// Lets go of the databases, on their thread. What waits to be opened is not opened any more.
     func close(_ done: @escaping () -> Void) {
+        line.removeAll()
         let units = hosts.keys.sorted().compactMap { hosts[$0]?.unit }
         for fileset in hosts.keys.sorted() { hosts[fileset]?.close() }
         hosts = [:]

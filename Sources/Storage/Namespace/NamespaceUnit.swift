@@ -85,13 +85,10 @@ struct NamespaceOutcomes: Sendable {
 final class NamespaceUnit {
     private var machine: NamespaceMachine
     private let rows: NamespaceDatabase
-    /// Exports under way, few; the oldest are forgotten, their learners begin anew.
-    private var exports: [(number: UInt64, export: NamespaceExport)] = []
+    private var exports = ExportsUnderWay(most: StorageLimits.exports)
     private var install: NamespaceInstall?
     /// Whether the batch under way received a part of an export, which replaces rows.
     private var received = false
-    /// The export that began last: numbers only rise, so an earlier one that is not under way was forgotten.
-    private var lastExport: UInt64 = 0
     /// Nothing is done after a failure: a later entry must never be committed without the one that failed.
     private var failure: String?
     private var damage: String?
@@ -115,6 +112,8 @@ final class NamespaceUnit {
             received = false
             if keeping == .kept { machine.collectRows() }
             for work in batch { try run(work, &outcomes) }
+            // Within an install it would be part of that.
+            if install == nil { try exports.pruneTombstones(after: batch.count, machine, rows: rows) }
             try machine.commit(rows: rows)
             if keeping == .kept, !received { outcomes.rows = try machine.takeCollectedRows(rows) }
             outcomes.logBytes = rows.database.walBytes
@@ -199,24 +198,13 @@ final class NamespaceUnit {
     }
 
     private func exportNext(_ number: UInt64) throws -> NamespacePart? {
-        if !exports.contains(where: { $0.number == number }) {
-            // Begun anew in the middle, it would leave rows at the learner that were removed meanwhile.
-            guard number > lastExport else { return nil }
-            lastExport = number
-            if exports.count >= StorageLimits.exports { exports.removeFirst() }
-            exports.append((number, try NamespaceExport(after: 0, changedByLearner: [], rows: rows)))
-        }
-        guard let i = exports.firstIndex(where: { $0.number == number }) else {
-            preconditionFailure("the export was appended above if it was not there")
-        }
-        let piece = try exports[i].export.next(machine, rows: rows)
+        guard let (scope, piece) = try exports.next(number, machine, rows: rows) else { return nil }
         var w = WireWriter(capacity: 1 << 18)
-        switch exports[i].export.scope {
+        switch scope {
         case .everything(let horizon): w.u64(horizon)
         case .changes: w.u64(0)
         }
         piece.encode(into: &w)
-        if piece.state != nil { exports.remove(at: i) }
         return NamespacePart(
             asOf: machine.applied, position: piece.state == nil ? .more : .last, rows: piece.rows.count,
             allRows: 3 * Int(clamping: machine.state.usage.inodes), bytes: w.bytes)
@@ -228,6 +216,7 @@ final class NamespaceUnit {
             (try r.u64(), try ExportPiece(from: &r))
         }
         if step == 0 {
+            exports.removeAll()
             if install != nil { try NamespaceInstall.abandon(rows: rows) }
             // What came before is a transaction of its own: the end of the batch must not commit half an install.
             try machine.commit(rows: rows)
