@@ -71,7 +71,8 @@ extension ClusterTests {
             try (1...3).allSatisfy { try cluster.status($0).semantics == ClusterMap.newestSemantics }
         }
         let after = WriteLoad("load-after", seed: 9)
-        let going = concurrently(1) { _ in after.run(at: cluster.address(2)) }
+        let second = cluster.address(2)
+        let going = concurrently(1) { _ in after.run(at: second) }
         try cluster.wait("clients go on after the upgrade", within: 60) { after.count.load(ordering: .relaxed) > 60 }
         after.stop()
         going.wait()
