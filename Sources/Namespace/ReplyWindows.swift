@@ -122,16 +122,14 @@ struct ReplyWindows {
         }
     }
 
-    /// The session is gone. `dropped`: replies that nothing names any more; `anonymous`: those that calls still name.
+    /// The session is gone. `dropped`: replies that nothing names any more; `anonymous`: those that calls still name, also
+    /// those that had left the ring before: a ring that is made anew from the rows would take them in.
     mutating func end(_ session: SessionID, dropped: inout [UInt64], anonymous: inout [UInt64]) {
         guard let ring = rings.removeValue(forKey: session) else { return }
-        for n in ring.names {
-            if live[n] == nil {
-                dropped.append(n)
-            } else {
-                live[n]?.session = .none
-                anonymous.append(n)
-            }
+        for n in ring.names where live[n] == nil { dropped.append(n) }
+        for n in live.filter({ $0.value.session == session }).keys.sorted() {
+            live[n]?.session = .none
+            anonymous.append(n)
         }
     }
 

@@ -190,6 +190,30 @@ import Wire
         #expect(try reopened.keptResult(identity(1, 1), at: fileset.clock, rows: fileset.rows) != nil)
     }
 
+    @Test("what had left a session's window when the session ended makes no new window at whoever opens the rows then")
+    func noWindowOfTheGone() throws {
+        var fileset = try TestFileset()
+        fileset.clock = time(3000)
+        for i in 1...600 {
+            let change = fileset.next(
+                .recordUsage(bytes: UInt64(i)), session: 3, request: UInt64(i), call: identity(1, UInt64(i)))
+            // All within the same 120 s.
+            fileset.clock = time(3000)
+            _ = try fileset.machine.apply(change, rows: fileset.rows)
+        }
+        try fileset.run(.settleSession(session: SessionID(3)))
+        let reopened = try NamespaceMachine(fileset: .root, rows: fileset.rows)
+        #expect(reopened.sessions.isEmpty)
+        let one = try fileset.machine.replyDigest(after: 0, limit: 1000, rows: fileset.rows)
+        #expect(try reopened.replyDigest(after: 0, limit: 1000, rows: fileset.rows) == one)
+        #expect(one.count == 600)
+        // Nothing is left when the calls have expired, there either.
+        fileset.machine = reopened
+        fileset.clock = Timestamp(nanoseconds: fileset.clock.nanoseconds + 121_000_000_000)
+        for _ in 0..<12 { try fileset.run(.recordUsage(bytes: 1)) }
+        #expect(fileset.rows.replyCount == 0)
+    }
+
     @Test("after a restart the windows are those from before", arguments: [1, 2, 3])
     func restart(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
