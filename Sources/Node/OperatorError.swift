@@ -132,9 +132,13 @@ extension OperatorError.Code {
                 next: "change what the message names and try again")
         case .scrubDiffers:
             Page(
-                title: "Replicas do not agree",
-                cause: "A copy differs from the others or does not match its checksums.",
-                next: "the report names group, object and disks; a bad disk should be replaced")
+                title: "Replicas do not agree, or were not all compared",
+                cause:
+                    "A copy differs from the others or does not match its checksums; or it could not be asked: its node is down, "
+                    + "still learns, or runs an older program.",
+                next:
+                    "the report names group, object and disks; bring back what was not compared and run it again, and replace "
+                    + "a disk whose copies differ")
         case .preflight:
             Page(
                 title: "The machine is not ready", cause: "A check of `stave preflight` failed.",

@@ -71,6 +71,9 @@ struct ScrubCommand: ParsableCommand {
         var mended: [Int: UInt64]
         /// What is wrong, in words.
         var faults: [String]
+
+        /// Nothing is wrong with the copies that were compared.
+        var isGood: Bool { agrees || !members.isEmpty && members.count < wanted && faults.count == 1 }
     }
 
     func validate() throws {
@@ -107,7 +110,11 @@ struct ScrubCommand: ParsableCommand {
             if answer.mended > 0 {
                 print("\(answer.mended) bad blocks were written anew with what other replicas hold.")
             }
-            print(answer.agrees ? "All replicas agree (\(what))." : "REPLICAS DO NOT AGREE (\(what)).")
+            let verdict =
+                answer.agrees
+                ? "All replicas agree"
+                : answer.groups.allSatisfy(\.isGood) ? "NOT ALL COPIES WERE COMPARED" : "REPLICAS DO NOT AGREE"
+            print("\(verdict) (\(what)).")
         }
         if !answer.agrees {
             let bad = answer.groups.filter { !$0.agrees }
