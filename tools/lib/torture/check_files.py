@@ -8,8 +8,8 @@ how concurrent operations are ordered; whatever is reported contradicts every or
 from __future__ import annotations
 
 import bisect
-from functools import lru_cache
-from typing import NamedTuple, Optional
+from itertools import accumulate
+from typing import Iterator, NamedTuple, Optional
 
 from history import INFINITY, Change, DataRead, FileKey, Finding, History, SizeSeen, number_of, place_of, value_of
 
@@ -29,6 +29,29 @@ class Effect(NamedTuple):
     start: float
     visible: float
     change: Change
+
+
+class UnitHistory:
+    """The changes of one unit in the order of their starts: a READ of a busy unit looks at those near it only."""
+
+    def __init__(self, effects: list[Effect]) -> None:
+        self.effects = sorted(effects, key=lambda effect: effect[:2])
+        self.starts = [effect.start for effect in self.effects]
+        zeroed = (-INFINITY if effect.change.has_value else effect.change.latest for effect in self.effects)
+        self.zeroed_until = list(accumulate(zeroed, max, initial=-INFINITY))
+
+    def last_zeros(self, until: float) -> float:
+        """When the last of what makes zeros and began by `until` can have taken effect."""
+        return self.zeroed_until[bisect.bisect_right(self.starts, until)]
+
+    def changed_between(self, after: float, before: float) -> Iterator[Change]:
+        """What began after one moment, and had taken effect before the other."""
+        for at in range(bisect.bisect_right(self.starts, after), len(self.effects)):
+            effect = self.effects[at]
+            if effect.start >= before:
+                return
+            if effect.visible < before:
+                yield effect.change
 
 
 class FileChecker:
@@ -51,7 +74,7 @@ class FileChecker:
                 if value:
                     seen = self.first_seen.get((unit, value), INFINITY)
                     self.first_seen[(unit, value)] = min(seen, read.end)
-        self.effects = lru_cache(maxsize=None)(self._effects)
+        self.unit_histories: dict[int, UnitHistory] = {}
 
     def check(self) -> list[Finding]:
         found: list[Finding] = []
@@ -70,10 +93,12 @@ class FileChecker:
                 found.append(finding)
         return found
 
-    def _effects(self, unit: int) -> list[Effect]:
-        changes = self.writes_of_unit.get(unit, []) + [cut for cut in self.truncations if cut.first <= unit]
-        effects = [Effect(change.start, self._visible(change, unit), change) for change in changes]
-        return sorted(effects, key=lambda effect: effect[:2])
+    def _history_of(self, unit: int) -> UnitHistory:
+        if unit not in self.unit_histories:
+            changes = self.writes_of_unit.get(unit, []) + [cut for cut in self.truncations if cut.first <= unit]
+            effects = [Effect(change.start, self._visible(change, unit), change) for change in changes]
+            self.unit_histories[unit] = UnitHistory(effects)
+        return self.unit_histories[unit]
 
     def _visible(self, change: Change, unit: int) -> float:
         """When the change has surely taken effect at the unit once: it returned, or somebody saw it."""
@@ -82,18 +107,7 @@ class FileChecker:
         value = value_of(change.number, unit - change.first)
         return min(change.returned, self.first_seen.get((unit, value), INFINITY))
 
-    def _overwriting(self, read: DataRead, unit: int, after: float) -> Optional[Change]:
-        """A change that began after a moment and was over before the READ began."""
-        effects = self.effects(unit)
-        for effect in effects[bisect.bisect_right(effects, (after, INFINITY), key=lambda effect: effect[:2]) :]:
-            if effect.start >= read.start:
-                return None
-            if effect.visible < read.start:
-                return effect.change
-        return None
-
     def _written(self, read: DataRead, unit: int, value: int) -> Optional[Finding]:
-        where = self._where(read, unit)
         write = self.writes.get(number_of(value))
         if (
             write is None
@@ -102,39 +116,30 @@ class FileChecker:
             or place_of(value) != unit - write.first
         ):
             what = f"{number_of(value)}.{place_of(value)}"
-            return Finding("garbage", f"{where} shows {what}, which nobody wrote there")
+            return Finding("garbage", f"{self._where(read, unit)} shows {what}, which nobody wrote there")
         if write.start > read.end:
-            return Finding("future", f"{where} shows {write}")
-        # WRITE is "idempotent" in itself only (RFC 1813, 4.5): one that was sent again may be executed again until it
+            return Finding("future", f"{self._where(read, unit)} shows {write}")
+        # WRITE is idempotent in itself only (RFC 1813, 4.5): one that was sent again may be executed again until it
         # is answered, over what came between; and one that an impatient client left behind may come at any time.
         again = write.trace is None or write.trace.sends > 1
         last = write.latest if again or write.may_run_late else self._visible(write, unit)
         if last == INFINITY:
             return None
-        later = self._overwriting(read, unit, last)
+        later = next(self._history_of(unit).changed_between(last, read.start), None)
         if later is None:
             return None
-        return Finding("stale", f"{where} shows {write}, over by {last:.4f}, and not {later}")
+        return Finding("stale", f"{self._where(read, unit)} shows {write}, over by {last:.4f}, and not {later}")
 
     def _zeros(self, read: DataRead, unit: int) -> Optional[Finding]:
         """Zeros come from nothing at all, from a truncation, or from a WRITE of zeros."""
-        last = -INFINITY
-        for effect in self.effects(unit):
-            if effect.start > read.end:
-                break
-            if not effect.change.has_value:
-                last = max(last, effect.change.latest)
+        history = self._history_of(unit)
+        last = history.last_zeros(read.end)
         if last == INFINITY:
             return None
-        effects = self.effects(unit)
-        for effect in effects[bisect.bisect_right(effects, (last, INFINITY), key=lambda effect: effect[:2]) :]:
-            if effect.start >= read.start:
-                return None
-            if effect.change.has_value and effect.visible < read.start:
+        for change in history.changed_between(last, read.start):
+            if change.has_value:
                 since = "nothing" if last == -INFINITY else f"nothing later than {last:.4f}"
-                return Finding(
-                    "lost", f"{self._where(read, unit)} shows zeros, not {effect.change}; {since} made zeros"
-                )
+                return Finding("lost", f"{self._where(read, unit)} shows zeros, not {change}; {since} made zeros")
         return None
 
     def _where(self, read: DataRead, unit: int) -> str:

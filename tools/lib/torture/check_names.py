@@ -109,7 +109,7 @@ class Model:
     def _move(self, names: dict[Name, Inode], op: NameOperation) -> bool:
         assert op.target is not None
         current, target = names[op.name], names.get(op.target)
-        # "If both refer to the same file, perform no action" (RFC 1813, 3.3.14).
+        # Two names of one file: RENAME does nothing, and succeeds (RFC 1813, 3.3.14).
         if target == current:
             return True
         if target is not None and self.is_directory(target) != self.is_directory(current):

@@ -11,8 +11,11 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
+
+from history import now
 
 NET = "127.0.61"
 """Gateways are at .11 and on, the load's clients at .101 and on; tools/failover uses 127.0.60."""
@@ -43,7 +46,7 @@ class Cluster:
         layout: Optional[tuple[int, int]],
     ) -> None:
         """`layout` is the stripe unit in bytes and the stripe count, or None for the program's own."""
-        self.program = program.resolve()
+        self.program = program
         self.folder = folder
         self.copies = copies
         self.ids = list(range(1, nodes + 1))
@@ -174,6 +177,9 @@ class Cluster:
     def kill_all(self) -> None:
         for node in self.ids:
             self.kill(node)
+        end = now() + 5
+        while now() < end and not all(self.has_ended(node) for node in self.ids):
+            time.sleep(0.01)
 
     def wipe(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

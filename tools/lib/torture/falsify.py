@@ -6,7 +6,7 @@ has to be seen, not all.
 
 from __future__ import annotations
 
-import copy
+import pickle
 import random
 from collections import Counter
 from typing import Callable
@@ -15,10 +15,10 @@ import check_directories
 import check_documents
 import check_files
 import check_names
-from history import Finding, History, NameOperation, number_of, value_of
+from history import DataRead, Finding, History, NameOperation, number_of, value_of
 
 SHARE_TO_SEE = 0.9
-TRIES_EACH = 6
+TRIES_EACH = 4
 
 Lie = Callable[[History, random.Random], bool]
 Check = Callable[[History], list[Finding]]
@@ -51,11 +51,11 @@ def lost_data(history: History, rng: random.Random) -> bool:
     return True
 
 
-def _unit_read(history: History, rng: random.Random):  # type: ignore[no-untyped-def]
+def _unit_read(history: History, rng: random.Random) -> tuple[DataRead, int, int]:
     reads = [read for all_reads in history.reads.values() for read in all_reads if any(read.values)]
     read = rng.choice(reads[len(reads) // 3 :])
     position = rng.choice([at for at, value in enumerate(read.values) if value])
-    return read, position, read.values[position]
+    return read, position, read.values[position] or 0
 
 
 def small_size(history: History, rng: random.Random) -> bool:
@@ -198,10 +198,12 @@ def falsify(history: History, seed: int) -> tuple[Counter[str], Counter[str]]:
     rng = random.Random(seed)
     told: Counter[str] = Counter()
     seen: Counter[str] = Counter()
+    # Several times as fast as a deep copy.
+    true = pickle.dumps(history)
     for lie, check in LIES:
         name = lie.__name__.replace("_", " ")
         for _ in range(TRIES_EACH):
-            false = copy.deepcopy(history)
+            false: History = pickle.loads(true)
             if lie(false, rng):
                 told[name] += 1
                 seen[name] += any(finding.kind != "undecided" for finding in check(false))

@@ -97,13 +97,15 @@ class Load:
         await asyncio.gather(*(self._add_permanent_name(number) for number in range(PERMANENT_NAMES)))
 
     async def _mkdir(self, parent: bytes, name: bytes) -> bytes:
-        handle = (await self.clients[0].mkdir(parent, name)).handle
-        assert handle is not None, f"MKDIR of {name!r} gives no handle"
-        return handle
+        made = await self.clients[0].mkdir(parent, name)
+        if made.handle is None:
+            raise ValueError(f"MKDIR of {name!r}: status {made.status}, no handle")
+        return made.handle
 
     async def _add_file(self, key: FileKey, unit: int) -> None:
         created = await self.clients[0].create(self.data_directory, self.file_name(key), CreateMode.GUARDED)
-        assert created.handle is not None, f"CREATE of file {key} gives no handle"
+        if created.handle is None:
+            raise ValueError(f"CREATE of file {key}: status {created.status}, no handle")
         self.files[key] = created.handle
         self.history.add_file(key, unit)
 
@@ -111,7 +113,8 @@ class Load:
         # Names of many lengths, so that pages of a listing end at different places.
         name = b"permanent-%03d" % number + b"x" * (number % 40)
         created = await self.clients[0].create(self.large_directory, name, CreateMode.GUARDED)
-        assert created.attributes is not None, f"CREATE of {name!r} gives no attributes"
+        if created.attributes is None:
+            raise ValueError(f"CREATE of {name!r}: status {created.status}, no attributes")
         self.history.permanent[name] = created.attributes.inode
 
     @staticmethod

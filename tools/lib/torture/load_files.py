@@ -116,9 +116,9 @@ async def write(load: Load, client: Client, rng: random.Random, key: FileKey, of
     # A short WRITE is allowed (RFC 1813, 3.3.7), but has no cause here: there is room, and no request is too large.
     if result.count != count:
         history.find("status", f"{what}: {result.count} bytes are written")
-    # "If stable is FILE_SYNC, the server must commit the data"; for DATA_SYNC all but what is not needed to find it.
-    if stability != Stability.UNSTABLE and result.committed == Stability.UNSTABLE:
-        history.find("stability", f"{what}: committed as UNSTABLE only")
+    # The server may commit more than was asked for, never less (RFC 1813, 3.3.7).
+    if result.committed < stability:
+        history.find("stability", f"{what}: committed as {Stability(result.committed).name} only")
     saw_verifier(load, result.verifier)
 
 

@@ -124,6 +124,11 @@ class HardMount:
                     self._receive(await reader.readexactly(mark & ~LAST_FRAGMENT))
             except (OSError, asyncio.IncompleteReadError):
                 pass
+            except ValueError as error:
+                # Behind a record that cannot be read no answer is to be trusted.
+                for call in self.pending.values():
+                    call.answer.set_exception(error)
+                self.pending.clear()
             finally:
                 if watch:
                     watch.cancel()

@@ -111,7 +111,10 @@ class Round:
             mount.start()
             self.clients.append(Client(index, mount))
         load = Load(Shape.draw(self.rng), self.history, self.clients, self.rng)
-        await asyncio.wait_for(load.prepare(), ANSWER_SECONDS)
+        try:
+            await asyncio.wait_for(load.prepare(), ANSWER_SECONDS)
+        except (asyncio.TimeoutError, ConnectionError, ValueError) as error:
+            return self.history.find("start", f"the load cannot be prepared: {error!r}")
         load.start()
         await asyncio.sleep(1)
         await self.faults.run(self.plan.seconds)
@@ -131,8 +134,8 @@ class Round:
 
 def keep_evidence(folder: Path, history: History, found: list[Finding], notes: list[Finding]) -> None:
     """Beside the nodes' disks and logs: what was found, what was done to the cluster, and the history itself."""
-    (folder / "found.txt").write_text(settled.describe(found) + "\n")
-    (folder / "notes.txt").write_text(settled.describe(notes) + "\n")
+    for name, findings in (("found", found), ("notes", notes)):
+        (folder / f"{name}.txt").write_text("".join(f"{kind}: {text}\n" for kind, text in findings))
     (folder / "faults.txt").write_text("".join(f"{when:.4f} {what}\n" for when, what in history.events))
     with (folder / "history.pickle").open("wb") as file:
         pickle.dump(history, file)

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import load_directory
 import load_files
 from cluster import NET, Cluster
-from history import FileKey, Finding, History, NameOperation, now
+from history import FileKey, History, NameOperation, now
 from load import Load
 from mount import Habit, HardMount
 from nfs3 import Client, Status
@@ -50,6 +50,8 @@ async def look_through_gateways(cluster: Cluster, load: Load, history: History, 
             shown.append((files, names))
             if number == len(cluster.gateways) - 1:
                 await _check_used(load, client, files)
+        except ValueError as error:
+            history.find("protocol", f"through gateway {number + 1}: {error}")
         except asyncio.TimeoutError:
             history.find("hang", f"not everything can be read through gateway {number + 1} within {READ_SECONDS} s")
         finally:
@@ -159,7 +161,3 @@ def read_logs(cluster: Cluster, history: History, disks_fail: bool) -> None:
                 at = log.index(word)
                 history.find("log", f"node {node}: …{log[max(0, at - 300) : at + 600]}")
                 break
-
-
-def describe(findings: list[Finding]) -> str:
-    return "\n".join(f"{kind}: {text}" for kind, text in findings)

@@ -26,9 +26,7 @@ class Decoder:
         self.position = 0
 
     def unpack(self, form: str) -> tuple[int, ...]:
-        values = struct.unpack_from(form, self.message, self.position)
-        self.position += struct.calcsize(form)
-        return values
+        return struct.unpack(form, self.fixed(struct.calcsize(form)))
 
     def uint32(self) -> int:
         return self.unpack(">I")[0]
