@@ -96,9 +96,13 @@ class Round:
         self.cluster = cluster
         self.history = history
         self.rng = rng
-        self.faults = Faults(cluster, history, rng, MIXES[plan.mix])
+        self.faults = Faults(cluster, history, self._generator(), MIXES[plan.mix])
         self.clients: list[Client] = []
         self.seconds_until_whole: Optional[float] = None
+
+    def _generator(self) -> random.Random:
+        """One for each who draws: what the faults are must not depend on how often a client sent something again."""
+        return random.Random(self.rng.getrandbits(60))
 
     async def run(self) -> None:
         up = await self.cluster.up()
@@ -107,10 +111,12 @@ class Round:
         # Logs tell the time of day, the history monotonic time.
         self.history.event(f"the cluster is up at {time.strftime('%H:%M:%S', time.gmtime())} UTC")
         for index, habit in enumerate(habits(CLIENTS, self.rng)):
-            mount = HardMount(f"torture-{index}", self.cluster.gateways, index, f"{NET}.{101 + index}", habit, self.rng)
+            mount = HardMount(
+                f"torture-{index}", self.cluster.gateways, index, f"{NET}.{101 + index}", habit, self._generator()
+            )
             mount.start()
             self.clients.append(Client(index, mount))
-        load = Load(Shape.draw(self.rng), self.history, self.clients, self.rng)
+        load = Load(Shape.draw(self.rng), self.history, self.clients, self._generator())
         try:
             await asyncio.wait_for(load.prepare(), ANSWER_SECONDS)
         except (asyncio.TimeoutError, ConnectionError, ValueError) as error:
@@ -122,10 +128,13 @@ class Round:
         # Some operations begin when all is well again, and must show what was answered before.
         await asyncio.sleep(2)
         await load.stop(ANSWER_SECONDS)
+        if any(finding.kind == "hang" for finding in self.history.findings):
+            why = await self.cluster.command("why", seconds=20)
+            self.history.find("hang", f"`stave why` says: {why.text}")
         for client in self.clients:
             await client.mount.stop()
         self.seconds_until_whole = await settled.becomes_whole(self.cluster, self.history)
-        await settled.look_through_gateways(self.cluster, load, self.history, self.rng)
+        await settled.look_through_gateways(self.cluster, load, self.history, self._generator())
         await settled.scrub(self.cluster, self.history)
         down = await self.cluster.down()
         if down.status != 0:
