@@ -19,6 +19,7 @@ from history import DataRead, Finding, History, NameOperation, number_of, value_
 
 SHARE_TO_SEE = 0.9
 TRIES_EACH = 4
+DRAWS = 50
 
 Lie = Callable[[History, random.Random], bool]
 Check = Callable[[History], list[Finding]]
@@ -193,6 +194,14 @@ LIES: list[tuple[Lie, Check]] = [
 ]
 
 
+def names() -> list[str]:
+    return [_name(lie) for lie, _ in LIES]
+
+
+def _name(lie: Lie) -> str:
+    return lie.__name__.replace("_", " ")
+
+
 def falsify(history: History, seed: int) -> tuple[Counter[str], Counter[str]]:
     """How often each lie was told, and how often it was seen. A search that gave up has not seen it."""
     rng = random.Random(seed)
@@ -201,10 +210,11 @@ def falsify(history: History, seed: int) -> tuple[Counter[str], Counter[str]]:
     # Several times as fast as a deep copy.
     true = pickle.dumps(history)
     for lie, check in LIES:
-        name = lie.__name__.replace("_", " ")
+        name = _name(lie)
         for _ in range(TRIES_EACH):
             false: History = pickle.loads(true)
-            if lie(false, rng):
+            # What was drawn may not be fit for it.
+            if any(lie(false, rng) for _ in range(DRAWS)):
                 told[name] += 1
                 seen[name] += any(finding.kind != "undecided" for finding in check(false))
     return told, seen

@@ -91,7 +91,7 @@ def self_test(arguments: argparse.Namespace, plan: Plan, seed: int) -> int:
         print("what holds no more cannot be falsified")
         return EXIT_FOUND
     told, seen = falsify.falsify(outcome.history, seed)
-    for lie in told:
+    for lie in falsify.names():
         print(f"  {lie:<16} seen {seen[lie]} of {told[lie]}")
     share = seen.total() / max(1, told.total())
     print(
