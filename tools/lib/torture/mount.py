@@ -17,9 +17,17 @@ from history import CallTrace, now
 from xdr import Decoder, opaque, uint32
 
 NFS_PORT = 2049
+PROGRAM_VERSION = 3
+"""Of NFS and of MOUNT (RFC 1813, appendix I)."""
+
 LAST_FRAGMENT = 0x80000000
 CONNECT_TIMEOUT = 2.0
-AUTH_SYS = 1
+
+# RFC 5531, 8 and 9.
+RPC_VERSION = 2
+CALL, REPLY = 0, 1
+MSG_ACCEPTED = 0
+AUTH_NONE, AUTH_SYS = 0, 1
 
 
 class Habit(Enum):
@@ -127,7 +135,8 @@ class HardMount:
             except ValueError as error:
                 # Behind a record that cannot be read no answer is to be trusted.
                 for call in self.pending.values():
-                    call.answer.set_exception(error)
+                    if not call.answer.done():
+                        call.answer.set_exception(error)
                 self.pending.clear()
             finally:
                 if watch:
@@ -165,21 +174,33 @@ class HardMount:
         # The stamp changes from sending to sending, as some clients' does: a call is known by its xid and who sent it.
         stamp = self.rng.getrandbits(31) if again else 7
         credential = uint32(stamp) + opaque(self.name) + uint32(0) + uint32(0) + uint32(0)
-        head = struct.pack(">IIIIII", call.xid, 0, 2, call.program, 3, call.procedure)
-        record = head + uint32(AUTH_SYS) + opaque(credential) + uint32(0) + opaque(b"") + call.arguments
+        head = struct.pack(">IIIIII", call.xid, CALL, RPC_VERSION, call.program, PROGRAM_VERSION, call.procedure)
+        authentication = uint32(AUTH_SYS) + opaque(credential) + uint32(AUTH_NONE) + opaque(b"")
+        record = head + authentication + call.arguments
         self.writer.write(uint32(LAST_FRAGMENT | len(record)) + record)
 
     def _receive(self, record: bytes) -> None:
         decoder = Decoder(record)
-        call = self.pending.pop(decoder.uint32(), None)
+        xid = decoder.uint32()
+        call = self.pending.get(xid)
         # A call that was sent twice is answered twice; the first answer counts.
         if call is None or call.answer.done():
             return
-        if decoder.uint32() != 1 or decoder.uint32() != 0:
-            return call.answer.set_exception(ValueError(f"{call.trace.procedure}: the call was denied"))
+        problem = self._problem(decoder)
+        del self.pending[xid]
+        if problem:
+            call.answer.set_exception(ValueError(f"{call.trace.procedure}: {problem}"))
+        else:
+            call.answer.set_result(bytes(decoder.message[decoder.position :]))
+
+    @staticmethod
+    def _problem(decoder: Decoder) -> Optional[str]:
+        """Reads what stands before a procedure's results (RFC 5531, 9)."""
+        if decoder.uint32() != REPLY:
+            return "the answer is no reply"
+        if decoder.uint32() != MSG_ACCEPTED:
+            return "the call was denied"
         decoder.uint32()
         decoder.opaque()
         accepted = decoder.uint32()
-        if accepted:
-            return call.answer.set_exception(ValueError(f"{call.trace.procedure}: accept_stat {accepted}"))
-        call.answer.set_result(bytes(decoder.message[decoder.position :]))
+        return f"accept_stat {accepted}" if accepted else None

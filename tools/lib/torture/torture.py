@@ -39,6 +39,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.mix not in MIXES:
         usage_error(f"there is no mix '{arguments.mix}' ({', '.join(MIXES)})")
+    if arguments.self_test and arguments.rounds != 1:
+        usage_error("--self-test falsifies the history of one round")
     # Most faults take two nodes, and a disk that is lost must not be the only one with its content.
     if not 3 <= arguments.nodes <= 90:
         usage_error("--nodes takes 3 to 90")
@@ -88,7 +90,7 @@ def self_test(arguments: argparse.Namespace, plan: Plan, seed: int) -> int:
     outcome = play(plan, seed)
     tell(1, arguments, seed, outcome)
     if outcome.found:
-        print("what holds no more cannot be falsified")
+        print("a history that does not hold cannot be falsified")
         return EXIT_FOUND
     told, seen = falsify.falsify(outcome.history, seed)
     for lie in falsify.names():
@@ -107,7 +109,7 @@ def main() -> int:
         signal.signal(ending, lambda received, _: sys.exit(128 + received))
     plan = Plan(
         program=arguments.program.resolve(),
-        folder=arguments.folder,
+        folder=arguments.folder.resolve(),
         seconds=arguments.seconds,
         nodes=arguments.nodes,
         copies=arguments.copies,
