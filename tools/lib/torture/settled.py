@@ -115,7 +115,8 @@ async def scrub(cluster: Cluster, history: History) -> None:
     """All copies of all groups hold the same: data, names, and what makes a call be executed once."""
     answer = await cluster.command("scrub", seconds=SCRUB_SECONDS)
     if answer.status != 0:
-        history.find("scrub", f"status {answer.status}: {answer.text}")
+        # On standard error is its progress, and why it failed if it could not compare.
+        history.find("scrub", f"status {answer.status}: {answer.output.strip() or answer.errors.strip()}")
 
 
 def compare_rows(cluster: Cluster, history: History) -> None:

@@ -15,6 +15,9 @@ from rounds import Outcome, Plan, play
 
 EXIT_HELD, EXIT_FOUND, EXIT_USAGE = 0, 1, 2
 FINDINGS_SHOWN = 8
+LINES_SHOWN = 12
+"""Of a finding; all of it is in the file found.txt beside the history."""
+
 DEFAULTS = {"seconds": 40, "nodes": 3, "copies": 3, "mix": "all"}
 
 
@@ -77,7 +80,10 @@ def tell(number: int, arguments: argparse.Namespace, seed: int, outcome: Outcome
         flush=True,
     )
     for kind, text in outcome.found[:FINDINGS_SHOWN]:
-        print(f"  {kind}: {text}")
+        lines = text.splitlines()
+        print("\n".join([f"  {kind}: {lines[0]}"] + [f"    {line}" for line in lines[1:LINES_SHOWN]]))
+        if len(lines) > LINES_SHOWN:
+            print(f"    … and {len(lines) - LINES_SHOWN} more lines")
     if len(outcome.found) > FINDINGS_SHOWN:
         print(f"  … and {len(outcome.found) - FINDINGS_SHOWN} more")
     if outcome.evidence:
