@@ -1,0 +1,17 @@
+"""All checks of a history. Each is sound: what it reports contradicts one file system, however concurrent calls fell."""
+
+from __future__ import annotations
+
+import check_directories
+import check_documents
+import check_files
+import check_names
+import check_times
+from history import Finding, History
+
+
+def judge(history: History) -> tuple[list[Finding], list[Finding]]:
+    """Findings, which fail the round, and notes, which do not."""
+    times, notes = check_times.check(history)
+    found = check_files.check(history) + check_names.check(history) + check_documents.check(history)
+    return history.findings + found + check_directories.check(history) + times, notes
