@@ -44,7 +44,8 @@ public struct HeldAnswers<Answer> {
         if unfinished.isEmpty, cuts.isEmpty { return }
         var known: [InodeNumber: Cut] = [:]
         known.reserveCapacity(unfinished.count)
-        for (inode, number) in unfinished {
+        for inode in unfinished.keys.sorted() {
+            guard let number = unfinished[inode] else { continue }
             if let old = cuts[inode], old.number == number {
                 known[inode] = old
             } else {
@@ -57,7 +58,7 @@ public struct HeldAnswers<Answer> {
 
     /// Nil when the answer was taken, and will come out of `takeReleased`; else the answer, which may leave now.
     public mutating func hold(_ answer: Answer, showing inodes: Set<InodeNumber>, at now: Instant) -> Answer? {
-        let waitsFor = inodes.compactMap { inode -> (inode: InodeNumber, number: TruncationNumber)? in
+        let waitsFor = inodes.sorted().compactMap { inode -> (inode: InodeNumber, number: TruncationNumber)? in
             guard let cut = cuts[inode], isFresh(cut, now) else { return nil }
             return (inode, cut.number)
         }

@@ -104,7 +104,9 @@ public struct DirectedSchedule: Sendable {
         occasion: .claimMade, percent: 60,
         steps: [
             Step(.stall(from: .first, to: .proposer), lasts: 300...900),
-            Step(.reset(.proposer, .last), after: 250...900),
+            Step(.reset(.proposer, .last), after: 250...450),
+            Step(.reset(.proposer, .last), after: 450...650),
+            Step(.reset(.proposer, .last), after: 650...900),
         ])
     /// Who agreed to lead finds its rows damaged before the record names it.
     static let successorWithoutRows = DirectedSchedule(
