@@ -70,10 +70,11 @@ public struct HeldAnswers<Answer> {
     /// What may leave now, in the order in which it came.
     public mutating func takeReleased(at now: Instant) -> [Answer] {
         if held.isEmpty { return [] }
-        let all = held
-        held = all.filter { isWaiting($0, now) }
-        if held.count == all.count { return [] }
-        return all.filter { !isWaiting($0, now) }.map(\.answer)
+        var waiting: [Held] = []
+        var released: [Answer] = []
+        for one in held { if isWaiting(one, now) { waiting.append(one) } else { released.append(one.answer) } }
+        held = waiting
+        return released
     }
 
     /// Everything, whatever it shows: this node does not speak for the group any more.

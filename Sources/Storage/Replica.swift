@@ -270,6 +270,7 @@ final class Replica {
     private var held = HeldAnswers<Answer>()
 
     private func answer(_ answer: Answer) {
+        guard namespace != nil else { return leave(answer) }
         let now = node.moment().now
         guard held.isLooking(at: now) else { return leave(answer) }
         if let free = held.hold(answer, showing: shown(answer.response), at: now) { leave(free) }
@@ -291,8 +292,9 @@ final class Replica {
     }
 
     private func cutsKnown(_ unfinished: [InodeNumber: TruncationNumber]) {
-        held.update(unfinished, at: node.moment().now)
-        releaseHeld(node.moment().now)
+        let now = node.moment().now
+        held.update(unfinished, at: now)
+        releaseHeld(now)
     }
 
     func releaseHeld(_ now: Instant) {
