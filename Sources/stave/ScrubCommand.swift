@@ -71,9 +71,8 @@ struct ScrubCommand: ParsableCommand {
         var mended: [Int: UInt64]
         /// What is wrong, in words.
         var faults: [String]
-
         /// Nothing is wrong with the copies that were compared.
-        var isGood: Bool { agrees || !members.isEmpty && members.count < wanted && faults.count == 1 }
+        var comparedAgree: Bool
     }
 
     func validate() throws {
@@ -113,7 +112,7 @@ struct ScrubCommand: ParsableCommand {
             let verdict =
                 answer.agrees
                 ? "All replicas agree"
-                : answer.groups.allSatisfy(\.isGood) ? "NOT ALL COPIES WERE COMPARED" : "REPLICAS DO NOT AGREE"
+                : answer.groups.allSatisfy(\.comparedAgree) ? "NOT ALL COPIES WERE COMPARED" : "REPLICAS DO NOT AGREE"
             print("\(verdict) (\(what)).")
         }
         if !answer.agrees {
@@ -242,7 +241,7 @@ struct ScrubCommand: ParsableCommand {
         var group = Group(
             group: view.group, agrees: true, members: scrub.members, wanted: view.placement.count,
             objects: scrub.objects, blocks: scrub.blocks, rows: scrub.rows, mended: scrub.mended,
-            faults: scrub.findings)
+            faults: scrub.findings, comparedAgree: scrub.isClean && scrub.findings.isEmpty)
         if scrub.members.count < view.placement.count {
             group.faults.append(
                 "\(scrub.members.count) of \(view.placement.count) copies were compared: the others are not in sync, or "
@@ -256,7 +255,7 @@ struct ScrubCommand: ParsableCommand {
         let reason = view.scrubbing.compactMap(\.interruption).first
         return Group(
             group: view.group, agrees: false, members: [], wanted: view.placement.count, objects: 0, blocks: 0, rows: 0,
-            mended: [:], faults: ["no node has scrubbed it (\(reason ?? "nobody leads it"))"])
+            mended: [:], faults: ["no node has scrubbed it (\(reason ?? "nobody leads it"))"], comparedAgree: false)
     }
 
     private func text(_ group: Group) -> String {

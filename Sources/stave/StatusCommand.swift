@@ -66,7 +66,7 @@ struct StatusCommand: ParsableCommand {
         _ cluster: Cluster, _ reports: [NodeReport], _ silent: [(id: NodeID, reason: String)]
     ) -> Answer {
         let policy = cluster.configuration.policy
-        let newest = reports.max { $0.mapVersion < $1.mapVersion }
+        let newest = reports.newest
         let silent = silent.filter { newest?.isMember(Int($0.id.rawValue)) ?? true }
         let groups = reports.map(\.groupCount).max() ?? 0
         let serving = Set(reports.flatMap(\.serving)).count
@@ -92,7 +92,7 @@ struct StatusCommand: ParsableCommand {
     }
 
     private func scrubs(_ nodes: [NodeReport]) -> String {
-        guard let overview = nodes.max(by: { $0.mapVersion < $1.mapVersion })?.scrubs else { return "unknown" }
+        guard let overview = nodes.newest?.scrubs else { return "unknown" }
         var said: [String] = []
         if let oldest = overview.oldest {
             let when = Date(timeIntervalSince1970: Double(oldest) / 1e9).formatted(.iso8601)
@@ -121,14 +121,13 @@ struct StatusCommand: ParsableCommand {
             traffic += String(format: " (%.2f per byte and copy)", amplification)
         }
         lines.append(traffic)
-        let deleting = answer.nodes.max { $0.mapVersion < $1.mapVersion }?.deletingFilesets ?? []
+        let newest = answer.nodes.newest
+        let deleting = newest?.deletingFilesets ?? []
         if !deleting.isEmpty {
             lines.append("  deleted   \(deleting.joined(separator: ", ")): `stave fileset list` shows what is left")
         }
         lines.append("  scrub     \(scrubs(answer.nodes))")
-        if let newest = answer.nodes.max(by: { $0.mapVersion < $1.mapVersion }), let now = newest.semantics,
-            let known = newest.newestSemantics, now < known
-        {
+        if let now = newest?.semantics, let known = newest?.newestSemantics, now < known {
             lines.append(
                 "  upgrade   metadata semantics \(now) of \(known): `stave cluster upgrade`, once all nodes run this program"
             )
@@ -290,4 +289,9 @@ struct ExplainCommand: ParsableCommand {
         }
         for page in pages { print("\(page.code): \(page.title)\n  cause: \(page.cause)\n  next:  \(page.next)") }
     }
+}
+
+extension [NodeReport] {
+    /// Of the node that knows the newest map.
+    fileprivate var newest: NodeReport? { self.max { $0.mapVersion < $1.mapVersion } }
 }
