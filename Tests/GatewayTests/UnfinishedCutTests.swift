@@ -9,12 +9,9 @@ struct UnfinishedCutTests {
     /// 8 MiB of the file: both objects of its first stripe set, and of the second.
     private let units = 2 * 8192
 
-    /// Gateway a cuts to nothing and dies while the data groups have no primary; b grows the file and cuts it in half.
-    private func cutHalfWay() -> [UInt64]? {
-        let (world, a, b) = (scene.world, scene.a, scene.b)
-        for first in stride(from: 0, to: units, by: 1024) {
-            scene.write(a, UInt64(first), scene.values(1024, UInt64(first + 1)))
-        }
+    /// Gateway a cuts to nothing and dies while the data groups have no primary.
+    private func cutAndDie() {
+        let (world, a) = (scene.world, scene.a)
         let groups = world.map.placementGroups.filter { !$0.isMetadata }
         let primaries = groups.map { world.records[$0]?.primary }
         for group in groups { world.records[group]?.primary = nil }
@@ -24,6 +21,15 @@ struct UnfinishedCutTests {
         #expect(first == nil, "a cut is not answered before the data groups have it")
         world.endSession(a)
         for (group, primary) in zip(groups, primaries) { world.records[group]?.primary = primary }
+    }
+
+    /// After that gateway b grows the file and cuts it in half: what it then sees.
+    private func cutHalfWay() -> [UInt64]? {
+        let (a, b) = (scene.a, scene.b)
+        for first in stride(from: 0, to: units, by: 1024) {
+            scene.write(a, UInt64(first), scene.values(1024, UInt64(first + 1)))
+        }
+        cutAndDie()
 
         let full = UInt64(units * FakeGroup.unit)
         _ = b.ask(.setAttributes(scene.file, AttributeChanges(size: full), guardTime: nil))
@@ -57,13 +63,7 @@ struct UnfinishedCutTests {
     private func writeBehindSeenCut() -> (size: UInt64?, written: [UInt64]?) {
         let (world, a, b) = (scene.world, scene.a, scene.b)
         scene.write(b, 0, scene.values(1024))
-        let groups = world.map.placementGroups.filter { !$0.isMetadata }
-        let primaries = groups.map { world.records[$0]?.primary }
-        for group in groups { world.records[group]?.primary = nil }
-        a.begin(.setAttributes(scene.file, AttributeChanges(size: 0), guardTime: nil)) { _ in }
-        world.run(for: .seconds(1)) { !world.namespace.deletions.isEmpty }
-        world.endSession(a)
-        for (group, primary) in zip(groups, primaries) { world.records[group]?.primary = primary }
+        cutAndDie()
         var size: UInt64?
         if case .success(.inode(let inode)) = a.ask(.attributes(scene.file)) { size = inode.attributes.size }
         scene.write(b, 0, scene.values(16, 2))
@@ -122,13 +122,7 @@ struct UnfinishedCutTests {
         world.records[.metadata(World.fileset)]?.primary = b.node
         world.records[.metadata(World.fileset)]?.epoch = Epoch(2)
         for door in world.gateways { door.show() }
-        let groups = world.map.placementGroups.filter { !$0.isMetadata }
-        let primaries = groups.map { world.records[$0]?.primary }
-        for group in groups { world.records[group]?.primary = nil }
-        a.begin(.setAttributes(scene.file, AttributeChanges(size: 0), guardTime: nil)) { _ in }
-        world.run(for: .seconds(1)) { !world.namespace.deletions.isEmpty }
-        world.endSession(a)
-        for (group, primary) in zip(groups, primaries) { world.records[group]?.primary = primary }
+        cutAndDie()
         let isDone = world.run(for: .seconds(30)) { world.namespace.deletions.isEmpty }
         #expect(isDone)
         #expect(world.groups.values.reduce(0) { $0 + $1.allocated(scene.file) } == 0)

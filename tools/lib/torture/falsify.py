@@ -92,31 +92,28 @@ def name_twice(history: History, rng: random.Random) -> bool:
     return True
 
 
-def name_not_found(history: History, rng: random.Random) -> bool:
-    """LOOKUP does not find what is there."""
-    operation = _some(history, rng, "lookup", 0)
+def _answer_otherwise(history: History, rng: random.Random, op: str, status: int, told: int) -> bool:
+    """One operation of this kind, which had this status, tells another one."""
+    operation = _some(history, rng, op, status)
     if operation is None:
         return False
-    operation.status = 2
+    operation.status = told
     return True
+
+
+def name_not_found(history: History, rng: random.Random) -> bool:
+    """LOOKUP does not find what is there."""
+    return _answer_otherwise(history, rng, "lookup", 0, 2)
 
 
 def executed_again(history: History, rng: random.Random) -> bool:
     """REMOVE tells its second execution's NOENT, where its first one had removed the name."""
-    operation = _some(history, rng, "remove", 0)
-    if operation is None:
-        return False
-    operation.status = 2
-    return True
+    return _answer_otherwise(history, rng, "remove", 0, 2)
 
 
 def removed_nothing(history: History, rng: random.Random) -> bool:
     """REMOVE succeeds without a name."""
-    operation = _some(history, rng, "remove", 2)
-    if operation is None:
-        return False
-    operation.status = 0
-    return True
+    return _answer_otherwise(history, rng, "remove", 2, 0)
 
 
 def more_links(history: History, rng: random.Random) -> bool:
