@@ -54,6 +54,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case readWaitsForTail
     case readWaitsForFence
     case readWaitsForFenced
+    case questionWaitsForTimes
     case flushWaits
     case writeHeldBackForPiece
     case largeRecordVoid
@@ -145,6 +146,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .readWaitsForFence:
             "a read of a session that has not written waits until all members hold the log"
         case .readWaitsForFenced: "a read waits for an undecided entry of a session that has ended"
+        case .questionWaitsForTimes:
+            "a question shows a file that is written, beside an undecided entry that fixes times: it is asked once more"
         case .flushWaits: "a flush waits for a sync of another member"
         case .writeHeldBackForPiece: "a write waits while a piece that it touches is read for a learner"
         case .largeRecordVoid: "a replay finds the slots of a large record unwritten"

@@ -57,17 +57,17 @@ final class QueryOperation: Operation {
         case .failed(let failure): gateway.finish(self, .failure(.namespace(failure)))
         case .found(let inode, let directory):
             gateway.learn(inode, from: call)
-            gateway.finish(self, .success(.found(gateway.shown(inode), directory: directory)))
+            gateway.finish(self, .success(.found(gateway.shown(inode, of: call), directory: directory)))
         case .inode(let inode):
             gateway.learn(inode, from: call)
             if let directory {
-                gateway.finish(self, .success(.found(gateway.shown(inode), directory: directory)))
+                gateway.finish(self, .success(.found(gateway.shown(inode, of: call), directory: directory)))
             } else {
-                gateway.finish(self, .success(.inode(gateway.shown(inode))))
+                gateway.finish(self, .success(.inode(gateway.shown(inode, of: call))))
             }
         case .access(let rights, let attributes):
             guard case .attributes(let file) = second else {
-                return gateway.finish(self, .success(.access(rights, gateway.shown(attributes))))
+                return gateway.finish(self, .success(.access(rights, gateway.shown(attributes, of: call))))
             }
             guard rights.contains(.lookup) else { return gateway.finish(self, .failure(.namespace(.accessDenied))) }
             directory = attributes
@@ -79,7 +79,8 @@ final class QueryOperation: Operation {
             let shown = entries.map { entry in
                 var entry = entry
                 // Another fileset is joined there: a client that took the folder below it would write where nobody looks.
-                entry.details = covered.contains(entry.name.bytes) ? nil : entry.details.map { gateway.shown($0) }
+                entry.details =
+                    covered.contains(entry.name.bytes) ? nil : entry.details.map { gateway.shown($0, of: call) }
                 return entry
             }
             gateway.finish(self, .success(.entries(shown, directory: directory, end)))
@@ -153,11 +154,14 @@ final class MutateOperation: Operation {
         gateway.mutate(.mutate(self), target.fileset, operation, .stable, as: caller)
     }
 
-    func answered(_ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ gateway: GatewayMachine) {
-        if let file, changesTimesOrSize { file.registration.isOutdated = true }
+    func answered(
+        _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall, _ gateway: GatewayMachine
+    ) {
+        if let file, changesTimesOrSize { gateway.timesSet(file, result) }
         switch result {
         case .failure(let failure): finish(.failure(failure), gateway)
-        case .success((let result, _)):
+        case .success((var result, _)):
+            result.inode = result.inode.map { gateway.shown($0, of: call) }
             // What else is known of the inode may come from before this change.
             if let changed = result.inode?.attributes.file, let known = gateway.knownFile(changed) {
                 if let hint = result.inode?.hint { gateway.forgetHint(known, truncation: hint.truncation.number) }
@@ -195,11 +199,6 @@ final class MutateOperation: Operation {
     }
 
     private func finish(_ result: Result<FileAnswer, FileFailure>, _ gateway: GatewayMachine) {
-        var result = result
-        if case .success(.result(var changed)) = result, let inode = changed.inode {
-            changed.inode = gateway.shown(inode)
-            result = .success(.result(changed))
-        }
         if changesSize, let file {
             file.sizeChanges.removeAll { $0 === self }
             gateway.finish(self, result)

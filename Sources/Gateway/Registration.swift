@@ -19,9 +19,13 @@ struct Registration {
     var stamp = LossNumber.zero
     /// The inode's times or size were set since: what is written from now on must register anew, after that change.
     var isOutdated = false
+    /// When that was, the latest time if it is not known: writes that had ended by then do not count any more.
+    var overruled = Timestamp.zero
     var writesUnderWay = 0
     var lastWrite = Timestamp.zero
     var lastWriteAt = Instant(nanoseconds: 0)
+    /// The state of the inode that was shown last, and the change time that it was shown with.
+    var lastShown: (counter: UInt64, changeTime: Timestamp)?
     var isTimerSet = false
     /// As of the registration.
     var usageMark = UsageMark.zero
@@ -62,10 +66,13 @@ extension GatewayMachine {
     /// In the writer's name: a write by anyone but the superuser ends setuid and setgid.
     private func sendRegistration(_ file: FileState, _ durability: Durability, for write: WriteOperation) {
         guard let session else { return }
-        let isUpgrade = if case .registered = file.registration.state { !file.registration.isOutdated } else { false }
-        if !isUpgrade { file.registration.lastWrite = .zero }
+        let goesOn = if case .registered = file.registration.state { true } else { false }
+        if !goesOn || file.registration.lastWrite <= file.registration.overruled {
+            file.registration.lastWrite = .zero
+        }
         file.registration.state = .registering(durability)
         file.registration.isOutdated = false
+        file.registration.overruled = .zero
         write.hasRegistered = true
         mutate(
             .register(file), file.file.fileset, .registerWriter(inode: file.file.inode, session: session), durability,
@@ -153,6 +160,7 @@ extension GatewayMachine {
     func settled(_ file: FileState, _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall) {
         file.registration.state = .none
         file.registration.isStable = false
+        file.registration.lastShown = nil
         if case .success((let result, _)) = result, let inode = result.inode { learn(inode, from: call, file) }
         let writers = file.registration.waiters
         let others = file.registration.settleWaiters
@@ -162,19 +170,52 @@ extension GatewayMachine {
         for write in writers where !write.isFinished { write.advance(self) }
     }
 
-    /// The metadata group leaves this gateway's own writes to it: until they are settled, the last one's time counts.
-    func shown(_ attributes: FileAttributes) -> FileAttributes {
-        guard let file = knownFile(attributes.file), !file.registration.isIdle, !file.registration.isOutdated,
-            file.registration.lastWrite > attributes.modificationTime
-        else { return attributes }
+    /// Times or size of the file were set through this gateway, at the time that the result shows.
+    func timesSet(_ file: FileState, _ result: Result<(NamespaceResult, LossNumber), FileFailure>) {
+        file.registration.isOutdated = true
+        switch result {
+        case .success((let result, _)) where result.failure != nil: break
+        case .success((let result, _)):
+            file.registration.overruled = result.inode?.attributes.changeTime ?? Timestamp(nanoseconds: .max)
+        case .failure: file.registration.overruled = Timestamp(nanoseconds: .max)
+        }
+    }
+
+    /// The metadata group leaves this gateway's own writes to it: until they are settled, the last one's time counts, as of when
+    /// the question was sent that `call` is. What ended later is not before an entry that the answer may lack: shown with that
+    /// one's time, the inode would look the same before and after the entry.
+    func shown(_ attributes: FileAttributes, of call: PGCall) -> FileAttributes {
+        guard let file = knownFile(attributes.file), !file.registration.isIdle else { return attributes }
+        let registration = file.registration
         var shown = attributes
-        shown.modificationTime = file.registration.lastWrite
-        shown.changeTime = max(attributes.changeTime, file.registration.lastWrite)
-        shown.changeCounter += 1
+        let lastWrite = min(registration.lastWrite, sent(call))
+        if lastWrite > registration.overruled, lastWrite > attributes.modificationTime {
+            shown.modificationTime = lastWrite
+            shown.changeTime = max(attributes.changeTime, lastWrite)
+            shown.changeCounter += 1
+        }
+        // The metadata primary's clock may be behind this gateway's.
+        if let last = registration.lastShown, attributes.changeCounter > last.counter,
+            shown.changeTime <= last.changeTime, lastWrite > registration.overruled
+        {
+            shown.changeTime = Timestamp(nanoseconds: last.changeTime.nanoseconds + 1)
+            shown.modificationTime = shown.changeTime
+        }
+        if attributes.changeCounter >= registration.lastShown?.counter ?? 0 {
+            file.registration.lastShown = (attributes.changeCounter, shown.changeTime)
+        }
         return shown
     }
 
-    func shown(_ inode: Inode) -> Inode { Inode(attributes: shown(inode.attributes), hint: inode.hint) }
+    func shown(_ inode: Inode, of call: PGCall) -> Inode {
+        Inode(attributes: shown(inode.attributes, of: call), hint: inode.hint)
+    }
+
+    /// By this gateway's wall clock, when the copy left that was answered.
+    private func sent(_ call: PGCall) -> Timestamp {
+        let age = time.now - (call.sentAt ?? call.began)
+        return Timestamp(nanoseconds: time.wall.nanoseconds - Int64(clamping: age.nanoseconds))
+    }
 
     // MARK: Mutations of the gateway's own
 

@@ -4,7 +4,7 @@ import Wire
 /// One operation of the log, decided.
 public struct NamespaceChange: Sendable {
     public var name: EntryName
-    /// Fixed by the primary (`NamespaceClock`).
+    /// Fixed by the primary (`EntryClock`).
     public var time: Timestamp
     /// Who sent it and under which number; `.none` for the primary's own operations, whose results are not kept.
     public var session: SessionID

@@ -17,6 +17,7 @@ struct InodeView {
     var asker: SessionID
     var now: Timestamp
     var moving: [InodeNumber] = []
+    var showsWriting = false
 
     mutating func inode(_ inode: InodeNumber, _ row: InodeRow) -> Inode {
         Inode(attributes: attributes(inode, row), hint: row.hint(quota))
@@ -24,6 +25,7 @@ struct InodeView {
 
     mutating func attributes(_ inode: InodeNumber, _ row: InodeRow) -> FileAttributes {
         let file = FileID(fileset: fileset, inode: inode)
+        if !row.writers.isEmpty { showsWriting = true }
         guard row.moves(for: asker) else { return row.attributes(of: file) }
         moving.append(inode)
         return row.attributes(of: file, moving: now)

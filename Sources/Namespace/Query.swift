@@ -5,14 +5,12 @@ import Wire
 public struct NamespaceReply: Hashable, Sendable {
     public var answer: NamespaceAnswer
     public var moving: [InodeNumber]
-    public init(answer: NamespaceAnswer, moving: [InodeNumber]) {
-        self.answer = answer
-        self.moving = moving
-    }
+    /// Whether it shows an inode with a registered writer, whose times move for others, or are this writer's own.
+    public var showsWriting: Bool
 }
 
 extension NamespaceMachine {
-    /// Answers from the state after the last entry applied, committed or not. `now` comes from `NamespaceClock.answer`.
+    /// Answers from the state after the last entry applied, committed or not. `now` is the primary's clock's.
     /// An error is one of the rows' or a `NamespaceFault`: the replica stops.
     public mutating func answer(
         _ question: NamespaceQuestion, at now: Timestamp, rows: some NamespaceRowReader
@@ -20,9 +18,9 @@ extension NamespaceMachine {
         var view = InodeView(fileset: state.fileset, quota: state.quotaStanding, asker: question.session, now: now)
         do {
             let answer = try answer(question.query, question.credentials, &view, rows)
-            return NamespaceReply(answer: answer, moving: view.moving)
+            return NamespaceReply(answer: answer, moving: view.moving, showsWriting: view.showsWriting)
         } catch let failure as NamespaceFailure {
-            return NamespaceReply(answer: .failed(failure), moving: [])
+            return NamespaceReply(answer: .failed(failure), moving: [], showsWriting: false)
         }
     }
 

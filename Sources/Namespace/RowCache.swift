@@ -77,7 +77,7 @@ public struct RowCache: Sendable {
     }
 
     /// Answers as the machine would behind the owner's last update; nil if that takes rows that are not here, or if the
-    /// question is not about single inodes and names. `now` comes from `NamespaceClock.answer`.
+    /// question is not about single inodes and names. `now` is the primary's clock's.
     public mutating func answer(
         _ question: NamespaceQuestion, of fileset: FilesetID, owner: Owner, quota: QuotaStanding, at now: Timestamp
     ) -> NamespaceReply? {
@@ -88,9 +88,9 @@ public struct RowCache: Sendable {
         defer { self = rows.cache }
         do {
             guard let answer = try rows.answer(question.query, question.credentials, &view) else { return nil }
-            return NamespaceReply(answer: answer, moving: view.moving)
+            return NamespaceReply(answer: answer, moving: view.moving, showsWriting: view.showsWriting)
         } catch let failure as NamespaceFailure {
-            return NamespaceReply(answer: .failed(failure), moving: [])
+            return NamespaceReply(answer: .failed(failure), moving: [], showsWriting: false)
         } catch {
             // Not here, or damage: the machine will find it.
             return nil

@@ -304,6 +304,8 @@ extension PlacementGroup {
         for asked in over.askedReads { refuse(asked.read.token, asked.read.request, .notPrimary(record)) }
         for j in over.joined { refuse(j.token, .notPrimary(record)) }
         for r in over.reads { refuse(r.token, r.request, .notPrimary(record)) }
+        // Their answers will come, and are refused then.
+        for a in over.asked { drop(a.request.payload) }
         for f in over.flushes { refuse(f.token, .notPrimary(record)) }
         for a in over.applying { refuse(a.token, .notPrimary(record)) }
         claim = ClaimState()

@@ -207,7 +207,7 @@ extension PlacementGroup {
         let displaced = windows.record(entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
         tail.append(entry, token: .none, displaced: displaced)
         if windowsAsked != nil { answerWindows(at: entry.name) }
-        if lastTime < entry.time { lastTime = entry.time }
+        clock.saw(entry.time)
         if entry.durability == .stable { following?.stableWanted = entry.name }
         emit(.append(entry, entry.durability))
         if mutated(.acknowledgesBeforeWritten) {

@@ -45,8 +45,9 @@ public enum ReplicaEffect: Sendable {
     case answer(RequestToken, PGResponse, under: LeaseNumber)
     /// Read decided content; then `readCompleted` or `readFailed`. `truncation`: content older than it is seen as cut.
     case read(ReadTicket, ObjectRange, TruncationMark)
-    /// Ask the namespace rows, behind all entries decided so far; then `readCompleted` with an encoded `NamespaceAnswer`.
-    case query(ReadTicket, PayloadHandle)
+    /// Ask the namespace rows, behind all entries decided so far, as of that time; then `readCompleted` with an encoded
+    /// `NamespaceAnswer`.
+    case query(ReadTicket, PayloadHandle, asOf: Timestamp)
     /// The kept result of an entry that was applied; then `readCompleted` with an encoded `NamespaceResult`.
     case fetchResult(ReadTicket, SessionID, RequestNumber, EntryName)
     /// Complete a write's edges to whole blocks, compute the checksums; then `edgesCompleted` with a new handle (the same one

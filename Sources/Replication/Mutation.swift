@@ -48,6 +48,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case activatesUnderNewerLease
     case lostRequestsStay
     case promotesThroughDecided
+    case timesOfTheTailUnseen
     /// Of the way to the namespace's rows: entries are handed over when they are decided.
     case rowsBeforeStable
     /// Of the coordination store: a loss of power takes its last change back.

@@ -61,13 +61,13 @@ extension PlacementGroup {
 
     /// Logs a namespace operation of the primary itself (a reservation, the making of a fileset's root). It has no session, so
     /// it is not found by retries: it must be one that may be done twice. Dropped unless this replica serves.
-    public func ownOperation(_ payload: PayloadHandle, _ durability: Durability, at now: Moment) {
+    public func ownOperation(_ payload: PayloadHandle, _ durability: Durability, fixesTimes: Bool, at now: Moment) {
         self.now = now
         guard isServing, pg.isMetadata, lease == reign.lease else {
             drop(payload)
             return
         }
-        name(.namespace, payload, durability)
+        name(.namespace, payload, durability, fixesTimes: fixesTimes)
         advanceDecided()
     }
 }

@@ -76,7 +76,7 @@ public final class PlacementGroup {
     var found = EntryName.zero
     /// Whether unstable entries may be gone.
     var rebooted: Bool
-    var lastTime: Timestamp = .zero
+    var clock = EntryClock()
 
     // MARK: Roles
 

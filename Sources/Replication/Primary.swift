@@ -286,7 +286,8 @@ extension PlacementGroup {
         // A request whose edges were completed has new bytes.
         if payload != request.payload { drop(request.payload) }
         name(
-            body, payload, durability, token: token, session: request.session, number: request.number, call: call)
+            body, payload, durability, token: token, session: request.session, number: request.number, call: call,
+            fixesTimes: request.fixesTimes)
         advanceDecided()
     }
 
@@ -303,17 +304,16 @@ extension PlacementGroup {
 
     func name(
         _ body: EntryBody, _ payload: PayloadHandle?, _ durability: Durability, token: RequestToken = .none,
-        session: SessionID = .none, number: RequestNumber = .none, call: CallIdentity? = nil
+        session: SessionID = .none, number: RequestNumber = .none, call: CallIdentity? = nil, fixesTimes: Bool = false
     ) {
         let previous = history.end
         let name = EntryName(epoch: reign.epoch, n: previous.n + 1)
-        lastTime = max(now.time, Timestamp(nanoseconds: lastTime.nanoseconds + 1))
         let entry = Entry(
             name: name, body: body, session: session, request: number, call: call, durability: durability,
-            lossNumber: presentStamp, time: lastTime, payload: payload)
+            lossNumber: presentStamp, time: clock.name(at: now.time), payload: payload)
         history.append(name)
         let displaced = windows.record(session, number, entry: name, stamp: entry.lossNumber)
-        tail.append(entry, token: token, displaced: displaced)
+        tail.append(entry, token: token, displaced: displaced, fixesTimes: fixesTimes)
         marks.sequence(entry)
         if scrub != nil { scrubOvertaken(by: body, name.n) }
         reign.bytesInFlight += payload?.length ?? 0

@@ -34,14 +34,52 @@ extension PlacementGroup {
         case .read(let range, let truncation):
             emit(.read(ReadTicket(token: token, reign: reign.number, kind: .data, stamp: .zero), range, truncation))
         case .readVersion: answer(token, .version(decided, decidedThrough: decided))
-        case .query:
-            guard let payload = request.payload else {
-                refuse(token, request, .invalid)
-                return
-            }
-            emit(.query(ReadTicket(token: token, reign: reign.number, kind: .query, stamp: .zero), payload))
-            drop(payload)
+        case .query: ask(token, request, asOf: clock.question(at: now.time), mayAskAgain: true)
         case .write, .zero, .deleteRange, .mutate, .flush: break
+        }
+    }
+
+    /// A question shows times as of when it came. What was named before it and fixes times may not be in the rows yet: whoever
+    /// was told moving times of that moment would see them go back, or a change without a new time. So a question that came
+    /// beside such an entry, and finds a file that is being written, is asked once more behind it.
+    private func ask(_ token: RequestToken, _ request: PGRequest, asOf time: Timestamp, mayAskAgain: Bool) {
+        guard let payload = request.payload else {
+            refuse(token, request, .invalid)
+            return
+        }
+        emit(.query(ReadTicket(token: token, reign: reign.number, kind: .query, stamp: .zero), payload, asOf: time))
+        if mayAskAgain, let n = lastThatFixesTimes, !mutated(.timesOfTheTailUnseen) {
+            reign.asked.append(AskedQuestion(n: n, token: token, request: request, asOf: time))
+        } else {
+            drop(payload)
+        }
+    }
+
+    private var lastThatFixesTimes: UInt64? {
+        for k in (0..<tail.count).reversed() where tail[k].fixesTimes { return tail[k].entry.name.n }
+        return nil
+    }
+
+    /// Whether the question is asked once more, now or when the entry that it waits for is decided.
+    private func askedAgain(_ token: RequestToken, showsWriting: Bool) -> Bool {
+        guard let i = reign.asked.firstIndex(where: { $0.token == token }) else { return false }
+        let asked = reign.asked.remove(at: i)
+        guard showsWriting else {
+            drop(asked.request.payload)
+            return false
+        }
+        mark(.questionWaitsForTimes)
+        let again = WaitingRead(
+            n: asked.n, token: token, request: asked.request, since: now.now, asOf: asked.asOf)
+        if asked.n <= decided.n { perform(again) } else { reign.reads.append(again) }
+        return true
+    }
+
+    private func perform(_ read: WaitingRead) {
+        if let time = read.asOf {
+            ask(read.token, read.request, asOf: time, mayAskAgain: false)
+        } else {
+            perform(read.token, read.request)
         }
     }
 
@@ -64,17 +102,21 @@ extension PlacementGroup {
         let ready = reign.reads.filter { $0.n <= decided.n }
         guard !ready.isEmpty else { return }
         reign.reads.removeAll { $0.n <= decided.n }
-        for r in ready { perform(r.token, r.request) }
+        for r in ready { perform(r) }
     }
 
     /// A read, a query or a kept result has been read. The lease is checked after this, as the answer leaves.
-    public func readCompleted(_ ticket: ReadTicket, _ payload: PayloadHandle?, presence: Presence, at now: Moment) {
+    /// `showsWriting`: the answer to a query shows a file that somebody is registered for as a writer.
+    public func readCompleted(
+        _ ticket: ReadTicket, _ payload: PayloadHandle?, presence: Presence, showsWriting: Bool = false, at now: Moment
+    ) {
         self.now = now
         guard role == .primary, ticket.reign == reign.number, lease == reign.lease else {
             drop(payload)
             refuse(ticket.token, .notPrimary(record))
             return
         }
+        if ticket.kind == .query, askedAgain(ticket.token, showsWriting: showsWriting) { return drop(payload) }
         switch ticket.kind {
         case .data: answer(ticket.token, .data(present: presence), payload: payload)
         case .query: answer(ticket.token, .answered, payload: payload)
@@ -85,6 +127,7 @@ extension PlacementGroup {
     /// `isOverload`: the disk has too much to do, and may be asked again.
     public func readFailed(_ ticket: ReadTicket, isOverload: Bool = false, at now: Moment) {
         self.now = now
+        if ticket.kind == .query, ticket.reign == reign.number { _ = askedAgain(ticket.token, showsWriting: false) }
         refuse(ticket.token, ticket.kind == .data && !isOverload ? .unreadable : .unavailable)
     }
 }

@@ -24,7 +24,7 @@ extension PlacementGroup {
             history.append(entry.name)
             let displaced = windows.record(
                 entry.session, entry.request, entry: entry.name, stamp: entry.lossNumber)
-            if lastTime < entry.time { lastTime = entry.time }
+            clock.saw(entry.time)
             if entry.name.n <= known.n {
                 settle(entry, stamp: nil)
                 decided = entry.name

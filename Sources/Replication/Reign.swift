@@ -37,6 +37,8 @@ struct Reign {
     /// Duplicates of entries that are not decided yet.
     var joined: [(n: UInt64, token: RequestToken, since: Instant)] = []
     var reads: [WaitingRead] = []
+    /// Questions at the rows that may have to be asked once more.
+    var asked: [AskedQuestion] = []
     /// Through this n the tail has entries of sessions that have ended: what follows their end must not read what they touch
     /// before they are decided, or a fenced write would appear after it.
     var fencedThrough: UInt64 = 0
@@ -109,4 +111,15 @@ struct WaitingRead {
     var token: RequestToken
     var request: PGRequest
     var since: Instant
+    /// Of a question that is asked once more: as of when.
+    var asOf: Timestamp?
+}
+
+/// A question that was asked of the rows while the tail had entries that fix times, with its payload.
+struct AskedQuestion {
+    /// The last of these entries.
+    var n: UInt64
+    var token: RequestToken
+    var request: PGRequest
+    var asOf: Timestamp
 }

@@ -76,8 +76,12 @@ extension PlacementGroup {
         forgetFollowing()
         for waiting in reign.waiting { drop(waiting.request.payload) }
         for write in reign.parked { drop(write.request.payload) }
+        for read in reign.reads { drop(read.request.payload) }
+        for asked in reign.asked { drop(asked.request.payload) }
         reign.waiting = []
         reign.parked = []
+        reign.reads = []
+        reign.asked = []
         cutTail(after: decided)
     }
 

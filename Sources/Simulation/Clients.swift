@@ -144,6 +144,7 @@ extension Simulator {
             request.payload = nodes[n].keep(content)
             let entry = try? content.decoded { r throws(WireError) in try NamespaceEntry(from: &r) }
             request.takesSpace = entry?.operation.takesSpace ?? true
+            request.fixesTimes = entry?.operation.fixesTimes ?? false
         case .query: request.payload = nodes[n].keep(content)
         case .zero, .deleteRange, .read, .readVersion, .flush: break
         }

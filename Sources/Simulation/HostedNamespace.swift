@@ -85,13 +85,10 @@ final class HostedNamespace {
         return (outcome, machine?.state.lastTime ?? .zero)
     }
 
-    /// The encoded answer.
-    func answer(_ bytes: [UInt8], at now: Timestamp) throws -> [UInt8] {
+    func answer(_ bytes: [UInt8], at now: Timestamp) throws -> NamespaceReply {
         let question = try bytes.decoded { r throws(WireError) in try NamespaceQuestion(from: &r) }
         guard let reply = try machine?.answer(question, at: now, rows: rows) else { throw FakeDatabase.Damage() }
-        var w = WireWriter()
-        reply.answer.encode(into: &w)
-        return w.bytes
+        return reply
     }
 
     func keptResult(_ session: SessionID, _ request: RequestNumber) throws -> [UInt8]? {
@@ -170,15 +167,13 @@ struct KeptRows {
 
     init(generation: Int = 0) { self.generation = generation }
 
-    mutating func answer(_ bytes: [UInt8], of fileset: FilesetID, at now: Timestamp) -> [UInt8]? {
+    mutating func answer(_ bytes: [UInt8], of fileset: FilesetID, at now: Timestamp) -> NamespaceReply? {
         guard changesUnderWay == 0, let quota,
             let question = try? bytes.decoded({ r throws(WireError) in try NamespaceQuestion(from: &r) }),
             question.query.isPoint,
             let reply = cache.answer(question, of: fileset, owner: KeptRows.owner, quota: quota, at: now)
         else { return nil }
-        var w = WireWriter()
-        reply.answer.encode(into: &w)
-        return w.bytes
+        return reply
     }
 
     mutating func took(_ updates: RowUpdates?, changes: Int, of generation: Int) {

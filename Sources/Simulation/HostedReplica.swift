@@ -27,7 +27,6 @@ final class HostedReplica {
     }
     private var keptRows = KeptRows()
     private(set) var namespace: HostedNamespace?
-    private var namespaceClock = NamespaceClock(last: .zero)
     /// Inodes in the rows, as far as the loop knows.
     private var inodes: UInt64 = 0
     private var lastReservation = InodeNumber(0)
@@ -129,18 +128,18 @@ final class HostedReplica {
                 let handle = node.keep(found.bytes)
                 event { $0.readCompleted(ticket, handle, presence: found.presence, at: $1) }
             }
-        case .query(let ticket, let handle):
+        case .query(let ticket, let handle, let time):
             let question = node.payloads[handle.id]?.bytes ?? []
             let refused = { [unowned self] in event { $0.readFailed(ticket, at: $1) } }
             afterDecided { [unowned self] in
-                let now = namespaceClock.answer(at: simulator.moment(n).time)
-                if let fileset = pg.fileset, let answer = keptRows.answer(question, of: fileset, at: now) {
+                if let fileset = pg.fileset, let reply = keptRows.answer(question, of: fileset, at: time) {
                     simulator.counts["answered from kept rows", default: 0] += 1
-                    return completed(ticket, answer + TreeObservation.trailer(applied))
+                    return completed(ticket, reply, asOf: applied)
                 }
                 ask(refused) { [unowned self] namespace in
-                    let answer = try namespace.answer(question, at: now) + TreeObservation.trailer(namespace.applied)
-                    return { self.completed(ticket, answer) }
+                    let reply = try namespace.answer(question, at: time)
+                    let applied = namespace.applied
+                    return { self.completed(ticket, reply, asOf: applied) }
                 }
             }
         case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
@@ -355,9 +354,15 @@ final class HostedReplica {
         }
     }
 
-    private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]) {
+    private func completed(_ ticket: ReadTicket, _ reply: NamespaceReply, asOf applied: EntryName) {
+        var w = WireWriter()
+        reply.answer.encode(into: &w)
+        completed(ticket, w.bytes + TreeObservation.trailer(applied), showsWriting: reply.showsWriting)
+    }
+
+    private func completed(_ ticket: ReadTicket, _ bytes: [UInt8], showsWriting: Bool = false) {
         let handle = node.keep(bytes)
-        event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
+        event { $0.readCompleted(ticket, handle, presence: .complete, showsWriting: showsWriting, at: $1) }
     }
 
     private func askAfterDecided(
@@ -412,7 +417,7 @@ final class HostedReplica {
         let entry = NamespaceEntry(
             semantics: simulator.map.semantics, credentials: .superuser, operation: operation)
         let handle = node.keep(entry.encoded)
-        event { $0.ownOperation(handle, .stable, at: $1) }
+        event { $0.ownOperation(handle, .stable, fixesTimes: operation.fixesTimes, at: $1) }
     }
 
     /// Its rows could not be opened.

@@ -77,6 +77,10 @@
                 mutation: .sessionCheckedAtAdmission, firstSeed: 1, theme: .claims, test: "LeftOutRuleTests/sessionEnds"
             ),
             Mutant(
+                name: "answers a question with the times that an entry before it has not fixed yet",
+                rule: "namespace.md, Attributes before tokens exist", mutation: .timesOfTheTailUnseen, firstSeed: 1,
+                test: "QuestionTests/timesOfTheTail"),
+            Mutant(
                 name: "applies what is not decided", rule: "replication.md 4; traps.md 6", mutation: .applyUndecided,
                 firstSeed: 1, test: "LeftOutRuleTests/applies"),
             Mutant(

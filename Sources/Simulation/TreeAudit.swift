@@ -22,9 +22,7 @@ struct TreeAudit {
     private func ask(_ query: NamespaceQuery) throws -> NamespaceAnswer {
         var w = WireWriter()
         NamespaceQuestion(credentials: .superuser, session: .none, query: query).encode(into: &w)
-        return try namespace.answer(w.bytes, at: .zero).decoded { r throws(WireError) in
-            try NamespaceAnswer(from: &r)
-        }
+        return try namespace.answer(w.bytes, at: .zero).answer
     }
 
     func findings(_ model: ModelTree) throws -> String? {

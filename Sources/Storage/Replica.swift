@@ -114,7 +114,7 @@ final class Replica {
         case .answer(let token, let response, let lease):
             answer(Answer(token: token, response: response, lease: lease))
         case .read(let ticket, let range, let truncation): read(ticket, range, truncation)
-        case .query(let ticket, let payload): query(ticket, payload)
+        case .query(let ticket, let payload, let time): query(ticket, payload, asOf: time)
         case .fetchResult(let ticket, let session, let request, _): fetchResult(ticket, session, request)
         case .completeEdges(let token, let merge): completeEdges(token, merge)
         case .findCut(let file, let token):
@@ -327,13 +327,13 @@ final class Replica {
         }
     }
 
-    private func query(_ ticket: ReadTicket, _ payload: PayloadHandle) {
+    private func query(_ ticket: ReadTicket, _ payload: PayloadHandle, asOf time: Timestamp) {
         guard let question = payloads.bytes(of: payload) else { return event { $0.readFailed(ticket, at: $1) } }
         guard let namespace else { return allocation(ticket, question) }
         afterDecided { [self] in
             // The root of a new fileset is on its way: nobody is told that it is not there.
             guard namespace.usage.inodes > 0 else { return event { $0.readFailed(ticket, at: $1) } }
-            namespace.answer(question, now: node.moment().time) { [self] in completed(ticket, $0) }
+            namespace.answer(question, asOf: time) { [self] in completed(ticket, $0, showsWriting: $1) }
         }
     }
 
@@ -356,10 +356,10 @@ final class Replica {
         afterDecided { [self] in namespace.keptResult(session, request) { [self] in completed(ticket, $0) } }
     }
 
-    private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]?) {
+    private func completed(_ ticket: ReadTicket, _ bytes: [UInt8]?, showsWriting: Bool = false) {
         guard let bytes else { return event { $0.readFailed(ticket, at: $1) } }
         let handle = payloads.add(ByteBuffer(bytes: bytes))
-        event { $0.readCompleted(ticket, handle, presence: .complete, at: $1) }
+        event { $0.readCompleted(ticket, handle, presence: .complete, showsWriting: showsWriting, at: $1) }
     }
 
     /// Reads from this replica for the own gateway, once it has applied through `name`; content that is older than
@@ -481,6 +481,6 @@ final class Replica {
     func performOwn(_ operation: NamespaceOperation, _ durability: Durability = .stable) {
         let entry = NamespaceEntry(semantics: node.view.map.semantics, credentials: .superuser, operation: operation)
         let handle = payloads.add(ByteBuffer(bytes: wireBytes(entry.encode)))
-        event { $0.ownOperation(handle, durability, at: $1) }
+        event { $0.ownOperation(handle, durability, fixesTimes: operation.fixesTimes, at: $1) }
     }
 }

@@ -370,6 +370,7 @@ public final class StorageNode {
         else { return request }
         var request = request
         request.takesSpace = entry.operation.takesSpace
+        request.fixesTimes = entry.operation.fixesTimes
         guard case .settle = entry.operation else { return request }
         var changed = entry
         changed.operation = namespace.fixed(entry.operation)

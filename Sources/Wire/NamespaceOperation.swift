@@ -222,6 +222,19 @@ public enum NamespaceOperation: Hashable, Sendable {
             false
         }
     }
+
+    /// Whether it fixes times of files that are written, which moved until then.
+    public var fixesTimes: Bool {
+        switch self {
+        case .settle, .settleSession: true
+        case .setAttributes(_, let changes, _):
+            changes.size != nil || changes.accessTime != nil || changes.modificationTime != nil
+        case .create, .link, .remove, .removeDirectory, .rename, .raiseLimit, .extend, .registerWriter,
+            .touchAccessTime, .finishRangeDeletion, .reserveInodes, .abandonReservation, .recordFileUsage,
+            .recordUsage, .initialize, .setQuota:
+            false
+        }
+    }
 }
 
 /// What a new fileset begins with.

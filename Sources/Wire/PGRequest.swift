@@ -16,6 +16,8 @@ public struct PGRequest: Hashable, Sendable {
     public var payload: PayloadHandle?
     /// Whether it is refused when a disk is full. Not on the wire: whoever executes it knows what a namespace's change is.
     public var takesSpace = true
+    /// Whether it fixes times that moved (`NamespaceOperation.fixesTimes`). Not on the wire, likewise.
+    public var fixesTimes = false
 
     public init(
         pg: PGID, session: SessionID, number: RequestNumber, ended: RequestNumber, epoch: Epoch, mapVersion: MapVersion,

@@ -63,6 +63,62 @@ struct AttributeTests {
         #expect(inode(scene.b, scene.file)?.attributes.modificationTime == wanted)
     }
 
+    @Test("A writer's gateway shows another size under another change time, whatever crosses on the way")
+    func sizeAndChangeTime() {
+        for seed in 1...8 {
+            let scene = Scene(seed: UInt64(seed))
+            var shown: [Timestamp: UInt64] = [:]
+            var sizes: Set<UInt64> = []
+            var different: [Timestamp] = []
+            func write() {
+                scene.a.write(scene.file, 0, scene.values(8)) { _ in write() }
+            }
+            func cut(_ step: UInt64) {
+                let size = step % 2 == 0 ? 4096 + step * 512 : 512 + step
+                let changes = AttributeChanges(size: size)
+                scene.b.begin(.setAttributes(scene.file, changes, guardTime: nil)) { _ in cut(step + 1) }
+            }
+            func look() {
+                scene.a.begin(.attributes(scene.file)) { result in
+                    if case .success(.inode(let inode)) = result {
+                        let (time, size) = (inode.attributes.changeTime, inode.attributes.size)
+                        sizes.insert(size)
+                        if shown.updateValue(size, forKey: time).map({ $0 != size }) ?? false { different.append(time) }
+                    }
+                    look()
+                }
+            }
+            for _ in 0..<3 { write() }
+            for _ in 0..<3 { look() }
+            cut(0)
+            scene.world.run(for: .milliseconds(150))
+            #expect(different.isEmpty, "seed \(seed)")
+            #expect(sizes.count > 3, "seed \(seed)")
+        }
+    }
+
+    @Test("A write that ends after times were set beside it moves them again, at its own gateway at once")
+    func writeBesideSetTimes() {
+        let scene = Scene()
+        let wanted = Timestamp(nanoseconds: 12_345)
+        var isWritten = false
+        scene.write(scene.a, 0, scene.values(8))
+        let objects = Placement.group(of: ObjectID(file: scene.file, index: 0), groupCount: 8)
+        let record = scene.world.records[objects]
+        scene.world.records[objects]?.primary = nil
+        scene.world.records[objects]?.epoch = Epoch(2)
+        scene.a.show()
+        scene.a.write(scene.file, 0, scene.values(8)) { _ in isWritten = true }
+        _ = scene.a.ask(.setAttributes(scene.file, AttributeChanges(modificationTime: .to(wanted)), guardTime: nil))
+        scene.a.write(scene.file, 8 * 512, scene.values(8)) { _ in }
+        #expect(inode(scene.a, scene.file)?.attributes.modificationTime == wanted)
+        scene.world.records[objects]?.primary = record?.primary
+        scene.world.records[objects]?.epoch = Epoch(3)
+        scene.a.show()
+        scene.world.run(for: .seconds(5)) { isWritten }
+        #expect(inode(scene.a, scene.file).map { $0.attributes.modificationTime > wanted } ?? false)
+    }
+
     @Test("Times set through another gateway stay until the next write, which moves them again")
     func setTimesElsewhere() {
         let scene = Scene()

@@ -13,6 +13,12 @@ struct FakeNamespace {
         var used: UInt64 = 0
         var mark: UInt64 = 0
         var isPending = false
+
+        mutating func modify(at now: Timestamp) {
+            attributes.modificationTime = now
+            attributes.changeTime = now
+            attributes.changeCounter += 1
+        }
     }
 
     let fileset: FilesetID
@@ -97,6 +103,7 @@ struct FakeNamespace {
             if file.truncation.number == truncation, size > file.attributes.size {
                 precondition(size <= file.limit, "a size beyond the limit: data was sent beyond it")
                 files[number]?.attributes.size = size
+                files[number]?.modify(at: now)
             }
             return NamespaceResult(inode: inode(number))
         case .registerWriter(let number, let session):
@@ -110,6 +117,7 @@ struct FakeNamespace {
                 let time = max(modified, file.answered)
                 files[number]?.attributes.modificationTime = time
                 files[number]?.attributes.changeTime = max(file.attributes.changeTime, time)
+                files[number]?.attributes.changeCounter += 1
             }
             if usage == nil { unmeasured += 1 } else { measured += 1 }
             if let usage { record(number, usage) }
@@ -174,6 +182,7 @@ struct FakeNamespace {
             for s in file.writers.keys { file.writers[s] = true }
         }
         file.attributes.changeTime = now
+        file.attributes.changeCounter += 1
         files[number] = file
         return NamespaceResult(inode: inode(number), deletion: deletion)
     }

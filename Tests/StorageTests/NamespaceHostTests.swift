@@ -397,7 +397,7 @@ private final class BenchState {
     let cache: SharedRowCache
     private let rows = RowArrays()
     private var machine: NamespaceMachine
-    private var clock = NamespaceClock(last: .zero)
+    private var clock: Int64 = 0
     private var named = 0
     private var open = 0
     var serves = true
@@ -442,7 +442,8 @@ private final class BenchState {
         named += 1
         let request = session == .none ? RequestNumber.none : RequestNumber(1)
         let name = EntryName(epoch: Epoch(1), n: UInt64(named))
-        let time = clock.name(at: Timestamp(nanoseconds: Int64(named) * 1_000_000))
+        clock = max(clock + 1, Int64(named) * 1_000_000)
+        let time = Timestamp(nanoseconds: clock)
         let entry = NamespaceEntry(semantics: 1, credentials: caller, operation: operation)
         host.apply(
             Entry(
@@ -483,7 +484,7 @@ private final class BenchState {
         let now = Timestamp(nanoseconds: Int64(named) * 1_000_000)
         let expected = try? machine.answer(question, at: now, rows: rows).answer
         open += 1
-        host.answer(ByteBuffer(bytes: wireBytes(question.encode)), now: now) { [self] bytes in
+        host.answer(ByteBuffer(bytes: wireBytes(question.encode)), asOf: now) { [self] bytes, _ in
             open -= 1
             waiting.isAnswered = true
             waiting.answer = bytes.flatMap { bytes in

@@ -39,11 +39,10 @@ final class NamespaceHost {
         case renewing
     }
     private var waiting: [NamespaceWork] = []
-    private var tickets: [NamespaceTicket: ([UInt8]?) -> Void] = [:]
+    private var tickets: [NamespaceTicket: (_ bytes: [UInt8]?, _ showsWriting: Bool) -> Void] = [:]
     private var exports: [NamespaceTicket: (NamespacePart?) -> Void] = [:]
     private var digests: [NamespaceTicket: (RowsFinding?) -> Void] = [:]
     private var lastTicket: UInt64 = 0
-    private var clock = NamespaceClock(last: .zero)
     private let cache: SharedRowCache
     private let owner: RowCache.Owner
     /// Work whose outcome is not here and that may change rows.
@@ -115,38 +114,40 @@ final class NamespaceHost {
         forgetRows()
         let (answers, parts, rows) = (tickets, exports, digests)
         (tickets, exports, digests) = ([:], [:], [:])
-        for ticket in answers.keys.sorted(by: { $0.rawValue < $1.rawValue }) { answers[ticket]?(nil) }
+        for ticket in answers.keys.sorted(by: { $0.rawValue < $1.rawValue }) { answers[ticket]?(nil, false) }
         for ticket in parts.keys.sorted(by: { $0.rawValue < $1.rawValue }) { parts[ticket]?(nil) }
         for ticket in rows.keys.sorted(by: { $0.rawValue < $1.rawValue }) { rows[ticket]?(nil) }
     }
 
     func apply(_ entry: Entry, _ bytes: ByteBuffer?) { add(.apply(entry, bytes)) }
 
-    /// `done` may be called at once.
-    func answer(_ question: ByteBuffer, now: Timestamp, done: @escaping ([UInt8]?) -> Void) {
+    /// As of the time, which is the primary's clock's. `done` may be called at once, and is told whether the answer shows a file
+    /// with a registered writer.
+    func answer(
+        _ question: ByteBuffer, asOf time: Timestamp, done: @escaping (_ bytes: [UInt8]?, _ showsWriting: Bool) -> Void
+    ) {
         let question = try? question.decoded { r throws(WireError) in try NamespaceQuestion(from: &r) }
-        guard let question else { return done(nil) }
-        let now = clock.answer(at: now)
-        if let answer = keptAnswer(question, now) { return done(answer) }
-        add(.answer(ticket(done), question, now: now))
+        guard let question else { return done(nil, false) }
+        if let (answer, showsWriting) = keptAnswer(question, time) { return done(answer, showsWriting) }
+        add(.answer(newTicket(done), question, asOf: time))
     }
 
     /// From the rows kept, if they are all that it takes.
-    private func keptAnswer(_ question: NamespaceQuestion, _ now: Timestamp) -> [UInt8]? {
+    private func keptAnswer(_ question: NamespaceQuestion, _ time: Timestamp) -> (bytes: [UInt8], showsWriting: Bool)? {
         guard question.query.isPoint else { return nil }
         guard changesUnderWay == 0 else {
             cache.wasBehind()
             return nil
         }
         guard let quota,
-            let reply = cache.rows.answer(question, of: fileset, owner: owner, quota: quota, at: now)
+            let reply = cache.rows.answer(question, of: fileset, owner: owner, quota: quota, at: time)
         else {
             cache.missed()
             return nil
         }
         cache.hit()
-        if !reply.moving.isEmpty { answered.answered(reply.moving, at: now) }
-        return wireBytes(reply.answer.encode)
+        if !reply.moving.isEmpty { answered.answered(reply.moving, at: time) }
+        return (wireBytes(reply.answer.encode), reply.showsWriting)
     }
 
     /// Its database goes: nothing is kept of it any more.
@@ -218,6 +219,10 @@ final class NamespaceHost {
     }
 
     private func ticket(_ done: @escaping ([UInt8]?) -> Void) -> NamespaceTicket {
+        newTicket { bytes, _ in done(bytes) }
+    }
+
+    private func newTicket(_ done: @escaping (_ bytes: [UInt8]?, _ showsWriting: Bool) -> Void) -> NamespaceTicket {
         lastTicket += 1
         let ticket = NamespaceTicket(rawValue: lastTicket)
         tickets[ticket] = done
@@ -230,7 +235,7 @@ final class NamespaceHost {
             case .apply: break
             case .answer(let ticket, _, _), .result(let ticket, _, _), .install(let ticket, _, _),
                 .sessions(let ticket), .forgo(let ticket, _):
-                tickets.removeValue(forKey: ticket)?(nil)
+                tickets.removeValue(forKey: ticket)?(nil, false)
             case .export(let ticket, _): exports.removeValue(forKey: ticket)?(nil)
             case .digestRows(let ticket, _, _): digests.removeValue(forKey: ticket)?(nil)
             }
@@ -278,7 +283,9 @@ final class NamespaceHost {
         keepRows(outcomes.failure == nil ? outcomes.rows : nil)
         if let failure = outcomes.failure {
             failed?(failure)
-            for done in tickets.keys.sorted(by: { $0.rawValue < $1.rawValue }).compactMap({ tickets[$0] }) { done(nil) }
+            for done in tickets.keys.sorted(by: { $0.rawValue < $1.rawValue }).compactMap({ tickets[$0] }) {
+                done(nil, false)
+            }
             tickets = [:]
             for ticket in digests.keys.sorted(by: { $0.rawValue < $1.rawValue }) {
                 digests.removeValue(forKey: ticket)?(nil)
@@ -298,6 +305,8 @@ final class NamespaceHost {
             // A snapshot may be as of an earlier entry than what it replaced.
             applied = outcomes.applied
         }
-        for (ticket, bytes) in outcomes.answers { tickets.removeValue(forKey: ticket)?(bytes) }
+        for answer in outcomes.answers {
+            tickets.removeValue(forKey: answer.ticket)?(answer.bytes, answer.showsWriting)
+        }
     }
 }

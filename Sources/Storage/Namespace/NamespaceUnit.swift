@@ -10,7 +10,7 @@ enum NamespaceWork: Sendable {
     /// A decided entry; the bytes of its operation, none for entries that are no operation.
     case apply(Entry, ByteBuffer?)
     /// A query, asked behind all that came before it.
-    case answer(NamespaceTicket, NamespaceQuestion, now: Timestamp)
+    case answer(NamespaceTicket, NamespaceQuestion, asOf: Timestamp)
     /// The kept result of a request that was executed.
     case result(NamespaceTicket, SessionID, RequestNumber)
     /// The next part of an export of all rows; the first one with this number begins it.
@@ -60,8 +60,8 @@ struct NamespaceOutcomes: Sendable {
     var applied = EntryName.zero
     /// Encoded results of the entries that were applied.
     var results: [(entry: EntryName, bytes: [UInt8])] = []
-    /// Encoded answers; nil where there is none to give.
-    var answers: [(ticket: NamespaceTicket, bytes: [UInt8]?)] = []
+    /// Encoded answers; nil where there is none to give. `showsWriting`: of a question, that it shows a file with a writer.
+    var answers: [(ticket: NamespaceTicket, bytes: [UInt8]?, showsWriting: Bool)] = []
     /// Parts of exports; nil for an export that was forgotten.
     var parts: [(ticket: NamespaceTicket, part: NamespacePart?)] = []
     var digests: [(ticket: NamespaceTicket, found: RowsFinding)] = []
@@ -147,12 +147,12 @@ final class NamespaceUnit {
             if let outcome = try machine.apply(change, rows: rows) {
                 outcomes.results.append((entry.name, outcome.encoded))
             }
-        case .answer(let ticket, let question, let now):
-            let reply = try machine.answer(question, at: now, rows: rows)
-            if !reply.moving.isEmpty { outcomes.moving.append((reply.moving, now)) }
-            outcomes.answers.append((ticket, wireBytes(reply.answer.encode)))
+        case .answer(let ticket, let question, let time):
+            let reply = try machine.answer(question, at: time, rows: rows)
+            if !reply.moving.isEmpty { outcomes.moving.append((reply.moving, time)) }
+            outcomes.answers.append((ticket, wireBytes(reply.answer.encode), reply.showsWriting))
         case .result(let ticket, let session, let request):
-            outcomes.answers.append((ticket, try machine.keptResult(session, request, rows: rows)))
+            outcomes.answers.append((ticket, try machine.keptResult(session, request, rows: rows), false))
         case .export(let ticket, let number):
             // What an export shows is committed: it is as of an entry that is in the rows.
             try machine.commit(rows: rows)
@@ -163,13 +163,14 @@ final class NamespaceUnit {
             outcomes.digests.append((ticket, try digest(from: from, limit: limit)))
         case .install(let ticket, let bytes, let step):
             try receive(bytes, step: step)
-            outcomes.answers.append((ticket, []))
+            outcomes.answers.append((ticket, [], false))
         case .sessions(let ticket):
             let sessions = machine.sessions
-            outcomes.answers.append((ticket, wireBytes { w in w.list(sessions) { w, s in w.u64(s.rawValue) } }))
+            outcomes.answers.append(
+                (ticket, wireBytes { w in w.list(sessions) { w, s in w.u64(s.rawValue) } }, false))
         case .forgo(let ticket, let name):
             try forgo(through: name)
-            outcomes.answers.append((ticket, []))
+            outcomes.answers.append((ticket, [], false))
         }
     }
 

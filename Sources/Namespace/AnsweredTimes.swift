@@ -1,26 +1,6 @@
 import ClusterModel
 import Wire
 
-/// The primary's clock for a fileset: the times of entries rise, and are later than any that was answered.
-public struct NamespaceClock: Sendable {
-    private var last: Timestamp
-
-    /// `last`: the time of the newest entry of the log.
-    public init(last: Timestamp) { self.last = last }
-
-    /// The time of an entry that is being named: max(now, last + 1 ns).
-    public mutating func name(at now: Timestamp) -> Timestamp {
-        last = max(now, Timestamp(nanoseconds: last.nanoseconds + 1))
-        return last
-    }
-
-    /// The time to answer a query with, as the moving time of inodes that are being written.
-    public mutating func answer(at now: Timestamp) -> Timestamp {
-        last = max(now, last)
-        return last
-    }
-}
-
 /// What the primary remembers of the moving times that queries were answered with, so that settled times are never earlier
 /// (namespace.md, Attributes before tokens). Not replicated: a new primary starts from the time of its activation.
 public struct AnsweredTimes: Sendable {
