@@ -128,9 +128,6 @@ final class MutateOperation: Operation {
         if case .setAttributes(_, let changes, _) = operation { changes } else { nil }
     }
     private var changesSize: Bool { changes?.size != nil }
-    private var changesTimesOrSize: Bool {
-        changesSize || changes?.modificationTime != nil || changes?.accessTime != nil
-    }
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
@@ -149,7 +146,7 @@ final class MutateOperation: Operation {
         case .queued:
             guard file?.sizeChanges.first === self else { return }
         }
-        if changesTimesOrSize, let file, !gateway.isSettled(file, for: self) { return }
+        if operation.fixesTimes, let file, !gateway.isSettled(file, for: self) { return }
         state = .sent
         gateway.mutate(.mutate(self), target.fileset, operation, .stable, as: caller)
     }
@@ -157,7 +154,7 @@ final class MutateOperation: Operation {
     func answered(
         _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall, _ gateway: GatewayMachine
     ) {
-        if let file, changesTimesOrSize { gateway.timesSet(file, result) }
+        if operation.fixesTimes, let file = file ?? existing(result, gateway) { gateway.timesSet(file, result) }
         switch result {
         case .failure(let failure): finish(.failure(failure), gateway)
         case .success((var result, _)):
@@ -182,6 +179,14 @@ final class MutateOperation: Operation {
                 gateway.execute(deletion, for: nil)
             }
         }
+    }
+
+    /// Of a CREATE that found its name, the file that is known here.
+    private func existing(
+        _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ gateway: GatewayMachine
+    ) -> FileState? {
+        guard case .success((let result, _)) = result, let inode = result.inode else { return nil }
+        return gateway.knownFile(inode.attributes.file)
     }
 
     /// Every group of the cut range has the truncation: this operation's, or the one that it had to wait for.

@@ -199,6 +199,7 @@ extension Simulator {
             situations.insert(.answerStoppedByLease)
             response = PGResponse(pg: response.pg, epoch: response.epoch, body: .refused(.unavailable))
         }
+        if case .written = response.body, let work = clients[c].work { directed(written: work, by: n) }
         agenda.add(
             .response(client: c, attempt: attempt, response, bytes), at: clock + 20_000 + below(300_000))
     }

@@ -16,6 +16,8 @@ public struct DirectedSchedule: Sendable {
         case claimMade
         /// A learner begins to catch up.
         case learningBegun
+        /// The answer to a large unstable write is on its way; the proposer is the primary.
+        case largeWriteAnswered
     }
     public enum Role: Sendable {
         /// Who proposed the change.
@@ -108,6 +110,13 @@ public struct DirectedSchedule: Sendable {
             Step(.reset(.proposer, .last), after: 450...650),
             Step(.reset(.proposer, .last), after: 650...900),
         ])
+    /// Power is lost everywhere while no disk has made a large write stable: it is void on each, as far as the logs outlast it.
+    static let powerCutAfterLargeWrite = DirectedSchedule(
+        occasion: .largeWriteAnswered, percent: 20,
+        steps: [
+            Step(.losePower(.proposer), after: 0...2, lasts: 100...1500),
+            Step(.losePower(.others), after: 0...2, lasts: 100...1500),
+        ])
     /// Who agreed to lead finds its rows damaged before the record names it.
     static let successorWithoutRows = DirectedSchedule(
         occasion: .handoverSent, percent: 15,
@@ -143,6 +152,11 @@ extension Simulator {
     func directed(learning node: NodeID, of pg: PGID, by n: Int) {
         guard let g = groups.firstIndex(of: pg) else { return }
         _ = follow(.learningBegun, g, by: n, subject: node)
+    }
+
+    func directed(written work: Client.Work, by n: Int) {
+        guard case .write(let range, _, .unstable) = work.body, range.length >= 64 << 10 else { return }
+        _ = follow(.largeWriteAnswered, work.g, by: n, subject: nil)
     }
 
     private func follow(_ occasion: DirectedSchedule.Occasion, _ g: Int, by n: Int, subject: NodeID?) -> UInt64? {

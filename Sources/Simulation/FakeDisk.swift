@@ -50,6 +50,11 @@ public final class FakeDisk {
         data.losePower(&random)
         rows.losePower(&random)
     }
+    /// The kernel writes the logs out of its own accord, as they are.
+    public func writeLogsOut() {
+        for n in segmentNumbers { segments[n]?.sync() }
+    }
+
     /// The kernel writes something out of its own accord.
     public func writeBack(_ random: inout SplitMix64) {
         data.writeBack(&random)

@@ -58,6 +58,7 @@ extension Simulator {
         let node = nodes[n]
         tell("\(node.id) loses power")
         if !scenario.payloadVoids { node.disk.data.sync() }
+        if scenario.logsOutlast { node.disk.writeLogsOut() }
         node.disk.losePower(&random)
         node.namespace?.losePower(&random)
         node.boot += 1

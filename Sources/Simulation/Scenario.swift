@@ -15,9 +15,12 @@ public struct Scenario: Sendable {
     public var files = 2
     /// Whether clients also truncate, remove and zero.
     public var cuts = true
-    /// Small, so that checkpoints, recycled segments and evicted rows come often.
+    /// When power is lost the kernel has written all logs out, and not what they point to: large records that no sync waited for
+    /// are void.
+    public var logsOutlast = false
     /// Cuts of files that a group keeps in mind (`ReplicationLimits.fileMarks`).
     public var fileMarks = 16384
+    /// Small, so that checkpoints, recycled segments and evicted rows come often.
     public var store = StoreConfiguration(
         segmentSize: 80 * 4096, maximumSegments: 8, checkpointLogBytes: 1 << 20, dirtyRowBytes: 40_000,
         rowCacheBytes: 14_000, overlayBytes: 6_000, pendingSlots: 40, growthSlots: 32, copyBatchBytes: 32_768,
@@ -243,6 +246,8 @@ public struct Scenario: Sendable {
         /// Scrubs that go on where others were interrupted, and compare all that there is. (Elsewhere they look at blocks and
         /// rows only, so that the runs of seeds stay what they were, and at all that there is at the end.)
         case scrubs
+        /// Losses of power that leave large writes void on all disks, and members that come and go while they are restated.
+        case restatements
     }
 
     public mutating func turn(to theme: Theme, seed: UInt64) {
@@ -314,6 +319,16 @@ public struct Scenario: Sendable {
                 .powerCut, .powerCut, .checkpointCut, .powerLossOfAll, .powerLoss, .kill, .checkpoint, .cleanRestart,
                 .slowDisk,
             ]
+        case .restatements:
+            nodes = max(nodes, 3)
+            copies = 3
+            dataGroups = max(dataGroups, 1)
+            metadata = false
+            largeWrites = 60
+            stableWrites = 5
+            logsOutlast = true
+            schedules = [.awayWhenRestated, .powerCutAfterLargeWrite]
+            faults = [.checkpoint, .slowDisk]
         case .learning:
             if dataGroups == 0 { dataGroups = 1 }
             nodes = max(nodes, 3)

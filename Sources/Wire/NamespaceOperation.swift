@@ -229,7 +229,9 @@ public enum NamespaceOperation: Hashable, Sendable {
         case .settle, .settleSession: true
         case .setAttributes(_, let changes, _):
             changes.size != nil || changes.accessTime != nil || changes.modificationTime != nil
-        case .create, .link, .remove, .removeDirectory, .rename, .raiseLimit, .extend, .registerWriter,
+        // Of a file that is there it sets the size (RFC 1813, 3.3.8).
+        case .create(directory: _, name: _, file: _, let attributes): attributes.size != nil
+        case .link, .remove, .removeDirectory, .rename, .raiseLimit, .extend, .registerWriter,
             .touchAccessTime, .finishRangeDeletion, .reserveInodes, .abandonReservation, .recordFileUsage,
             .recordUsage, .initialize, .setQuota:
             false

@@ -60,7 +60,7 @@ struct Simulate: AsyncParsableCommand {
         }
         if theme != nil, seed != nil || mutants { throw ValidationError("--theme goes with many seeds") }
         if only != nil, !mutants { throw ValidationError("--only chooses among --mutants") }
-        if coverage, mutants || seed != nil { throw ValidationError("--coverage goes alone") }
+        if coverage, mutants || seed != nil || theme != nil { throw ValidationError("--coverage goes alone") }
         if mutants, seed != nil { throw ValidationError("--mutants chooses its own seeds") }
     }
 
