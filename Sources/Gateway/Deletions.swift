@@ -136,7 +136,8 @@ extension GatewayMachine {
             question(
                 .pendingDeletions(fileset.id), fileset.id,
                 .pendingDeletions(after: deletions.polls[index].after, limit: GatewayLimits.deletionRows),
-                as: .superuser)
+                as: .superuser,
+                from: session ?? .none)
         }
     }
 

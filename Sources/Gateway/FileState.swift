@@ -143,13 +143,16 @@ extension GatewayMachine {
     private func sendQuestion(_ file: FileState) {
         file.isAsking = true
         file.askedAt = time.now
-        question(.hint(file), file.file.fileset, .attributes(inode: file.file.inode), as: .superuser)
+        question(
+            .hint(file), file.file.fileset, .attributes(inode: file.file.inode), as: .superuser, from: session ?? .none)
     }
 
+    /// `asker`: whose own writes do not make times move.
     func question(
-        _ purpose: CallPurpose, _ fileset: FilesetID, _ query: NamespaceQuery, as credentials: Credentials
+        _ purpose: CallPurpose, _ fileset: FilesetID, _ query: NamespaceQuery, as credentials: Credentials,
+        from asker: SessionID
     ) {
-        let question = NamespaceQuestion(credentials: credentials, session: session ?? .none, query: query)
+        let question = NamespaceQuestion(credentials: credentials, session: asker, query: query)
         issue(purpose, to: .metadata(fileset), .query, .query(question))
     }
 
@@ -161,7 +164,9 @@ extension GatewayMachine {
         if !file.waiters.isEmpty { sendQuestion(file) }
         var failure: FileFailure?
         switch answer {
-        case .success(.inode(let inode)): learn(inode, from: call, file)
+        case .success(.inode(let inode)):
+            learn(inode, from: call, file)
+            timesSeen(file, inode.attributes)
         case .success: failure = .ioError
         case .failure(let reason): failure = reason
         }

@@ -211,7 +211,8 @@ extension GatewayMachine {
     private func ended(_ call: PGCall, _ outcome: CallOutcome) {
         switch call.purpose {
         case .query(let operation): operation.answered(answer(outcome), call, self)
-        case .mutate(let operation): operation.answered(mutation(outcome), call, self)
+        case .mutate(let operation): operation.answered(mutation(outcome), self)
+        case .shown(let operation): operation.shown(answer(outcome), self)
         case .readPart(let operation, let part): operation.partEnded(part, outcome, self)
         case .writePart(let operation, let part): operation.partEnded(part, outcome, self)
         case .hint(let file): hintAnswered(file, answer(outcome), call)

@@ -157,7 +157,8 @@ extension GatewayMachine {
         let fileset = measurements.polls[index].fileset
         measurements.polls[index].asking = scope
         question(
-            .measurable(fileset, scope), fileset, .measurable(after: after, limit: limit, scope), as: .superuser)
+            .measurable(fileset, scope), fileset, .measurable(after: after, limit: limit, scope), as: .superuser,
+            from: session ?? .none)
     }
 
     func measurableCame(

@@ -1,7 +1,10 @@
 import ClusterModel
 import Wire
 
-/// A question to a metadata group; with a second one where a junction is crossed.
+/// A question to a metadata group; with a second one where a junction is crossed, or a name leads to a file that is written here.
+///
+/// Times of files that this gateway writes are asked for as anybody else is told them: exact when it has settled, moving while
+/// its writes are under way. So all that clients see of a file's times is told by one clock.
 final class QueryOperation: Operation {
     /// What is asked next, after the first question gave a directory's attributes.
     enum Second {
@@ -17,6 +20,8 @@ final class QueryOperation: Operation {
     let settles: FileState?
     private var isSent = false
     private var directory: FileAttributes?
+    /// What a name led to, which is written here: the registration is settled, then its attributes are asked for.
+    private var found: (file: FileState, inode: Inode)?
 
     init(
         id: OperationID, caller: Caller, began: Instant, target: FileID, query: NamespaceQuery, second: Second = .none,
@@ -33,20 +38,25 @@ final class QueryOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished || isSent { return }
-        guard gateway.liveFileset(target.fileset) != nil else {
+        let fileset = found?.file.file.fileset ?? target.fileset
+        guard gateway.liveFileset(fileset) != nil else {
             return gateway.finish(self, .failure(.namespace(.stale)))
         }
-        if let settles, !gateway.isSettled(settles, for: self) { return }
+        if let file = found?.file ?? settles, !gateway.isSettled(file, for: self) { return }
         isSent = true
-        ask(target.fileset, query, gateway)
+        ask(fileset, found.map { .attributes(inode: $0.file.file.inode) } ?? query, gateway)
     }
 
     private func ask(_ fileset: FilesetID, _ query: NamespaceQuery, _ gateway: GatewayMachine) {
-        gateway.question(.query(self), fileset, query, as: caller.credentials)
+        gateway.question(.query(self), fileset, query, as: caller.credentials, from: .none)
     }
 
     func answered(_ answer: Result<NamespaceAnswer, FileFailure>, _ call: PGCall, _ gateway: GatewayMachine) {
         switch answer {
+        case .failure(.namespace(.stale)):
+            // The name has led to it, whatever became of it since.
+            guard let found, let directory else { return gateway.finish(self, .failure(.namespace(.stale))) }
+            gateway.finish(self, .success(.found(found.inode, directory: directory)))
         case .failure(let failure): gateway.finish(self, .failure(failure))
         case .success(let answer): take(answer, call, gateway)
         }
@@ -57,17 +67,25 @@ final class QueryOperation: Operation {
         case .failed(let failure): gateway.finish(self, .failure(.namespace(failure)))
         case .found(let inode, let directory):
             gateway.learn(inode, from: call)
-            gateway.finish(self, .success(.found(gateway.shown(inode, of: call), directory: directory)))
+            if let file = gateway.writtenHere(inode.attributes.file) {
+                self.directory = directory
+                found = (file, inode)
+                isSent = false
+                return advance(gateway)
+            }
+            gateway.finish(self, .success(.found(inode, directory: directory)))
         case .inode(let inode):
             gateway.learn(inode, from: call)
+            gateway.wasShown(inode.attributes)
             if let directory {
-                gateway.finish(self, .success(.found(gateway.shown(inode, of: call), directory: directory)))
+                gateway.finish(self, .success(.found(inode, directory: directory)))
             } else {
-                gateway.finish(self, .success(.inode(gateway.shown(inode, of: call))))
+                gateway.finish(self, .success(.inode(inode)))
             }
         case .access(let rights, let attributes):
             guard case .attributes(let file) = second else {
-                return gateway.finish(self, .success(.access(rights, gateway.shown(attributes, of: call))))
+                gateway.wasShown(attributes)
+                return gateway.finish(self, .success(.access(rights, attributes)))
             }
             guard rights.contains(.lookup) else { return gateway.finish(self, .failure(.namespace(.accessDenied))) }
             directory = attributes
@@ -78,9 +96,10 @@ final class QueryOperation: Operation {
             let covered = gateway.junctions(in: target)
             let shown = entries.map { entry in
                 var entry = entry
-                // Another fileset is joined there: a client that took the folder below it would write where nobody looks.
-                entry.details =
-                    covered.contains(entry.name.bytes) ? nil : entry.details.map { gateway.shown($0, of: call) }
+                // Another fileset is joined there: a client that took the folder below it would write where nobody looks. And of
+                // what is written here whoever wants the times asks for them.
+                let file = FileID(fileset: target.fileset, inode: entry.inode)
+                if covered.contains(entry.name.bytes) || gateway.writtenHere(file) != nil { entry.details = nil }
                 return entry
             }
             gateway.finish(self, .success(.entries(shown, directory: directory, end)))
@@ -105,6 +124,8 @@ final class MutateOperation: Operation {
         case due
         case sent
         case cutting(NamespaceResult)
+        /// It is done; attributes are asked for that are not behind what clients have been told.
+        case showing(NamespaceResult)
     }
 
     let target: FileID
@@ -132,7 +153,7 @@ final class MutateOperation: Operation {
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
         switch state {
-        case .sent, .cutting, .completing: return
+        case .sent, .cutting, .completing, .showing: return
         case .due: break
         case .new:
             guard gateway.liveFileset(target.fileset) != nil else {
@@ -151,20 +172,17 @@ final class MutateOperation: Operation {
         gateway.mutate(.mutate(self), target.fileset, operation, .stable, as: caller)
     }
 
-    func answered(
-        _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall, _ gateway: GatewayMachine
-    ) {
+    func answered(_ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ gateway: GatewayMachine) {
         if operation.fixesTimes, let file = file ?? existing(result, gateway) { gateway.timesSet(file, result) }
         switch result {
         case .failure(let failure): finish(.failure(failure), gateway)
-        case .success((var result, _)):
-            result.inode = result.inode.map { gateway.shown($0, of: call) }
+        case .success((let result, _)):
             // What else is known of the inode may come from before this change.
             if let changed = result.inode?.attributes.file, let known = gateway.knownFile(changed) {
                 if let hint = result.inode?.hint { gateway.forgetHint(known, truncation: hint.truncation.number) }
                 known.inode = nil
             }
-            guard let deletion = result.deletion else { return finish(.success(.result(result)), gateway) }
+            guard let deletion = result.deletion else { return succeed(result, gateway) }
             if result.failure == .cutUnfinished {
                 state = .completing
                 return gateway.execute(deletion, for: self)
@@ -175,7 +193,7 @@ final class MutateOperation: Operation {
                 state = .cutting(result)
                 gateway.execute(deletion, for: self)
             case .removal:
-                finish(.success(.result(result)), gateway)
+                succeed(result, gateway)
                 gateway.execute(deletion, for: nil)
             }
         }
@@ -193,14 +211,32 @@ final class MutateOperation: Operation {
     func cutEnded(_ failure: FileFailure?, _ gateway: GatewayMachine) {
         switch state {
         case .cutting(let result):
-            if let failure { finish(.failure(failure), gateway) } else { finish(.success(.result(result)), gateway) }
+            if let failure { finish(.failure(failure), gateway) } else { succeed(result, gateway) }
         case .completing:
             if let failure { return finish(.failure(failure), gateway) }
             // Behind the entry that ends the earlier cut, which went out before.
             state = .due
             if !gateway.redoLater(self) { finish(.failure(.ioError), gateway) }
-        case .new, .queued, .due, .sent: break
+        case .new, .queued, .due, .sent, .showing: break
         }
+    }
+
+    private func succeed(_ result: NamespaceResult, _ gateway: GatewayMachine) {
+        guard let inode = result.inode, gateway.isBehindShown(inode) else {
+            return finish(.success(.result(result)), gateway)
+        }
+        state = .showing(result)
+        gateway.question(
+            .shown(self), target.fileset, .attributes(inode: inode.attributes.file.inode), as: .superuser, from: .none)
+    }
+
+    func shown(_ answer: Result<NamespaceAnswer, FileFailure>, _ gateway: GatewayMachine) {
+        guard case .showing(var result) = state else { return }
+        if case .success(.inode(let inode)) = answer {
+            gateway.wasShown(inode.attributes)
+            result.inode = inode
+        }
+        finish(.success(.result(result)), gateway)
     }
 
     private func finish(_ result: Result<FileAnswer, FileFailure>, _ gateway: GatewayMachine) {

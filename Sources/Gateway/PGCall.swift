@@ -5,6 +5,8 @@ import Wire
 enum CallPurpose {
     case query(QueryOperation)
     case mutate(MutateOperation)
+    /// The attributes of what it changed, where its result is behind what clients have been told.
+    case shown(MutateOperation)
     case readPart(ReadOperation, part: Int)
     case writePart(WriteOperation, part: Int)
     case hint(FileState)

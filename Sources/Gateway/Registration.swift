@@ -24,8 +24,10 @@ struct Registration {
     var writesUnderWay = 0
     var lastWrite = Timestamp.zero
     var lastWriteAt = Instant(nanoseconds: 0)
-    /// The state of the inode that was shown last, and the change time that it was shown with.
-    var lastShown: (counter: UInt64, changeTime: Timestamp)?
+    /// The latest change time that clients were told since it began.
+    var lastShown = Timestamp.zero
+    /// The modification time in the rows, where this gateway's own writes do not show, as far as it is known.
+    var rowTime: Timestamp?
     var isTimerSet = false
     /// As of the registration.
     var usageMark = UsageMark.zero
@@ -95,6 +97,7 @@ extension GatewayMachine {
             file.registration.stamp = stamp
             file.registration.usageMark = result.inode?.hint?.usageMark ?? .zero
             if let inode = result.inode { learn(inode, from: call, file) }
+            file.registration.rowTime = result.inode?.attributes.modificationTime
         }
         file.registration.state = .registered
         setSettleTimer(file, at: time.now + GatewayLimits.settleAfter)
@@ -160,7 +163,8 @@ extension GatewayMachine {
     func settled(_ file: FileState, _ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ call: PGCall) {
         file.registration.state = .none
         file.registration.isStable = false
-        file.registration.lastShown = nil
+        file.registration.lastShown = .zero
+        file.registration.rowTime = nil
         if case .success((let result, _)) = result, let inode = result.inode { learn(inode, from: call, file) }
         let writers = file.registration.waiters
         let others = file.registration.settleWaiters
@@ -181,40 +185,35 @@ extension GatewayMachine {
         }
     }
 
-    /// The metadata group leaves this gateway's own writes to it: until they are settled, the last one's time counts, as of when
-    /// the question was sent that `call` is. What ended later is not before an entry that the answer may lack: shown with that
-    /// one's time, the inode would look the same before and after the entry.
-    func shown(_ attributes: FileAttributes, of call: PGCall) -> FileAttributes {
-        guard let file = knownFile(attributes.file), !file.registration.isIdle else { return attributes }
-        let registration = file.registration
-        var shown = attributes
-        let lastWrite = min(registration.lastWrite, sent(call))
-        if lastWrite > registration.overruled, lastWrite > attributes.modificationTime {
-            shown.modificationTime = lastWrite
-            shown.changeTime = max(attributes.changeTime, lastWrite)
-            shown.changeCounter += 1
+    /// What the rows have, as this gateway is told it. Whoever changed the time may have set it, and overruled this registration:
+    /// then times would stand still for others while it writes on. So what is written from now on registers anew.
+    func timesSeen(_ file: FileState, _ attributes: FileAttributes) {
+        guard case .registered = file.registration.state else { return }
+        if let known = file.registration.rowTime, known != attributes.modificationTime {
+            file.registration.isOutdated = true
         }
-        // The metadata primary's clock may be behind this gateway's.
-        if let last = registration.lastShown, attributes.changeCounter > last.counter,
-            shown.changeTime <= last.changeTime, lastWrite > registration.overruled
-        {
-            shown.changeTime = Timestamp(nanoseconds: last.changeTime.nanoseconds + 1)
-            shown.modificationTime = shown.changeTime
-        }
-        if attributes.changeCounter >= registration.lastShown?.counter ?? 0 {
-            file.registration.lastShown = (attributes.changeCounter, shown.changeTime)
-        }
-        return shown
+        file.registration.rowTime = attributes.modificationTime
     }
 
-    func shown(_ inode: Inode, of call: PGCall) -> Inode {
-        Inode(attributes: shown(inode.attributes, of: call), hint: inode.hint)
+    /// The file, if its times are not settled for this gateway's writes.
+    func writtenHere(_ file: FileID) -> FileState? {
+        guard let file = knownFile(file) else { return nil }
+        if case .none = file.registration.state { return nil }
+        return file
     }
 
-    /// By this gateway's wall clock, when the copy left that was answered.
-    private func sent(_ call: PGCall) -> Timestamp {
-        let age = time.now - (call.sentAt ?? call.began)
-        return Timestamp(nanoseconds: time.wall.nanoseconds - Int64(clamping: age.nanoseconds))
+    /// Clients are told these attributes, as the metadata primary tells them to all.
+    func wasShown(_ attributes: FileAttributes) {
+        guard let file = writtenHere(attributes.file) else { return }
+        file.registration.lastShown = max(file.registration.lastShown, attributes.changeTime)
+    }
+
+    /// Whether clients were told a later time than this one, which the result of a change has: it shows the rows, where this
+    /// gateway's own writes do not show.
+    func isBehindShown(_ inode: Inode) -> Bool {
+        guard let file = writtenHere(inode.attributes.file) else { return false }
+        let last = file.registration.lastShown
+        return last > file.registration.overruled && last > inode.attributes.modificationTime
     }
 
     // MARK: Mutations of the gateway's own

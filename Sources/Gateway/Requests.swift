@@ -29,7 +29,9 @@ extension GatewayMachine {
                 operation: .setAttributes(inode: file.inode, changes: changes, guardTime: guardTime),
                 file: changes.size != nil ? fileState(file) : knownFile(file))
         case .access(let file, let rights):
-            return query(id, caller, file, .access(inode: file.inode, rights: rights))
+            return QueryOperation(
+                id: id, caller: caller, began: time.now, target: file,
+                query: .access(inode: file.inode, rights: rights), settles: knownFile(file))
         case .readSymbolicLink(let file): return query(id, caller, file, .readSymbolicLink(inode: file.inode))
         case .read(let file, let offset, let count):
             guard liveOrUnknown(file.fileset) else { return decided(id, caller, .failure(.namespace(.stale))) }

@@ -43,7 +43,12 @@ extension GatewayMachine {
             return
         }
         if case .success((let result, _)) = result {
-            if let inode = result.inode { learn(inode, from: call, file) } else { file.inode = nil }
+            if let inode = result.inode {
+                learn(inode, from: call, file)
+                timesSeen(file, inode.attributes)
+            } else {
+                file.inode = nil
+            }
         }
         for write in waiters where !write.isFinished { write.advance(self) }
     }
@@ -97,6 +102,7 @@ extension GatewayMachine {
         if let inode = result.inode {
             call.lossSeen = stamp
             learn(inode, from: call, file)
+            file.registration.rowTime = inode.attributes.modificationTime
             if sent.durability == .stable, let hint = inode.hint {
                 file.stableTruncation = hint.truncation.number
                 file.stableSize = inode.attributes.size

@@ -75,7 +75,7 @@ extension PlacementGroup {
     }
 
     func wait(_ token: RequestToken, _ request: PGRequest, _ checksums: [UInt32]) {
-        guard reign.waiting.count < limits.waitingRequests else {
+        guard request.mayWait, reign.waiting.count < limits.waitingRequests else {
             refuse(token, request, .unavailable)
             return
         }

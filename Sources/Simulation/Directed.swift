@@ -192,7 +192,7 @@ extension Simulator {
                     }
                 case .pause(let role): for i in who(role) { agenda.add(.pause(node: i), at: at) }
                 case .stall(let from, let to):
-                    for a in who(from) { for b in who(to) { links[a][b].stalledUntil = at + lasts } }
+                    for a in who(from) { for b in who(to) { stall(from: a, to: b, until: at + lasts) } }
                 case .hangDisk(let role): for i in who(role) { nodes[i].hungUntil = at + lasts }
                 case .reset(let from, let to):
                     for a in who(from) { for b in who(to) { agenda.add(.reset(a, b), at: at) } }
@@ -203,6 +203,12 @@ extension Simulator {
             }
         }
         return landing
+    }
+
+    private func stall(from a: Int, to b: Int, until: UInt64) {
+        links[a][b].stalledUntil = max(links[a][b].stalledUntil, until)
+        // The link may have been stalled for long before: who was silent is heard again when both are over.
+        agenda.add(.spoke(b, of: a), at: links[a][b].stalledUntil + below(100 * millisecond))
     }
 
     private func drawn(_ range: ClosedRange<UInt64>) -> UInt64 {

@@ -372,6 +372,7 @@ public final class StorageNode {
         request.takesSpace = entry.operation.takesSpace
         request.fixesTimes = entry.operation.fixesTimes
         guard case .settle = entry.operation else { return request }
+        request.mayWait = false
         var changed = entry
         changed.operation = namespace.fixed(entry.operation)
         if changed == entry { return request }

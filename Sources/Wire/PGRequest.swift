@@ -18,6 +18,9 @@ public struct PGRequest: Hashable, Sendable {
     public var takesSpace = true
     /// Whether it fixes times that moved (`NamespaceOperation.fixesTimes`). Not on the wire, likewise.
     public var fixesTimes = false
+    /// Whether what it says depends on what its primary answered before it came: it is named as it comes, or comes again. Not on
+    /// the wire, likewise.
+    public var mayWait = true
 
     public init(
         pg: PGID, session: SessionID, number: RequestNumber, ended: RequestNumber, epoch: Epoch, mapVersion: MapVersion,

@@ -92,6 +92,24 @@ struct QuestionTests {
         #expect(trio.answers.last?.response.body == .answered)
     }
 
+    @Test(
+        "A settlement that cannot be named as it comes is refused, for times are answered meanwhile that it does not know"
+    )
+    func settlementDoesNotWait() throws {
+        let (trio, _) = try serving()
+        var request = PGRequest(
+            pg: trio.pg, session: SessionID(1), number: RequestNumber(1), ended: .none, epoch: trio.record.epoch,
+            mapVersion: MapVersion(9), body: .mutate(.stable, nil), payload: PayloadHandle(id: 1, length: 10))
+        for mayWait in [true, false] {
+            request.mayWait = mayWait
+            let before = trio.answers.count
+            trio.groups[0].requestArrived(RequestToken(mayWait ? 60 : 61), request, at: trio.moment)
+            trio.settle()
+            #expect(trio.answers.count == before + (mayWait ? 0 : 1))
+            if !mayWait { #expect(trio.answers.last?.response.body == .refused(.unavailable)) }
+        }
+    }
+
     @Test("Other questions are answered at once, and so is one beside entries that fix no times")
     func others() throws {
         let (trio, rows) = try serving()
