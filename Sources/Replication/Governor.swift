@@ -46,6 +46,9 @@ public struct Governor: Sendable {
     static let unfelt = TimeSpan(nanoseconds: 250_000)
     /// Between two looks.
     static let window = TimeSpan.milliseconds(500)
+    /// Of the share by which the p99 may rise, in percent: what windows are held to. Theirs swing around it, and the p99 of a longer
+    /// time is that of its worst windows.
+    static let windowPart: UInt64 = 70
     /// A p99 is taken of so many answers, or of few after a while.
     static let enough: UInt64 = 64
     static let few: UInt64 = 16
@@ -171,8 +174,9 @@ public struct Governor: Sendable {
         kinds[i].p99 = p99
         if isQuiet { age(i) }
         guard kinds[i].healthy.total >= Governor.enough, let healthy = kinds[i].healthy.p99 else { return .unknown }
+        let rise = settings.latencyRise * Governor.windowPart / 100
         let allowed = max(
-            healthy.nanoseconds / 100 * (100 + settings.latencyRise), healthy.nanoseconds + Governor.unfelt.nanoseconds)
+            healthy.nanoseconds / 100 * (100 + rise), healthy.nanoseconds + Governor.unfelt.nanoseconds)
         return .judged(p99.nanoseconds * 100 / max(allowed, 1))
     }
 

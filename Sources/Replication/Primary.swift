@@ -310,7 +310,7 @@ extension PlacementGroup {
         let name = EntryName(epoch: reign.epoch, n: previous.n + 1)
         let entry = Entry(
             name: name, body: body, session: session, request: number, call: call, durability: durability,
-            lossNumber: presentStamp, time: clock.name(at: now.time), payload: payload)
+            lossNumber: presentStamp, time: clock.next(at: now.time), payload: payload)
         history.append(name)
         let displaced = windows.record(session, number, entry: name, stamp: entry.lossNumber)
         tail.append(entry, token: token, displaced: displaced, fixesTimes: fixesTimes)

@@ -34,7 +34,7 @@ extension PlacementGroup {
         case .read(let range, let truncation):
             emit(.read(ReadTicket(token: token, reign: reign.number, kind: .data, stamp: .zero), range, truncation))
         case .readVersion: answer(token, .version(decided, decidedThrough: decided))
-        case .query: ask(token, request, asOf: clock.question(at: now.time), mayAskAgain: true)
+        case .query: ask(token, request, asOf: clock.next(at: now.time), mayAskAgain: true)
         case .write, .zero, .deleteRange, .mutate, .flush: break
         }
     }

@@ -163,11 +163,11 @@ struct QuestionTests {
     @Test("An entry is later than every time that a question before it was answered with, whatever the wall clock does")
     func clock() {
         var clock = EntryClock()
-        let shown = clock.question(at: Timestamp(nanoseconds: 500))
+        let shown = clock.next(at: Timestamp(nanoseconds: 500))
         #expect(shown == Timestamp(nanoseconds: 500))
-        #expect(clock.name(at: Timestamp(nanoseconds: 100)) > shown)
+        #expect(clock.next(at: Timestamp(nanoseconds: 100)) > shown)
         clock.saw(Timestamp(nanoseconds: 900))
-        #expect(clock.question(at: Timestamp(nanoseconds: 200)) == Timestamp(nanoseconds: 900))
-        #expect(clock.name(at: Timestamp(nanoseconds: 2000)) == Timestamp(nanoseconds: 2000))
+        #expect(clock.next(at: Timestamp(nanoseconds: 200)) == Timestamp(nanoseconds: 901))
+        #expect(clock.next(at: Timestamp(nanoseconds: 2000)) == Timestamp(nanoseconds: 2000))
     }
 }

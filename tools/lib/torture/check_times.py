@@ -1,15 +1,13 @@
-"""Modification and change times: who asks after an answer is told no earlier time than that one."""
+"""Modification and change times: who asks after an answer is told no earlier time than that one, and another size has another
+change time."""
 
 from __future__ import annotations
 
 from history import AttributesSeen, Finding, History
 
 
-def check(history: History) -> tuple[list[Finding], list[Finding]]:
-    """Findings and notes. Times of files are a note: that they go back by milliseconds while a writer's time is settled
-    is known (docs/plan.md), as is a change under one ctime."""
+def check(history: History) -> list[Finding]:
     found: list[Finding] = []
-    notes: list[Finding] = []
     by_subject: dict[str, list[AttributesSeen]] = {}
     for seen in history.attributes:
         by_subject.setdefault(seen.subject, []).append(seen)
@@ -18,15 +16,15 @@ def check(history: History) -> tuple[list[Finding], list[Finding]]:
             for earlier, later in _backward(all_seen, field):
                 before, after = getattr(earlier.attributes, field), getattr(later.attributes, field)
                 what = f"{field} of {subject} goes back by {(before - after) / 1e6:.3f} ms: {_by(earlier)}, then {_by(later)}"
-                (found if later.is_directory else notes).append(Finding("time", what))
+                found.append(Finding("time", what))
         by_ctime: dict[int, AttributesSeen] = {}
         for seen in sorted(all_seen, key=lambda seen: seen.start):
             same = by_ctime.setdefault(seen.attributes.ctime, seen)
             if same.attributes.size != seen.attributes.size:
                 sizes = f"sizes {same.attributes.size} and {seen.attributes.size}"
                 what = f"{subject} has {sizes} under one ctime: {_by(same)}, and {_by(seen)}"
-                notes.append(Finding("change without ctime", what))
-    return found, notes
+                found.append(Finding("change without ctime", what))
+    return found
 
 
 def _backward(all_seen: list[AttributesSeen], field: str) -> list[tuple[AttributesSeen, AttributesSeen]]:

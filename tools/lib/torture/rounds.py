@@ -45,7 +45,6 @@ class Plan:
 class Outcome:
     history: History
     found: list[Finding]
-    notes: list[Finding]
     faults: Counter[str]
     retransmissions: int
     seconds: float
@@ -67,7 +66,7 @@ def play(plan: Plan, seed: int) -> Outcome:
         asyncio.run(game.run())
         settled.compare_rows(cluster, history)
         settled.read_logs(cluster, history, bool(FAILING_DISKS & MIXES[plan.mix].keys()))
-        found, notes = checks.judge(history)
+        found = checks.judge(history)
         is_over = True
     finally:
         cluster.kill_all()
@@ -75,13 +74,12 @@ def play(plan: Plan, seed: int) -> Outcome:
             cluster.wipe()
     if found or plan.keep:
         evidence = folder
-        keep_evidence(folder, history, found, notes)
+        keep_evidence(folder, history, found)
     else:
         cluster.wipe()
     return Outcome(
         history=history,
         found=found,
-        notes=notes,
         faults=game.faults.counts,
         retransmissions=sum(client.mount.retransmissions for client in game.clients),
         seconds=now() - start,
@@ -141,10 +139,9 @@ class Round:
             self.history.find("stop", f"the cluster does not stop: {down.text}")
 
 
-def keep_evidence(folder: Path, history: History, found: list[Finding], notes: list[Finding]) -> None:
+def keep_evidence(folder: Path, history: History, found: list[Finding]) -> None:
     """Beside the nodes' disks and logs: what was found, what was done to the cluster, and the history itself."""
-    for name, findings in (("found", found), ("notes", notes)):
-        (folder / f"{name}.txt").write_text("".join(f"{kind}: {text}\n" for kind, text in findings))
+    (folder / "found.txt").write_text("".join(f"{kind}: {text}\n" for kind, text in found))
     (folder / "faults.txt").write_text("".join(f"{when:.4f} {what}\n" for when, what in history.events))
     with (folder / "history.pickle").open("wb") as file:
         pickle.dump(history, file)

@@ -76,7 +76,7 @@ def tell(number: int, arguments: argparse.Namespace, seed: int, outcome: Outcome
     print(
         f"round {number} of {arguments.rounds}, seed {seed}: {'FOUND' if outcome.found else 'held'}; "
         f"{outcome.history.operations.total():,} operations, {outcome.retransmissions} sent again; "
-        f"faults: {faults}; all copies {whole}; {len(outcome.notes)} notes; {outcome.seconds:.0f} s",
+        f"faults: {faults}; all copies {whole}; {outcome.seconds:.0f} s",
         flush=True,
     )
     for kind, text in outcome.found[:FINDINGS_SHOWN]:
