@@ -9,10 +9,10 @@ extension ClusterTests {
         let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 45)
         for seed in UInt64(1)...3 {
             let model = try TwoGatewaysModel(seed: seed, addresses: [cluster.address(1), cluster.address(2)])
-            for round in 0..<40 {
-                if seed == 3, round == 10 { cluster.kill9([3]) }
-                if seed == 3, round == 20 { try cluster.launch(3) }
-                if seed == 3, round == 30 { cluster.send(SIGSTOP, to: 3) }
+            for round in 0..<28 {
+                if seed == 3, round == 7 { cluster.kill9([3]) }
+                if seed == 3, round == 14 { try cluster.launch(3) }
+                if seed == 3, round == 21 { cluster.send(SIGSTOP, to: 3) }
                 try model.round()
             }
             if seed == 3 { cluster.send(SIGCONT, to: 3) }

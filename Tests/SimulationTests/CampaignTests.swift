@@ -21,7 +21,7 @@ struct CampaignTests {
             #expect(outcome.failure == nil, "\(outcome.report)")
             return
         }
-        let count = CampaignTests.number("STAVE_SEEDS") ?? 60
+        let count = CampaignTests.number("STAVE_SEEDS") ?? 30
         let first = CampaignTests.number("STAVE_FIRST_SEED") ?? 1
         var answered = 0
         var failures = 0
@@ -46,7 +46,7 @@ struct CampaignTests {
     @Test("a disk that rots under everything else that fails gives nobody a wrong byte, and is whole again at the end")
     func rot() {
         let one = CampaignTests.number("STAVE_SEED")
-        let count = one == nil ? CampaignTests.number("STAVE_SEEDS") ?? 40 : 1
+        let count = one == nil ? CampaignTests.number("STAVE_SEEDS") ?? 20 : 1
         var mended = 0
         var damaged = 0
         for seed in (one ?? 1)..<(one ?? 1) + count {
@@ -67,7 +67,7 @@ struct CampaignTests {
     )
     func destructions() {
         let one = CampaignTests.number("STAVE_SEED")
-        let count = one == nil ? CampaignTests.number("STAVE_SEEDS") ?? 24 : 1
+        let count = one == nil ? CampaignTests.number("STAVE_SEEDS") ?? 12 : 1
         let first = one ?? CampaignTests.number("STAVE_FIRST_SEED") ?? 1
         var accepted = 0
         for seed in first..<first + count {
@@ -84,19 +84,6 @@ struct CampaignTests {
         }
         #expect(accepted > 0 || one != nil, "the campaign accepts losses")
         print("\(count) seeds, \(accepted) losses accepted")
-    }
-
-    /// Seeds that once found a defect of the protocol, or are near one that did.
-    @Test(
-        "what a seed once found stays mended",
-        arguments: [
-            3, 11, 22, 27, 33, 48, 57, 58, 89, 95, 97, 116, 123, 130, 150, 230, 260, 282, 283, 291, 318, 3024, 3088,
-            20_387, 20_751,
-        ]
-            as [UInt64])
-    func regression(_ seed: UInt64) {
-        let outcome = Simulator(seed: seed, scenario: .drawn(seed: seed)).run()
-        #expect(outcome.failure == nil, "\(outcome.report)")
     }
 
     @Test("a process is not silent because the one before it was stopped")
