@@ -23,6 +23,12 @@ public struct AnsweredTimes: Sendable {
         }
     }
 
+    /// Whether a settlement is of writes from before this primary's activation, whose inode it knows nothing of: it is raised to
+    /// that time, unless a SETATTR has overruled its session before.
+    public func reachesBack(_ inode: InodeNumber, _ modified: Timestamp) -> Bool {
+        latest[inode] == nil && modified < floor
+    }
+
     /// The operation as it is to be named: a settlement gets a time that is not earlier than what was answered.
     public func fixed(_ operation: NamespaceOperation) -> NamespaceOperation {
         guard case .settle(let inode, let session, let modified, let usage) = operation else { return operation }

@@ -97,6 +97,26 @@ public struct RowCache: Sendable {
         }
     }
 
+    /// What a kept row tells of a session's registration as a writer.
+    public enum Registration: Hashable, Sendable {
+        /// The row is not here.
+        case unknown
+        case none
+        /// With the time of the SETATTR that has overruled it.
+        case registered(overruled: Timestamp?)
+    }
+
+    /// The session's registration in an owner's inode, as of the owner's last update.
+    public mutating func registration(of session: SessionID, in inode: InodeNumber, owner: Owner) -> Registration {
+        switch use(Key(owner: owner, inode: inode, name: nil)) {
+        case .inode(let row):
+            guard let writer = row.writers.first(where: { $0.session == session }) else { return .none }
+            return .registered(overruled: writer.overruled)
+        case .absent: return .none
+        case .entry, nil: return .unknown
+        }
+    }
+
     private struct NotHere: Error {}
 
     /// The rows of one owner, while a question is answered.

@@ -315,12 +315,15 @@ public final class StorageNode {
                 PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
         }
         let checksums = checksums(of: request)
-        if case .mutate = request.body { request = fixed(request, replica) }
-        if case .later = cutBefore(request, replica) {
+        func sayUnavailable() {
             if let payload = request.payload { payloads.drop(payload) }
-            return reply(
-                PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
+            reply(PGResponse(pg: request.pg, epoch: replica.group.record?.epoch ?? .zero, body: .refused(.unavailable)))
         }
+        if case .mutate = request.body {
+            guard let fixed = fixed(request, replica) else { return sayUnavailable() }
+            request = fixed
+        }
+        if case .later = cutBefore(request, replica) { return sayUnavailable() }
         let token = requests.add(request, reply: reply)
         replica.event { $0.requestArrived(token, request, checksums: checksums, at: $1) }
     }
@@ -363,8 +366,8 @@ public final class StorageNode {
     }
 
     /// What this node knows of a change of the namespace: whether it takes space; and a settlement's time is fixed when it is
-    /// named, by what this primary answered (namespace.md).
-    private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest {
+    /// named, by what this primary answered (namespace.md). Nil when it is to come again.
+    private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest? {
         guard let namespace = replica.namespace, let payload = request.payload, let bytes = payloads.bytes(of: payload),
             let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) })
         else { return request }
@@ -374,7 +377,8 @@ public final class StorageNode {
         guard case .settle = entry.operation else { return request }
         request.mayWait = false
         var changed = entry
-        changed.operation = namespace.fixed(entry.operation)
+        guard let operation = namespace.fixed(entry.operation) else { return nil }
+        changed.operation = operation
         if changed == entry { return request }
         payloads.drop(payload)
         request.payload = payloads.add(ByteBuffer(bytes: wireBytes(changed.encode)))

@@ -85,6 +85,40 @@ import Wire
         try await bench.close()
     }
 
+    @Test("after a change of the primary a settlement is raised to its activation, unless a SETATTR has overruled it")
+    func settlementOfBefore() async throws {
+        let bench = try await Bench()
+        let name = NamespaceOperation.create(directory: .root, name: name("a"), file: .regular(.guarded))
+        let made = try await bench.apply(name)
+        let inode = try #require(made?.inode?.attributes.file.inode)
+        let (early, activation) = (Timestamp(nanoseconds: 1), Timestamp(nanoseconds: 1_000_000_000_000))
+        func settled(_ session: UInt64, _ modified: Timestamp) async throws -> NamespaceOperation? {
+            try await bench.onLoop {
+                $0.host.fixed(.settle(inode: inode, session: SessionID(session), modified: modified))
+            }
+        }
+        func settlement(_ session: UInt64, _ modified: Timestamp) -> NamespaceOperation {
+            .settle(inode: inode, session: SessionID(session), modified: modified)
+        }
+        _ = try await bench.apply(.registerWriter(inode: inode, session: SessionID(1)))
+        _ = try await bench.apply(
+            .setAttributes(
+                inode: inode, changes: AttributeChanges(modificationTime: .to(Timestamp(nanoseconds: 7))),
+                guardTime: nil))
+        _ = try await bench.apply(.registerWriter(inode: inode, session: SessionID(2)))
+        try await bench.onLoop { $0.host.reignBegan(at: activation) }
+        #expect(try await settled(1, early) == settlement(1, early))
+        #expect(try await settled(2, early) == settlement(2, activation))
+        // Later than the SETATTR, though before the activation.
+        #expect(try await settled(1, Timestamp(nanoseconds: 900_000_000_000)) == settlement(1, activation))
+        // Where the row is not here it is read first.
+        try await bench.onLoop { $0.cache.rows = RowCache(limit: 1 << 20) }
+        #expect(try await settled(1, early) == nil)
+        _ = try await bench.ask(.attributes(inode: inode))
+        #expect(try await settled(1, early) == settlement(1, early))
+        try await bench.close()
+    }
+
     @Test("a replica that does not serve keeps no rows, and has none of before when it serves again")
     func notServing() async throws {
         let bench = try await Bench()

@@ -180,8 +180,23 @@ final class NamespaceHost {
         add(.digestRows(ticket, from: key, limit: limit))
     }
 
-    /// The operation as it is to be named by the primary (namespace.md: settled times are never earlier than answered ones).
-    func fixed(_ operation: NamespaceOperation) -> NamespaceOperation { answered.fixed(operation) }
+    /// The operation as it is to be named by the primary (namespace.md: settled times are never earlier than answered ones). Nil
+    /// where that hangs on a row that is not here: it is being read, and whoever sent the operation sends it again.
+    func fixed(_ operation: NamespaceOperation) -> NamespaceOperation? {
+        guard case .settle(let inode, let session, let modified, _) = operation, quota != nil else {
+            return answered.fixed(operation)
+        }
+        switch cache.rows.registration(of: session, in: inode, owner: owner) {
+        // What was overruled changes nothing, and must not be raised above the SETATTR.
+        case .registered(let overruled?) where modified <= overruled: return operation
+        case .unknown where answered.reachesBack(inode, modified):
+            let question = NamespaceQuestion(
+                credentials: .superuser, session: .none, query: .attributes(inode: inode))
+            add(.answer(ticket { _ in }, question, asOf: .zero))
+            return nil
+        case .registered, .none, .unknown: return answered.fixed(operation)
+        }
+    }
 
     /// This node's reign over the group begins: what earlier primaries answered is not known here.
     func reignBegan(at time: Timestamp) { answered = AnsweredTimes(activation: time) }
