@@ -7,8 +7,6 @@ struct LogTail {
         var token: RequestToken
         /// What the window of its session remembered in the place of its request.
         var displaced: RequestWindows.Slot
-        /// Known of entries that were named here.
-        var fixesTimes = false
     }
 
     private var items: ContiguousArray<Item> = []
@@ -22,10 +20,8 @@ struct LogTail {
         _modify { yield &items[head + position] }
     }
 
-    mutating func append(
-        _ entry: Entry, token: RequestToken, displaced: RequestWindows.Slot, fixesTimes: Bool = false
-    ) {
-        items.append(Item(entry: entry, token: token, displaced: displaced, fixesTimes: fixesTimes))
+    mutating func append(_ entry: Entry, token: RequestToken, displaced: RequestWindows.Slot) {
+        items.append(Item(entry: entry, token: token, displaced: displaced))
     }
 
     /// There is one: the caller counts.

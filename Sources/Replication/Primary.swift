@@ -313,7 +313,8 @@ extension PlacementGroup {
             lossNumber: presentStamp, time: clock.next(at: now.time), payload: payload)
         history.append(name)
         let displaced = windows.record(session, number, entry: name, stamp: entry.lossNumber)
-        tail.append(entry, token: token, displaced: displaced, fixesTimes: fixesTimes)
+        tail.append(entry, token: token, displaced: displaced)
+        if fixesTimes { reign.timesFixedThrough = name.n }
         marks.sequence(entry)
         if scrub != nil { scrubOvertaken(by: body, name.n) }
         reign.bytesInFlight += payload?.length ?? 0

@@ -48,16 +48,12 @@ extension PlacementGroup {
             return
         }
         emit(.query(ReadTicket(token: token, reign: reign.number, kind: .query, stamp: .zero), payload, asOf: time))
-        if mayAskAgain, let n = lastThatFixesTimes, !mutated(.timesOfTheTailUnseen) {
-            reign.asked.append(AskedQuestion(n: n, token: token, request: request, asOf: time))
+        if mayAskAgain, reign.timesFixedThrough > decided.n, !mutated(.timesOfTheTailUnseen) {
+            reign.asked.append(
+                AskedQuestion(n: reign.timesFixedThrough, token: token, request: request, asOf: time))
         } else {
             drop(payload)
         }
-    }
-
-    private var lastThatFixesTimes: UInt64? {
-        for k in (0..<tail.count).reversed() where tail[k].fixesTimes { return tail[k].entry.name.n }
-        return nil
     }
 
     /// Whether the question is asked once more, now or when the entry that it waits for is decided.

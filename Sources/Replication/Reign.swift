@@ -37,6 +37,8 @@ struct Reign {
     /// Duplicates of entries that are not decided yet.
     var joined: [(n: UInt64, token: RequestToken, since: Instant)] = []
     var reads: [WaitingRead] = []
+    /// n of the last entry of this reign that fixes times.
+    var timesFixedThrough: UInt64 = 0
     /// Questions at the rows that may have to be asked once more.
     var asked: [AskedQuestion] = []
     /// Through this n the tail has entries of sessions that have ended: what follows their end must not read what they touch
