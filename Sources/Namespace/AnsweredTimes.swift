@@ -14,7 +14,10 @@ public struct AnsweredTimes: Sendable {
     /// `time` was shown as the moving time of these inodes.
     public mutating func answered(_ inodes: [InodeNumber], at time: Timestamp) {
         for inode in inodes {
-            if latest.updateValue(time, forKey: inode) == nil { order.append(inode) }
+            // Answers come from several places, and not in the order of their times.
+            let known = latest[inode]
+            latest[inode] = max(known ?? floor, time)
+            if known == nil { order.append(inode) }
             if latest.count > NamespaceLimits.answeredInodes, let oldest = order.popFirst(),
                 let its = latest.removeValue(forKey: oldest)
             {
@@ -29,10 +32,11 @@ public struct AnsweredTimes: Sendable {
         latest[inode] == nil && modified < floor
     }
 
-    /// The operation as it is to be named: a settlement gets a time that is not earlier than what was answered.
+    /// The operation as it is to be named: a settlement gets a time that is later than what was answered, for what was written
+    /// may not have been in that answer.
     public func fixed(_ operation: NamespaceOperation) -> NamespaceOperation {
         guard case .settle(let inode, let session, let modified, let usage) = operation else { return operation }
-        return .settle(
-            inode: inode, session: session, modified: max(modified, latest[inode] ?? floor), usage: usage)
+        let answered = Timestamp(nanoseconds: (latest[inode] ?? floor).nanoseconds + 1)
+        return .settle(inode: inode, session: session, modified: max(modified, answered), usage: usage)
     }
 }

@@ -47,7 +47,10 @@ extension PlacementGroup {
         }
         switch request.body {
         case .write, .zero, .deleteRange, .mutate:
-            guard reign.waiting.isEmpty, canName(request) else {
+            // What must not wait goes past what does: it is small, and there is one at a time for each file and gateway.
+            let isFree =
+                request.mayWait ? reign.waiting.isEmpty && canName(request) : reign.serving && !isDraining
+            guard isFree else {
                 wait(token, request, checksums)
                 return
             }

@@ -39,35 +39,34 @@ extension PlacementGroup {
         }
     }
 
-    /// A question shows times as of when it came. What was named before it and fixes times may not be in the rows yet: whoever
-    /// was told moving times of that moment would see them go back, or a change without a new time. So a question that came
-    /// beside such an entry, and finds a file that is being written, is asked once more behind it.
+    /// A question shows times as of when it came. What fixes times, and was named before the answer, may not be in the rows that
+    /// it was read from: whoever was told moving times of that moment would see them go back, or a change without a new time. So
+    /// a question that finds a file which is being written, and not all such entries, is asked once more behind them.
     private func ask(_ token: RequestToken, _ request: PGRequest, asOf time: Timestamp, mayAskAgain: Bool) {
         guard let payload = request.payload else {
             refuse(token, request, .invalid)
             return
         }
         emit(.query(ReadTicket(token: token, reign: reign.number, kind: .query, stamp: .zero), payload, asOf: time))
-        if mayAskAgain, reign.timesFixedThrough > decided.n, !mutated(.timesOfTheTailUnseen) {
-            reign.asked.append(
-                AskedQuestion(n: reign.timesFixedThrough, token: token, request: request, asOf: time))
+        if mayAskAgain, pg.isMetadata {
+            reign.asked.append(AskedQuestion(seen: decided.n, token: token, request: request, asOf: time))
         } else {
             drop(payload)
         }
     }
 
-    /// Whether the question is asked once more, now or when the entry that it waits for is decided.
+    /// Whether the question is asked once more, now or when what it waits for is decided.
     private func askedAgain(_ token: RequestToken, showsWriting: Bool) -> Bool {
         guard let i = reign.asked.firstIndex(where: { $0.token == token }) else { return false }
         let asked = reign.asked.remove(at: i)
-        guard showsWriting else {
+        guard showsWriting, reign.timesFixedThrough > asked.seen, !mutated(.timesOfTheTailUnseen) else {
             drop(asked.request.payload)
             return false
         }
         mark(.questionWaitsForTimes)
         let again = WaitingRead(
-            n: asked.n, token: token, request: asked.request, since: now.now, asOf: asked.asOf)
-        if asked.n <= decided.n { perform(again) } else { reign.reads.append(again) }
+            n: reign.timesFixedThrough, token: token, request: asked.request, since: now.now, asOf: asked.asOf)
+        if again.n <= decided.n { perform(again) } else { reign.reads.append(again) }
         return true
     }
 

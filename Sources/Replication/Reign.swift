@@ -39,7 +39,7 @@ struct Reign {
     var reads: [WaitingRead] = []
     /// n of the last entry of this reign that fixes times.
     var timesFixedThrough: UInt64 = 0
-    /// Questions at the rows that may have to be asked once more.
+    /// Questions at the rows, which may have to be asked once more.
     var asked: [AskedQuestion] = []
     /// Through this n the tail has entries of sessions that have ended: what follows their end must not read what they touch
     /// before they are decided, or a fenced write would appear after it.
@@ -117,10 +117,10 @@ struct WaitingRead {
     var asOf: Timestamp?
 }
 
-/// A question that was asked of the rows while the tail had entries that fix times, with its payload.
+/// A question that was asked of the rows, with its payload.
 struct AskedQuestion {
-    /// The last of these entries.
-    var n: UInt64
+    /// They had all entries through this one, or more.
+    var seen: UInt64
     var token: RequestToken
     var request: PGRequest
     var asOf: Timestamp

@@ -301,6 +301,7 @@ public final class StorageNode {
     func request(_ request: PGRequest, reply: @escaping (PGResponse) -> Void) {
         counters.requests += 1
         var request = request
+        var reply = reply
         guard let replica = replicas[request.pg] else {
             if let payload = request.payload { payloads.drop(payload) }
             let record = directory.view.record(request.pg)
@@ -321,7 +322,15 @@ public final class StorageNode {
         }
         if case .mutate = request.body {
             guard let fixed = fixed(request, replica) else { return sayUnavailable() }
-            request = fixed
+            request = fixed.request
+            if let inode = fixed.setting, let namespace = replica.namespace {
+                namespace.setsTimes(of: inode)
+                let answer = reply
+                reply = { response in
+                    namespace.setTimes(of: inode)
+                    answer(response)
+                }
+            }
         }
         if case .later = cutBefore(request, replica) { return sayUnavailable() }
         let token = requests.add(request, reply: reply)
@@ -365,24 +374,26 @@ public final class StorageNode {
         return BlockChecksums.compute(range.object, first: range.blocks.first, bytes)
     }
 
-    /// What this node knows of a change of the namespace: whether it takes space; and a settlement's time is fixed when it is
-    /// named, by what this primary answered (namespace.md). Nil when it is to come again.
-    private func fixed(_ request: PGRequest, _ replica: Replica) -> PGRequest? {
+    /// What this node knows of a change of the namespace: whether it takes space, and fixes times; and a settlement's time is
+    /// fixed when it is named, by what this primary answered (namespace.md). `setting`: the inode whose times a SETATTR sets. Nil
+    /// when it is to come again.
+    private func fixed(_ request: PGRequest, _ replica: Replica) -> (request: PGRequest, setting: InodeNumber?)? {
         guard let namespace = replica.namespace, let payload = request.payload, let bytes = payloads.bytes(of: payload),
             let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) })
-        else { return request }
+        else { return (request, nil) }
         var request = request
         request.takesSpace = entry.operation.takesSpace
         request.fixesTimes = entry.operation.fixesTimes
-        guard case .settle = entry.operation else { return request }
+        if case .setAttributes(let inode, _, _) = entry.operation, request.fixesTimes { return (request, inode) }
+        guard case .settle = entry.operation else { return (request, nil) }
         request.mayWait = false
         var changed = entry
         guard let operation = namespace.fixed(entry.operation) else { return nil }
         changed.operation = operation
-        if changed == entry { return request }
+        if changed == entry { return (request, nil) }
         payloads.drop(payload)
         request.payload = payloads.add(ByteBuffer(bytes: wireBytes(changed.encode)))
-        return request
+        return (request, nil)
     }
 
     func answer(_ token: RequestToken, _ response: PGResponse, under lease: LeaseNumber) {

@@ -92,6 +92,21 @@ struct QuestionTests {
         #expect(trio.answers.last?.response.body == .answered)
     }
 
+    @Test("So is one that is answered only after a settlement was named that came later")
+    func settlementBeforeTheAnswer() throws {
+        let (trio, rows) = try serving()
+        ask(trio, token: 50)
+        let first = try #require(rows.asked.last)
+        change(trio, number: 1, fixesTimes: true)
+        let before = trio.answers.count
+        read(trio, first.ticket, showsWriting: true)
+        #expect(trio.answers.count == before && rows.asked.count == 2)
+        let again = try #require(rows.asked.last)
+        #expect(again.asOf == first.asOf)
+        read(trio, again.ticket, showsWriting: true)
+        #expect(trio.answers.count == before + 1)
+    }
+
     @Test(
         "A settlement that cannot be named as it comes is refused, for times are answered meanwhile that it does not know"
     )

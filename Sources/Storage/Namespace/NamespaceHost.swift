@@ -51,6 +51,8 @@ final class NamespaceHost {
     private var quota: QuotaStanding?
     private var isClosed = false
     private var answered = AnsweredTimes(activation: .zero)
+    /// Inodes of which SETATTRs of times are under way, and how many.
+    private var settingTimes: [InodeNumber: Int] = [:]
 
     private(set) var applied: EntryName
     private(set) var usage = FilesetUsage(inodes: 0, bytes: 0)
@@ -181,12 +183,14 @@ final class NamespaceHost {
     }
 
     /// The operation as it is to be named by the primary (namespace.md: settled times are never earlier than answered ones). Nil
-    /// where that hangs on a row that is not here: it is being read, and whoever sent the operation sends it again.
+    /// where that hangs on a SETATTR that is under way, or on a row that is not here and is being read: whoever sent the operation
+    /// sends it again.
     func fixed(_ operation: NamespaceOperation) -> NamespaceOperation? {
-        guard case .settle(let inode, let session, let modified, _) = operation, quota != nil else {
-            return answered.fixed(operation)
-        }
-        switch cache.rows.registration(of: session, in: inode, owner: owner) {
+        guard case .settle(let inode, let session, let modified, _) = operation else { return operation }
+        if settingTimes[inode] != nil { return nil }
+        let registration =
+            quota == nil ? .unknown : cache.rows.registration(of: session, in: inode, owner: owner)
+        switch registration {
         // What was overruled changes nothing, and must not be raised above the SETATTR.
         case .registered(let overruled?) where modified <= overruled: return operation
         case .unknown where answered.reachesBack(inode, modified):
@@ -196,6 +200,14 @@ final class NamespaceHost {
             return nil
         case .registered, .none, .unknown: return answered.fixed(operation)
         }
+    }
+
+    /// A SETATTR of times has come to the primary; `setTimes` when it has been answered.
+    func setsTimes(of inode: InodeNumber) { settingTimes[inode, default: 0] += 1 }
+
+    func setTimes(of inode: InodeNumber) {
+        guard let count = settingTimes[inode] else { return }
+        settingTimes[inode] = count > 1 ? count - 1 : nil
     }
 
     /// This node's reign over the group begins: what earlier primaries answered is not known here.
