@@ -80,8 +80,10 @@ extension Simulator {
         }
     }
 
+    /// And stays there: a member that the group moves away from may be removed by a change that is on its way already.
     private func isWhole(_ n: Int, _ g: Int) -> Bool {
         guard nodes[n].isOpen, nodes[n].lease != .none, let group = replica(n, groups[g])?.group,
+            records[g].placement.contains(where: { $0.node == nodes[n].id }),
             case .whole = group.content
         else { return false }
         return true
