@@ -387,6 +387,8 @@ public final class StorageNode {
         if case .setAttributes(let inode, _, _) = entry.operation, request.fixesTimes { return (request, inode) }
         guard case .settle = entry.operation else { return (request, nil) }
         request.mayWait = false
+        // Who does not serve has answered nothing that counts, and says so.
+        guard replica.group.isServing else { return (request, nil) }
         var changed = entry
         guard let operation = namespace.fixed(entry.operation) else { return nil }
         changed.operation = operation
