@@ -86,7 +86,7 @@ extension PlacementGroup {
 
     public var content: Content {
         if absent { return found == .zero ? .nothing : .incomplete(found) }
-        if state.learning { return .incomplete(history.end) }
+        if state.learning { return history.end == .zero ? .nothing : .incomplete(history.end) }
         if record?.inSyncMember(on: local.node)?.disk == local.disk { return .whole(history.end) }
         return history.end == .zero ? .nothing : .old(history.end)
     }

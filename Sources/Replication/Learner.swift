@@ -10,6 +10,7 @@ struct LearnerState {
     /// What has changed here after the fork: objects, and the versions of cuts. Listed before anything of the group's is put
     /// over it.
     var changes: [ObjectID] = []
+    /// Of these it is not known yet whether the group has them too.
     var cuts: [EntryName] = []
     /// Durable work under way; the mark is cleared only when there is none.
     var pending = 0
@@ -24,7 +25,8 @@ struct LearnerState {
 /// - the learning mark is durable before the old log is forgotten or content is put over;
 /// - complete-through and the log's history up to it stand still until everything is in and stable;
 /// - no cut stays here that the group does not have (a lost lineage's, after an operator accepted a loss, or after a loss of
-///   power): it would hide content behind it from then on, and whatever is learned. Who has one begins with an empty disk;
+///   power): it would hide content behind it from then on, and whatever is learned. Who has one begins with an empty disk. A
+///   cut is judged by the primary's whole log: what it decides later may be what is cut here already;
 /// - live entries are applied to all objects as they are decided: entries are whole blocks, and a piece is as of an entry
 ///   that is not before any applied one which touches it, so that order makes no difference to the outcome.
 extension PlacementGroup {
@@ -78,16 +80,7 @@ extension PlacementGroup {
             let theirs = EpochHistory(s.history), theirs.end == s.after,
             let tables = try? ReplicaTables(decoding: f.learner.tables), tables.asOf == s.after
         else { return }
-        if let cut = f.learner.cuts.first(where: { !theirs.contains($0) && $0.epoch != epoch }),
-            !mutated(.foreignCutStays)
-        {
-            mark(.foreignCutErased)
-            emit(.report(.mustLearn("a file was cut here by the entry \(cut), which the group does not have")))
-            forgetFollowing()
-            send(.gone, to: f.primary, epoch: epoch)
-            emit(.eraseContent)
-            return
-        }
+        if beginsAnewForCut(f, theirs, isWhole: mutated(.cutsJudgedEarly)) { return }
         let bytes = f.learner.tables
         following?.learner.tables = []
         // Both have what is in the log through the fork, and nobody will send it again: it is decided, so it is applied
@@ -113,6 +106,28 @@ extension PlacementGroup {
         following?.learner.holdsApplying = pg.isMetadata
         keepState(tables: bytes, then: .tablesKept(attempt: s.attempt, epoch: epoch))
         if !pg.isMetadata { tellChanges(f) }
+    }
+
+    /// Begins with an empty disk if a file was cut here by an entry that the group does not have. `known` is the primary's log as
+    /// far as it is known here; `isWhole`: with all that it had when its reign began. It has no other entries of older epochs.
+    private func beginsAnewForCut(_ f: Following, _ known: EpochHistory, isWhole: Bool) -> Bool {
+        guard !f.learner.cuts.isEmpty, !mutated(.foreignCutStays) else { return false }
+        var open: [EntryName] = []
+        for cut in f.learner.cuts where cut.epoch != f.epoch && !known.contains(cut) {
+            guard isWhole || cut.n <= known.end.n || cut.epoch < known.end.epoch else {
+                open.append(cut)
+                continue
+            }
+            mark(.foreignCutErased)
+            emit(.report(.mustLearn("a file was cut here by the entry \(cut), which the group does not have")))
+            forgetFollowing()
+            send(.gone, to: f.primary, epoch: f.epoch)
+            emit(.eraseContent)
+            return true
+        }
+        mark(.cutBeyondTheDecided, if: !open.isEmpty)
+        following?.learner.cuts = open
+        return false
     }
 
     func tablesKept(_ attempt: UInt32, _ epoch: Epoch) { pendingDone(attempt, epoch) }
@@ -225,9 +240,10 @@ extension PlacementGroup {
 
     /// All that was sent is here: make it stable, then clear the mark.
     func learnerLogMoved() {
-        guard let f = following, let through = f.learner.finish, state.learning, !f.learner.syncing,
-            f.learner.pending == 0, appended.n >= through.n
-        else { return }
+        guard let f = following, state.learning, f.phase == .streaming else { return }
+        let hasAll = f.learner.finish.map { appended.n >= $0.n } ?? false
+        if beginsAnewForCut(f, history, isWhole: hasAll) { return }
+        guard hasAll, !f.learner.syncing, f.learner.pending == 0 else { return }
         following?.learner.syncing = true
         if mutated(.promoteNotSynced) {
             syncedAll(f.attempt, f.epoch)

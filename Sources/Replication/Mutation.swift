@@ -7,6 +7,7 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case keepDivergentTail
     case serveBeforeAllHoldTheLog
     case foreignCutStays
+    case cutsJudgedEarly
     case answerReadsOfTheTail
     case readsBeforeFence
     case claimWithoutLeaseEnd

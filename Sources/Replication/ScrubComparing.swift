@@ -254,8 +254,19 @@ extension PlacementGroup {
         contentIsLost(reason)
     }
 
+    /// The disk had something of the group, erased it by `eraseContent`, and opens the group as one that it has no trace of. It
+    /// leaves one before anything else: a member whose disk has none has no vote after a loss of power, and where there are two
+    /// members the group would wait for an operator.
+    public func contentErased(at now: Moment) {
+        self.now = now
+        guard absent else { return }
+        mark(.erasedMemberLeavesTrace, if: record?.inSyncMember(on: local.node)?.disk == local.disk)
+        contentIsLost("all that the disk had of it has been erased")
+    }
+
     private func contentIsLost(_ reason: String) {
         if role == .primary { endReign() }
+        absent = false
         state.learning = true
         state.completeThrough = .zero
         state.completeHistory = EpochHistory()

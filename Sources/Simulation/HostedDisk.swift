@@ -23,6 +23,8 @@ final class HostedDisk {
     private(set) var recovered: [Recovered] = []
     /// Groups that lie here, and that no record names here.
     var remains: [PGID] = []
+    /// Of these, what is to be learned anew.
+    var erasing: Set<PGID> = []
     private(set) var isReady = false
     private(set) var isClosing = false
 
@@ -252,6 +254,7 @@ final class HostedDisk {
             simulator.tell("\(node.id) has nothing of \(pg) any more")
             remains.removeAll { $0 == pg }
             simulator.hostNamed(n)
+            if erasing.remove(pg) != nil { replica(pg)?.event { $0.contentErased(at: $1) } }
         case .closed: simulator.closed(n)
         case .badBlock(let pg, let object, let block):
             if simulator.scenario.rot == .none {

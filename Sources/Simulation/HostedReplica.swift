@@ -70,7 +70,7 @@ final class HostedReplica {
             group.takeEffects(into: &effects)
             for effect in effects {
                 guard simulator.mayStep(n), disk.isAlive else { return }
-                run(effect)
+                if isRetired { if case .drop(let handle) = effect { node.drop(handle) } } else { run(effect) }
             }
         }
         if group.isServing != wasServing {

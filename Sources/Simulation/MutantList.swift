@@ -229,6 +229,10 @@
                 name: "keeps cuts that the group does not have", rule: "replication.md 10", mutation: .foreignCutStays,
                 firstSeed: 1, theme: .destructions),
             Mutant(
+                name: "judges a learner's cuts by what is decided", rule: "replication.md 10",
+                mutation: .cutsJudgedEarly,
+                firstSeed: 1, test: "LostCutTests/cutOfTheTail"),
+            Mutant(
                 name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
                 firstSeed: 1, test: "ScrubTests/withoutMark"),
             Mutant(

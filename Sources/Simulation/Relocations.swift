@@ -124,6 +124,7 @@ extension Simulator {
     func beginAnew(_ n: Int, _ replica: HostedReplica) {
         tell("\(nodes[n].id) begins anew with \(replica.pg)")
         end(replica, n)
+        nodes[n].host?.erasing.insert(replica.pg)
         nodes[n].host?.leave(replica.pg)
     }
 

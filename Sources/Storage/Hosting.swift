@@ -83,11 +83,12 @@ extension StorageNode {
         replica.disk.keepRemains(replica.pg)
     }
 
-    /// Nothing that the disk has of the group counts: it goes, and `left` makes a replica without a trace.
+    /// Nothing that the disk has of the group counts: it goes, and `left` makes a replica that learns everything.
     func beginAnew(_ replica: Replica) {
         guard let record = directory.view.record(replica.pg), replicas[replica.pg] === replica else { return }
         note(.group(replica.pg), "is erased from disk \(replica.disk.id), and learned anew")
         end(replica, record)
+        erasing.insert(replica.pg)
         replica.disk.leave(replica.pg)
     }
 
@@ -95,6 +96,8 @@ extension StorageNode {
     func left(_ pg: PGID, _ disk: DiskHost) {
         logger.info("\(pg) is off disk \(disk.id)")
         addNewReplicas()
+        guard erasing.remove(pg) != nil, let replica = replicas[pg], replica.disk === disk else { return }
+        replica.event { $0.contentErased(at: $1) }
     }
 
     // MARK: - The map

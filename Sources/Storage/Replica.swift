@@ -84,7 +84,10 @@ final class Replica {
             group.takeEffects(into: &buffer)
             var effects: [ReplicaEffect] = []
             swap(&effects, &buffer)
-            for effect in effects { run(effect) }
+            for effect in effects {
+                // It may end amid them (`eraseContent`).
+                if isRetired { if case .drop(let handle) = effect { payloads.drop(handle) } } else { run(effect) }
+            }
             swap(&effects, &buffer)
         }
     }

@@ -49,6 +49,8 @@ public final class StorageNode {
     var peers = PeerWatch()
     private var lastAlive = Instant(nanoseconds: 0)
     var lastAccounting = Instant(nanoseconds: 0)
+    /// Groups that are being erased from a disk, to be learned anew.
+    var erasing: Set<PGID> = []
     /// Metadata groups whose namespace is being opened.
     private var opening: Set<PGID> = []
     var balancer = PrimaryBalancer()

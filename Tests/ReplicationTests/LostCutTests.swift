@@ -39,4 +39,84 @@ struct LostCutTests {
         // Its list holds what its own disk says: without the rule the cut stays, and hides what is learned.
         #expect(try erases(EntryName(epoch: Epoch(1), n: 77), .foreignCutStays) == false)
     }
+
+    /// The first member, which led, learns anew from the second, which leads now and has an entry that is not decided yet. The
+    /// disk of the first says that this entry cut a file, or the one so much behind it.
+    private func erasesCutOfTheTail(behind: UInt64 = 0, _ mutation: Mutation? = nil) throws -> Bool {
+        let trio = try HandoverTests.Trio()
+        trio.begin()
+        var erased = false
+        var listed: [ListedCut] = []
+        trio.disk = { [unowned trio] effect, i in
+            switch effect {
+            case .listChanges(_, let token):
+                trio.groups[i].changesListed(token, [], cuts: i == 0 ? listed : [], at: trio.moment)
+            case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
+            case .eraseContent:
+                erased = true
+                trio.groups[i].retired()
+            default: return .passesOn
+            }
+            return .done
+        }
+        for group in trio.groups { group.mutation = mutation }
+        let file = FileID(fileset: .root, inode: InodeNumber(7))
+        trio.change(
+            .deleteRange(
+                RangeDeletion(
+                    file: file, truncation: TruncationMark(number: TruncationNumber(1), size: 0), layout: .standard,
+                    kind: .removal, limit: 1, edge: nil)))
+        let cut = trio.groups[0].decided
+        #expect(trio.groups[1].decided < cut && trio.groups[1].history.contains(cut))
+        listed = [
+            ListedCut(
+                version: EntryName(epoch: cut.epoch, n: cut.n + behind), file: file, truncation: .none, kind: .removal)
+        ]
+        for group in trio.groups { group.leaseSeenEnded(trio.lease(0), at: trio.moment) }
+        trio.groups[0].leaseLapsed(trio.lease(0), at: trio.moment)
+        trio.groups[0].contentLost("its machine lost power", at: trio.moment)
+        trio.settle()
+        for _ in 0..<6 where !erased {
+            trio.pass(milliseconds: 1000)
+            if !trio.proposals.isEmpty { trio.land() }
+        }
+        #expect(trio.record.epoch > cut.epoch && !trio.groups[0].isPrimary)
+        #expect(erased || !trio.groups[0].isLearning)
+        return erased
+    }
+
+    @Test(
+        "a cut of an entry that the primary has and has not decided yet is no reason to begin anew; one behind it all is"
+    )
+    func cutOfTheTail() throws {
+        #expect(try erasesCutOfTheTail() == false)
+        #expect(try erasesCutOfTheTail(behind: 70))
+        #expect(try erasesCutOfTheTail(.cutsJudgedEarly))
+    }
+
+    @Test("a member that has erased what it had says that it learns, and is not taken for a disk that knows nothing")
+    func erasedMember() throws {
+        let trio = try HandoverTests.Trio()
+        trio.begin()
+        let member = trio.groups[2].local
+        let anew = try PlacementGroup(pg: trio.pg, local: member, recovered: nil, at: trio.moment)
+        anew.mapChanged(trio.map, at: trio.moment)
+        anew.peerConnected(PeerFacts(node: NodeID(2), boot: BootID(2)), at: trio.moment)
+        anew.recordRead(trio.record, RecordVersion(trio.version), at: trio.moment)
+        func standing() -> ReplicaStatus.Continuity? {
+            var effects: [ReplicaEffect] = []
+            anew.takeEffects(into: &effects)
+            anew.messageArrived(
+                from: NodeID(2), ReplicaMessage(pg: trio.pg, epoch: trio.record.epoch, body: .askStatus),
+                at: trio.moment)
+            anew.takeEffects(into: &effects)
+            for case .send(let message, _) in effects { if case .status(let s) = message.body { return s.continuity } }
+            return nil
+        }
+        #expect(standing() == .absent)
+        #expect(anew.content == .nothing)
+        anew.contentErased(at: trio.moment)
+        #expect(standing() == .learning)
+        #expect(anew.content == .nothing, "an operator cannot have the group go on with nothing")
+    }
 }
