@@ -39,16 +39,21 @@ extension HostedDisk {
         done(found)
     }
 
-    private func bytes(_ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks) -> Outcome {
+    /// `keepsBytes`: false for who only wants to know that they match; then none are given.
+    private func bytes(_ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks, keepsBytes: Bool) -> Outcome {
         var whole: [UInt8] = []
+        if keepsBytes, pieces.count > 1 { whole.reserveCapacity(pieces.reduce(0) { $0 + $1.blocks.byteCount }) }
         for piece in held.found.isEmpty ? pieces : pieces.flatMap(\.eachBlock) {
+            if !keepsBytes, piece.source == .zero || piece.source == .absent { continue }
             if piece.blocks.count == 1, let sum = piece.checksums.first, let bytes = held.bytes(piece.blocks.first, sum)
             {
-                whole += bytes
+                if keepsBytes { whole += bytes }
                 continue
             }
             switch disk.read(piece, of: object, payload: { _ in [] }) {
-            case .bytes(let bytes): whole += bytes
+            case .bytes(let bytes):
+                if pieces.count == 1, held.found.isEmpty { return .read(keepsBytes ? bytes : []) }
+                if keepsBytes { whole += bytes }
             case .mismatch(let block): return .mismatch(block: block)
             }
         }
@@ -57,11 +62,12 @@ extension HostedDisk {
 
     /// From the page cache at once, or on the I/O thread.
     private func readBlocks(
-        _ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks, done: @escaping (Outcome) -> Void
+        _ pieces: [ReadPiece], _ object: ObjectID, _ held: HeldBlocks, keepsBytes: Bool = true,
+        done: @escaping (Outcome) -> Void
     ) {
-        if simulator.chance(80) { return done(bytes(pieces, object, held)) }
+        if simulator.chance(80) { return done(bytes(pieces, object, held, keepsBytes: keepsBytes)) }
         submit(.io) { [unowned self] in
-            let outcome = bytes(pieces, object, held)
+            let outcome = bytes(pieces, object, held, keepsBytes: keepsBytes)
             return { done(outcome) }
         }
     }
@@ -70,12 +76,15 @@ extension HostedDisk {
         simulator.scenario.layout.objectLength(index: object.index, fileSize: truncation.size)
     }
 
-    /// Bytes of an object as applied; content older than `truncation` is seen as cut there. Nil: a bad block.
+    /// Bytes of an object as applied; content older than `truncation` is seen as cut there. Nil: a bad block. `keepsBytes`: as
+    /// for `bytes`.
     func read(
         _ pg: PGID, _ range: ObjectRange, _ truncation: TruncationMark, attempt: Int = 1,
-        held: HeldBlocks = HeldBlocks(), done: @escaping (Found?) -> Void
+        held: HeldBlocks = HeldBlocks(), keepsBytes: Bool = true, done: @escaping (Found?) -> Void
     ) {
-        let again = { [unowned self] in read(pg, range, truncation, attempt: attempt + 1, held: held, done: done) }
+        let again = { [unowned self] in
+            read(pg, range, truncation, attempt: attempt + 1, held: held, keepsBytes: keepsBytes, done: done)
+        }
         if attempt > HostedDisk.attempts {
             simulator.fail("\(node.id): a read of \(range.object) does not end")
             return done(nil)
@@ -86,12 +95,13 @@ extension HostedDisk {
             if number < truncation.number { cut = cutLength(range.object, truncation) }
         }
         guard let plan = plan(pg, range.object, range.blocks, again: again) else { return }
-        readBlocks(plan.pieces, range.object, held) { [unowned self] outcome in
+        readBlocks(plan.pieces, range.object, held, keepsBytes: keepsBytes) { [unowned self] outcome in
             switch outcome {
             case .read(let whole):
                 store.readFinished(plan.ticket)
+                if !keepsBytes { return done(([], plan.presence)) }
                 let skip = range.offset - range.blocks.first * Geometry.blockSize
-                var bytes = Array(whole[skip..<skip + range.length])
+                var bytes = whole.count == range.length ? whole : Array(whole[skip..<skip + range.length])
                 if let cut, cut < range.offset + range.length {
                     for i in max(cut - range.offset, 0)..<range.length { bytes[i] = 0 }
                 }
@@ -99,7 +109,7 @@ extension HostedDisk {
             case .mismatch(let block):
                 mend(plan, block, held, again: again) { [unowned self] held in
                     guard let held else { return done(nil) }
-                    read(pg, range, truncation, attempt: attempt, held: held, done: done)
+                    read(pg, range, truncation, attempt: attempt, held: held, keepsBytes: keepsBytes, done: done)
                 }
             }
         }

@@ -94,9 +94,9 @@ extension HostedDisk {
         }
         let range = ObjectRange(
             object: objects[i], offset: first * Geometry.blockSize, length: Geometry.rowSize)
-        read(pg, range, .none) { [unowned self] bytes in
+        read(pg, range, .none, keepsBytes: false) { [unowned self] holds in
             var found = found
-            if bytes == nil {
+            if holds == nil {
                 found[i].verdict = .lost
                 found[i].lost += bad(objects[i], of: pg, from: first)
             }
