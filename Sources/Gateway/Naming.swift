@@ -64,7 +64,6 @@ final class QueryOperation: Operation {
 
     private func take(_ answer: NamespaceAnswer, _ call: PGCall, _ gateway: GatewayMachine) {
         switch answer {
-        case .failed(let failure): gateway.finish(self, .failure(.namespace(failure)))
         case .found(let inode, let directory):
             gateway.learn(inode, from: call)
             if let file = gateway.writtenHere(inode.attributes.file) {
@@ -104,7 +103,8 @@ final class QueryOperation: Operation {
             }
             gateway.finish(self, .success(.entries(shown, directory: directory, end)))
         case .usage(let usage, let quota): gateway.finish(self, .success(.usage(usage, quota)))
-        case .deletions, .measurable, .allocation:
+        // A failure comes as such.
+        case .failed, .deletions, .measurable, .allocation:
             gateway.counters.malformed += 1
             gateway.finish(self, .failure(.ioError))
         }

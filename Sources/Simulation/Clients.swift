@@ -143,9 +143,7 @@ extension Simulator {
         case .mutate:
             request.payload = nodes[n].keep(content)
             let entry = try? content.decoded { r throws(WireError) in try NamespaceEntry(from: &r) }
-            request.takesSpace = entry?.operation.takesSpace ?? true
-            request.fixesTimes = entry?.operation.fixesTimes ?? false
-            if case .settle = entry?.operation { request.mayWait = false }
+            if let entry { request.describe(entry.operation) }
         case .query: request.payload = nodes[n].keep(content)
         case .zero, .deleteRange, .read, .readVersion, .flush: break
         }

@@ -384,11 +384,9 @@ public final class StorageNode {
             let entry = try? bytes.decoded({ r throws(WireError) in try NamespaceEntry(from: &r) })
         else { return (request, nil) }
         var request = request
-        request.takesSpace = entry.operation.takesSpace
-        request.fixesTimes = entry.operation.fixesTimes
+        request.describe(entry.operation)
         if case .setAttributes(let inode, _, _) = entry.operation, request.fixesTimes { return (request, inode) }
         guard case .settle = entry.operation else { return (request, nil) }
-        request.mayWait = false
         // Who does not serve has answered nothing that counts, and says so.
         guard replica.group.isServing else { return (request, nil) }
         var changed = entry

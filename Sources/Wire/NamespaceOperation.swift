@@ -223,6 +223,9 @@ public enum NamespaceOperation: Hashable, Sendable {
         }
     }
 
+    /// Whether it may wait at its primary: what a settlement fixes depends on what was answered before it came.
+    public var mayWait: Bool { if case .settle = self { false } else { true } }
+
     /// Whether it fixes times of files that are written, which moved until then.
     public var fixesTimes: Bool {
         switch self {

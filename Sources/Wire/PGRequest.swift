@@ -18,8 +18,8 @@ public struct PGRequest: Hashable, Sendable {
     public var takesSpace = true
     /// Whether it fixes times that moved (`NamespaceOperation.fixesTimes`). Not on the wire, likewise.
     public var fixesTimes = false
-    /// Whether what it says depends on what its primary answered before it came: it is named as it comes, or comes again. Not on
-    /// the wire, likewise.
+    /// Whether it may wait to be named (`NamespaceOperation.mayWait`); else it is named as it comes, or comes again. Not on the
+    /// wire, likewise.
     public var mayWait = true
 
     public init(
@@ -34,6 +34,13 @@ public struct PGRequest: Hashable, Sendable {
         self.mapVersion = mapVersion
         self.body = body
         self.payload = payload
+    }
+
+    /// Sets what whoever executes it has to know of its change of the namespace.
+    public mutating func describe(_ operation: NamespaceOperation) {
+        takesSpace = operation.takesSpace
+        fixesTimes = operation.fixesTimes
+        mayWait = operation.mayWait
     }
 }
 

@@ -191,6 +191,27 @@ struct AttributeTests {
         #expect(inode(scene.b, scene.file).map { $0.attributes.modificationTime > wanted } ?? false)
     }
 
+    @Test("A writer that writes on after another gateway set times is seen by others again within two seconds")
+    func setTimesBesideWriter() {
+        let scene = Scene()
+        let wanted = Timestamp(nanoseconds: 12_345)
+        var writes = 0
+        func write() {
+            scene.a.write(scene.file, 0, scene.values(8)) { _ in
+                writes += 1
+                write()
+            }
+        }
+        write()
+        scene.world.run(for: .milliseconds(100))
+        _ = scene.b.ask(.setAttributes(scene.file, AttributeChanges(modificationTime: .to(wanted)), guardTime: nil))
+        scene.world.run(for: .seconds(2))
+        let before = writes
+        #expect(inode(scene.b, scene.file).map { $0.attributes.modificationTime > wanted } ?? false)
+        scene.world.run(for: .milliseconds(100))
+        #expect(writes > before)
+    }
+
     @Test("Permission of data follows the hint: others may not write, the owner may whatever the mode says")
     func permission() {
         let scene = Scene()

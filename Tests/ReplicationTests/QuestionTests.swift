@@ -125,6 +125,27 @@ struct QuestionTests {
         }
     }
 
+    @Test("A settlement is named at once, past changes that wait")
+    func settlementPassesWhatWaits() throws {
+        let (trio, rows) = try serving()
+        rows.isStuck = true
+        func send(number: UInt64, mapVersion: UInt64 = 1, mayWait: Bool = true) -> UInt64 {
+            var request = PGRequest(
+                pg: trio.pg, session: SessionID(1), number: RequestNumber(number), ended: .none,
+                epoch: trio.record.epoch,
+                mapVersion: MapVersion(mapVersion), body: .mutate(.stable, nil),
+                payload: PayloadHandle(id: number, length: 10))
+            request.mayWait = mayWait
+            let before = trio.groups[0].lastNamed.n
+            trio.groups[0].requestArrived(RequestToken(number), request, at: trio.moment)
+            trio.settle()
+            return trio.groups[0].lastNamed.n - before
+        }
+        #expect(send(number: 1, mapVersion: 9) == 0)
+        #expect(send(number: 2) == 0, "changes keep their order")
+        #expect(send(number: 3, mayWait: false) == 1)
+    }
+
     @Test("Other questions are answered at once, and so is one beside entries that fix no times")
     func others() throws {
         let (trio, rows) = try serving()
