@@ -72,7 +72,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case emptyDiskInAMembersPlace
     case foreignCutErased
     case cutBeyondTheDecided
-    case erasedMemberLeavesTrace
+    case erasedDiskLeavesTrace
     case learnerNotPlacedAnyMore
     case lateRequestOfFencedSession
     case readBesideThePrimary
@@ -168,7 +168,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
             "a learner erases what it has, for a file was cut there by an entry that the group does not have"
         case .cutBeyondTheDecided:
             "a learner's file was cut by an entry that the primary has not decided yet"
-        case .erasedMemberLeavesTrace: "a member erased what it had, and is known as a learner before it is attached"
+        case .erasedDiskLeavesTrace: "a disk erased what it had, and is known as a learner's before it is attached"
         case .emptyDiskInAMembersPlace: "an empty disk takes the place of one that the record names as in-sync"
         case .learnerNotPlacedAnyMore: "a learner is given up, for placement does not name it any more"
         case .answerStoppedByLease: "an answer is ready, and the lease has ended: it does not leave"

@@ -260,7 +260,7 @@ extension PlacementGroup {
     public func contentErased(at now: Moment) {
         self.now = now
         guard absent else { return }
-        mark(.erasedMemberLeavesTrace, if: record?.inSyncMember(on: local.node)?.disk == local.disk)
+        mark(.erasedDiskLeavesTrace)
         contentIsLost("all that the disk had of it has been erased")
     }
 
