@@ -36,7 +36,7 @@ public enum DiskLimits {
     public static let poolRegions = 64
     /// Bytes of a log segment (store.md, Parts).
     public static let logSegmentBytes: Int64 = 64 << 20
-    /// Segments that a folder may hold: 10 GiB, more than a log grows to that a group's tail holds up
-    /// (`StoreLimits.heldUpGrowth`); more is refused as not ours.
-    public static let logSegments = 160
+    /// Segments that a folder may hold; more is refused as not ours. A log that a group's tail holds up has far fewer
+    /// (`StoreLimits.heldUpGrowth`), but each start begins one, and a process that dies in each start trims none.
+    public static let logSegments = 16_384
 }

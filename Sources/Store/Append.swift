@@ -206,7 +206,9 @@ extension Store {
             i += 1
         }
         while let first = group.queue.first, first.isPlaced, !first.slotsPending {
+            if mustWaitForCuts(first) { break }
             let record = group.queue.removeFirst()
+            if case .installCut = record.body, !record.isDead { group.cutsInLog += 1 }
             if record.isDead {
                 release(record)
                 if let payload = record.payload { effects.append(.dropPayload(payload)) }
@@ -214,6 +216,17 @@ extension Store {
                 if record.token == Store.checkpointToken { urgent.append(record) } else { ready.append(record) }
             }
         }
+    }
+
+    /// A cut for a learner waits while too many have not been carried to all rows, as decided ones do (`isCutWaiting`): the group's
+    /// row names these, and has a bound. A store that closes carries none any more; what a learner still waits for goes.
+    private func mustWaitForCuts(_ record: LogRecord) -> Bool {
+        let group = record.group
+        guard case .installCut = record.body, !record.isDead, !mutated(.learnersCutsPileUp),
+            group.row.unpurged.count + group.cutsInLog >= StoreLimits.unpurgedCuts
+        else { return false }
+        if phase == .closing { for i in 0..<group.queue.count { group.queue[i].isDead = true } }
+        return phase == .running
     }
 
     /// Decides where the record's content goes: fresh neighbouring slots for its large parts, the slot that is there or a
@@ -350,11 +363,14 @@ extension Store {
         case .install(let piece): applyPiece(piece, record)
         case .repair(let repair): applyRepair(repair, record)
         case .deleteObject: applyDeletion(record)
-        case .installCut(let cut): applyCut(cut, record)
+        case .installCut(let cut):
+            group.cutsInLog -= 1
+            applyCut(cut, record)
+            pumpQueue(group)
         case .settle:
             group.row.voids = []
             group.row.isCorrupt = false
-        case .voids, .corrupt: break
+        case .voids, .corrupt, .lostPieces: break
         case .forget(let through): group.row.tombstoneFloor = max(group.row.tombstoneFloor, through)
         }
     }

@@ -174,6 +174,7 @@ extension Store {
         checkpoint.isRequested = false
         checkpoint.phase = .syncingLog
         checkpoint.position = log.written
+        purge.sinceCheckpoint = 0
         checkpoint.markWanted = orderedGroups.map(\.lastMixed).max() ?? .zero
         checkpoint.replayFrom = replayStart
         checkpoint.rows = dirtyRows.sorted { $0.key < $1.key }
@@ -474,8 +475,10 @@ extension Store {
 
     /// Grows the data file ahead of need, so that neither an append nor a checkpoint meets a full file system.
     func growIfNeeded() {
-        guard phase == .running || phase == .beginning, !isGrowing, !growthFailed,
-            allocator.freeCount < configuration.growthSlots / 2 + 1
+        // A closing store grows for what waits only.
+        guard phase == .running || phase == .beginning || phase == .closing && !groupsWaitingForSlots.isEmpty,
+            !isGrowing,
+            !growthFailed, allocator.freeCount < configuration.growthSlots / 2 + 1
         else { return }
         let step = UInt64(configuration.growthSlots) * UInt64(Geometry.slotSize)
         let logRest = UInt64(max(0, configuration.maximumSegments - log.segmentCount) * configuration.segmentSize)

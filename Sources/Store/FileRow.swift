@@ -9,6 +9,8 @@ struct FileRow: Equatable {
     var isEmpty: Bool { blocks == 0 && cut == nil }
 
     private static let format: UInt8 = 2
+    /// More than any disk has.
+    private static let mostBlocks: Int64 = 1 << 48
 
     /// Format (1), blocks (8), whether a cut follows (1), the cut.
     func encoded() -> [UInt8] {
@@ -27,6 +29,9 @@ struct FileRow: Equatable {
                 throw LogFormatError(description: "a file's row of format \(format)")
             }
             var row = FileRow(blocks: try r.i64())
+            guard 0...FileRow.mostBlocks ~= row.blocks else {
+                throw LogFormatError(description: "a file's row that counts \(row.blocks) blocks")
+            }
             if try r.u8() == 1 { row.cut = try CutCoding.decode(&r) }
             try r.finish()
             return row

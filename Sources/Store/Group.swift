@@ -65,11 +65,13 @@ final class LogRecord {
         case .install(let p): ContentShape(object: p.object, blocks: p.blocks, states: p.states, lost: p.lost)
         case .repair(let r): ContentShape(object: r.object, blocks: r.blocks, states: r.states, large: .inLog)
         case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided,
-            .restart:
+            .restart, .lostPieces:
             nil
         }
     }
     var isLarge: Bool { content?.hasLargePart ?? false }
+    /// Of a group that leaves the disk.
+    var mayBeForgone: Bool { if case .installCut = body { true } else { content != nil } }
 }
 
 /// How a record's blocks divide into large parts (whole slots, to the data file) and small ones (to the log).
@@ -257,6 +259,8 @@ final class Group {
     var undurable = Queue<LogRecord>()
     /// Reads that wait until what is decided is applied.
     var heldReads: [StoreToken] = []
+    /// Cuts for a learner that are on their way through the log.
+    var cutsInLog = 0
     /// Records in the log that are not stable, in order.
     var unstable = Queue<Unstable>()
     /// The protocol's tables as they were when the disk was opened; for the recovery report only.

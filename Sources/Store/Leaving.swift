@@ -4,8 +4,8 @@ import Wire
 /// Takes a group off the disk for good, for its replicas are on other disks now: its rows, its slots, its place in the log.
 ///
 /// Invariants:
-/// - before anything of it is removed, the log says durably that the group has no state here: if the disk is opened again
-///   before all has gone, what is left of it counts for nothing;
+/// - before anything of it is removed, the log says durably that the group has no state here, or the state of one that lacks
+///   everything: if the disk is opened again before all has gone, what is left of it counts for nothing;
 /// - its rows go the way of rows of deleted filesets (`GoneState`), by whole scans of the index: after the last page, and the
 ///   checkpoint behind it, neither index nor slots nor memory have anything of it; only then does its row go;
 /// - notice `left` comes when that is durable: the group may come to this disk again, as one that it has no trace of.
@@ -30,20 +30,24 @@ struct LeavingGroup {
 extension Store {
     /// Removes what the disk has of a group that is not hosted here any more. `token`: it is durable that nothing here counts;
     /// what the caller keeps of the group elsewhere may go. Notice `left` when all has gone. Also of a group that the disk does
-    /// not know.
-    public func leaveGroup(_ pg: PGID, token: StoreToken) {
+    /// not know. `state`: what the caller finds if the disk is opened before that; empty for nothing, else of a replica that takes
+    /// nothing here for what it has.
+    public func leaveGroup(_ pg: PGID, state: [UInt8] = [], token: StoreToken) {
         guard phase == .running else { return }
         let group = group(pg)
         guard !group.isLeaving else { return }
         group.isLeaving = true
         releaseReads(group)
         // What still waits for rows or slots must not hold the mark back.
-        for i in 0..<group.queue.count where group.queue[i].content != nil { group.queue[i].isDead = true }
+        for i in 0..<group.queue.count where group.queue[i].mayBeForgone {
+            group.queue[i].isDead = true
+            if let token = group.queue[i].token { notify(.durable(token)) }
+        }
         leaving.append(LeavingGroup(group: group, token: token, step: .marking))
         restart(pg, after: group.row.applied)
         // A group without a state is one that the disk has no trace of. What recovery once reported is settled by that: a
         // later life of the group must not find it in the log.
-        enqueue(LogRecord(group: group, body: .state([]), payload: nil, token: nil))
+        enqueue(LogRecord(group: group, body: .state(state), payload: nil, token: nil))
         enqueue(LogRecord(group: group, body: .settle, payload: nil, token: token))
         pump()
     }

@@ -16,11 +16,20 @@ public enum StoreLimits {
     public static let unpurgedCuts = 512
     /// Earlier cuts that a file keeps until they are carried to all rows; further cuts of it wait with their application.
     public static let earlierCuts = 64
+    /// Earlier cuts that a file's row has room for (`DiskLimits.rowBytes`); older ones are dropped.
+    static let earlierCutsKept = 60_000
+    /// Files whose cut is carried to all rows between two checkpoints; a replay, which carries them all again, names as many in
+    /// the group's row, and those of a checkpoint that was cut short. Beyond it cuts wait for the next one.
+    static let cutsPerCheckpoint = 16_384
+    /// Lost pieces that one record names; more take several.
+    static let lostPieces = 4_096
     /// How many times its bound a log grows to while one group's tail holds it up: recovery keeps a record of each of its entries
     /// in memory, some hundred bytes. Then everything on the disk waits by name.
     public static let heldUpGrowth = 8
     /// Slots of one row of the allocation map.
     public static let slotsPerMapPiece = 32_768
+    /// Rows of the allocation map: slots have numbers of 32 bits.
+    static let mapPieces = 1 << 32 / slotsPerMapPiece
     /// Rows asked for at a time during recovery.
     public static let rowsPerLoad = 256
     /// Blocks checked at a time during recovery.

@@ -297,7 +297,7 @@ extension Store {
             group.appendedThrough = max(group.appendedThrough, entry.name)
             wanted = entry.durability == .stable || entry.name <= group.stableWanted
         case .state, .cut, .install, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget,
-            .decided, .restart, .repair:
+            .decided, .restart, .repair, .lostPieces:
             // An installed piece is made stable with the promotion (replication.md, 15), not one by one.
             wanted = record.token != nil
             finish(record)

@@ -108,6 +108,7 @@ enum RecordKind: UInt8 {
     case repair = 15
     /// An install with lost blocks.
     case installLost = 16
+    case lostPieces = 17
 }
 
 /// A record's content beside its group. Slots are local: replicas do not compare them.
@@ -134,6 +135,9 @@ enum RecordBody {
     case restart(after: EntryName)
     /// Blocks of a slot that had gone bad, for the fresh slot that the record names.
     case repair(SlotRepair)
+    /// Where pieces lie whose slots a loss of power took: who opens the disk next finds them by this, for no check is made of
+    /// what lies before the mark that comes with it.
+    case lostPieces([LogPosition])
 
     var kind: RecordKind {
         switch self {
@@ -152,6 +156,7 @@ enum RecordBody {
         case .decided: .decided
         case .restart: .restart
         case .repair: .repair
+        case .lostPieces: .lostPieces
         }
     }
 }
@@ -227,6 +232,9 @@ enum RecordCoding {
             w.put(repair.lost)
             for c in repair.checksums { w.put(c) }
             for c in repair.lostChecksums { w.put(c) }
+        case .lostPieces(let list):
+            w.put(UInt32(list.count))
+            for position in list { w.put(position.rawValue) }
         }
     }
 
@@ -354,6 +362,11 @@ enum RecordCoding {
             var list: [(PGID, EntryName)] = []
             for _ in 0..<Int(try r.u32()) { list.append((PGID(rawValue: try r.u32()), try r.name())) }
             return .decided(list)
+        case .lostPieces:
+            return .lostPieces(
+                try r.list(atMost: StoreLimits.lostPieces, elementBytes: 8) { r throws(WireError) in
+                    LogPosition(try r.u64())
+                })
         case .repair:
             let object = try r.object()
             let index = Int(try r.u8())
@@ -443,7 +456,7 @@ enum CutCoding {
         w.append(cut.kind.rawValue)
         w.put(cut.version)
         // Those that wait (`isCutWaiting`) keep it far below; a replay may bring some thousands.
-        let earlier = cut.earlier.suffix(Int(UInt16.max))
+        let earlier = cut.earlier.suffix(StoreLimits.earlierCutsKept)
         w.put(UInt16(earlier.count))
         for mark in earlier { w.put(mark) }
     }

@@ -25,6 +25,10 @@ public enum StoreMutation: UInt8, CaseIterable, Sendable {
     case restartDropsWaiting
     /// A learner's piece tells of which cuts its whole row has met.
     case pieceTellsOfWholeRow
+    /// Lost pieces are known to the opening that found them only.
+    case lostPiecesForgotten
+    /// Cuts for a learner wait for nothing.
+    case learnersCutsPileUp
     /// Rule 2: a large record counts as void where later records were written over it.
     case voidThoughCovered
     /// Rule 3: a log that ends before what is known to be stable passes for torn.

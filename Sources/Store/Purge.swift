@@ -16,6 +16,8 @@ struct PurgeState {
     /// The current file was cut again.
     var restarts = false
     var isLastPage = false
+    /// Files carried to all rows since the last checkpoint began.
+    var sinceCheckpoint = 0
 }
 
 extension Store {
@@ -37,7 +39,13 @@ extension Store {
         if let file = purge.current, purge.isLastPage {
             if purge.restarts { begin(file) } else { finish(file) }
         }
-        if purge.current == nil, !purge.queue.isEmpty { begin(purge.queue.removeFirst()) }
+        if purge.current == nil, !purge.queue.isEmpty {
+            if purge.sinceCheckpoint >= StoreLimits.cutsPerCheckpoint {
+                checkpoint.isRequested = true
+                return
+            }
+            begin(purge.queue.removeFirst())
+        }
         guard dirtyRows.count * StoreLimits.rowBytes < configuration.dirtyRowBytes else { return }
         guard let file = purge.current else { return pumpGone() }
         purge.isScanning = true
@@ -103,10 +111,13 @@ extension Store {
         purge.current = nil
         file.isPurging = false
         file.carriedBy = nextCheckpoint
-        file.pg.row.unpurged.removeAll { $0 == file.file }
-        file.pg.isDirty = true
+        purge.sinceCheckpoint += 1
+        let group = file.pg
+        group.row.unpurged.removeAll { $0 == file.file }
+        group.isDirty = true
         dropIfIdle(file)
-        applyDecided(file.pg)
+        applyDecided(group)
+        pumpQueue(group)
     }
 
     func purgeScanned(_ rows: [(ObjectID, IndexRecord)]) {

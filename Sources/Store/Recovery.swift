@@ -59,6 +59,8 @@ final class Recovery {
     /// What is to be applied, in order of the log.
     var replay: [LogRecord] = []
     var dead: [LogRecord] = []
+    /// Where lost pieces of learners lie, as an earlier opening found them.
+    var lostPieces: Set<LogPosition> = []
     /// Objects of which a learner's piece was lost.
     var lacking: [HotObject] = []
 
@@ -92,7 +94,12 @@ extension Store {
     ) throws {
         guard let recovery else { return }
         recovery.meta = try meta.map { try MetaRow.decode($0, crc: crc) }
-        for (piece, value) in pieces { map.load(piece: piece, value) }
+        for (piece, value) in pieces {
+            guard 0..<StoreLimits.mapPieces ~= piece, value.count <= StoreLimits.slotsPerMapPiece / 8 else {
+                throw LogFormatError(description: "piece \(piece) of the allocation map, of \(value.count) bytes")
+            }
+            map.load(piece: piece, value)
+        }
         map.forEachTaken { allocator.mark($0) }
         for (pg, value) in rows {
             let g = group(pg)
@@ -310,7 +317,7 @@ extension Store {
         case .install(let piece): return piece.checksums
         case .repair(let repair): return repair.checksums
         case .state, .cut, .deleteObject, .installCut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided,
-            .restart:
+            .restart, .lostPieces:
             return []
         }
     }

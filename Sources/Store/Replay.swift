@@ -75,6 +75,7 @@ extension Store {
                     other.row.decided = max(other.row.decided, name)
                     other.isDirty = true
                 }
+            case .lostPieces(let list): recovery.lostPieces.formUnion(list)
             case .deleteObject, .installCut, .clean, .repair: break
             }
         }
@@ -98,8 +99,10 @@ extension Store {
                 case .skip: break
                 }
             case .install, .deleteObject, .installCut, .repair:
-                if record.position >= position { recovery.replay.append(record) }
-            case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: break
+                guard record.position >= position else { break }
+                if recovery.lostPieces.contains(record.order), !mutated(.lostPiecesForgotten) { isLost(record) }
+                recovery.replay.append(record)
+            case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart, .lostPieces: break
             }
         }
         findSuspects()
@@ -112,6 +115,12 @@ extension Store {
         } else {
             group.row.voids.append(v)
         }
+    }
+
+    /// A learner's piece was lost: what it had of the object is not what its version says (`applyPiece`).
+    private func isLost(_ piece: LogRecord) {
+        piece.isVoid = true
+        piece.group.hasLostPieces = true
     }
 
     private func isDecided(_ record: LogRecord) -> Bool {
@@ -206,9 +215,8 @@ extension Store {
                     name: entry.name, object: shape.object, session: entry.session, request: entry.request)
                 report(void, record.group)
             } else {
-                // A learner's piece was lost: what it had of the object is not what its version says (`applyPiece`).
                 mark(.learnersPieceLost)
-                record.group.hasLostPieces = true
+                isLost(record)
             }
         }
         nextCheck()
@@ -331,7 +339,9 @@ extension Store {
         log.slotsSynced = recovery.slotsSynced
         log.markMade = recovery.slotsSynced
         log.markWritten = recovery.slotsSynced
-        log.nextNumber = (recovery.facts.segments.last ?? SegmentNumber(0)).next
+        // Rows tell of positions up to what is known to be stable, whatever segments are left: none is used twice.
+        let passed = place(max(recovery.end, recovery.knownStable, recovery.meta?.position ?? .zero)).0
+        log.nextNumber = max(recovery.facts.segments.last ?? passed, passed).next
         log.active = recovery.used.filter { segmentStart($0) < recovery.end }
         let leftovers = recovery.facts.segments.filter { !log.active.contains($0) }
         for segment in leftovers { putAside(segment) }
@@ -346,6 +356,7 @@ extension Store {
             }
         }
         for group in orderedGroups { decided[group.pg]?.sort { $0.name < $1.name } }
+        lostPieces = recovery.replay.filter { $0.isVoid && $0.entry == nil }.map(\.order)
         let report = RecoveryReport(
             lastBoot: recovery.lastBoot, closing: recovery.closing,
             groups: orderedGroups.map { group in
@@ -392,6 +403,11 @@ extension Store {
                 enqueue(LogRecord(group: group, body: .corrupt, payload: nil, token: nil))
             }
         }
+        for first in stride(from: 0, to: lostPieces.count, by: StoreLimits.lostPieces) {
+            let part = Array(lostPieces[first..<min(first + StoreLimits.lostPieces, lostPieces.count)])
+            enqueue(LogRecord(group: controlGroup, body: .lostPieces(part), payload: nil, token: nil))
+        }
+        lostPieces = []
         enqueue(LogRecord(group: controlGroup, body: .boot(boot), payload: nil, token: Store.beginToken))
         // What survived a kill may be in the page cache only; from `ready` on it counts as stable.
         sync.dataForced = true
@@ -414,6 +430,7 @@ extension Store {
         guard phase == .running else { return }
         phase = .closing
         closeStep = .draining
+        for group in orderedGroups { pumpQueue(group) }
         pump()
     }
 

@@ -31,7 +31,8 @@ extension Store {
         case .deleteObject(let object):
             return ((0..<Geometry.rowsPerObject).map { ContentKey(object: object, mebibyte: $0) }, nil)
         case .installCut(let cut): return ([], cut.file)
-        case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart: return ([], nil)
+        case .state, .cut, .settle, .voids, .corrupt, .boot, .clean, .forget, .decided, .restart, .lostPieces:
+            return ([], nil)
         }
     }
 

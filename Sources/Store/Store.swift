@@ -148,6 +148,8 @@ public final class Store {
     var sync = SyncState()
     var checkpoint = CheckpointState()
     var purge = PurgeState()
+    /// Where lost pieces lie that recovery found, until the disk is open.
+    var lostPieces: [LogPosition] = []
     var filesets = LiveFilesets()
     var gone = GoneState()
     /// Groups that are to leave the index.
@@ -161,6 +163,21 @@ public final class Store {
     var lastAppend = Instant(nanoseconds: 0)
     var lastCheckpoint = Instant(nanoseconds: 0)
     var firstUnsynced: Instant?
+
+    /// What is in memory points both ways, rows and their objects, records and their groups: a disk that is given up gives its
+    /// memory back.
+    deinit {
+        for row in cachedRows {
+            row.object.file.objects = []
+            row.object.rows = []
+        }
+        for group in orderedGroups + [controlGroup] {
+            group.queue = Queue()
+            group.tail = Queue()
+            group.undurable = Queue()
+            group.unlogged = []
+        }
+    }
 
     public init(configuration: StoreConfiguration, crc: CRC32C) {
         self.configuration = configuration

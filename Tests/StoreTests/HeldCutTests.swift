@@ -72,6 +72,48 @@ import Testing
         #expect(host.store.appliedThrough(pg).n == 200)
     }
 
+    private func installed(_ host: StoreHost, _ count: UInt64) -> [StoreToken] {
+        (1...count).map { n in
+            let token = host.token()
+            host.call {
+                $0.install(
+                    pg,
+                    cut: FileCut(
+                        file: FileID(fileset: FilesetID(1), inode: InodeNumber(100 + n)), truncation: .none,
+                        layout: .standard, kind: .removal, version: EntryName(epoch: Epoch(1), n: 5)), token: token)
+            }
+            return token
+        }
+    }
+
+    @Test(
+        "Cuts for a learner come a few hundred at a time, as they are carried to all rows: a group's row has room for no more",
+        arguments: [nil, .learnersCutsPileUp] as [StoreMutation?])
+    func learnersCuts(_ mutation: StoreMutation?) throws {
+        let host = StoreHost(FakeDisk(), History.small, boot: 1, seed: 3, mutation)
+        host.start()
+        host.holdScans = true
+        let tokens = installed(host, 2_000)
+        host.settle()
+        #expect((tokens.count { host.durable.contains($0) } <= StoreLimits.unpurgedCuts) == (mutation == nil))
+        host.holdScans = false
+        for _ in 0..<40 where !tokens.allSatisfy(host.durable.contains) { host.settle() }
+        #expect(tokens.allSatisfy(host.durable.contains))
+    }
+
+    @Test("A store that closes does not wait for them")
+    func closeBesideLearnersCuts() throws {
+        let host = StoreHost(FakeDisk(), History.small, boot: 1, seed: 3)
+        host.start()
+        host.holdScans = true
+        _ = installed(host, 2_000)
+        host.run()
+        host.holdScans = false
+        host.call { $0.close() }
+        host.run()
+        #expect(host.isClosed)
+    }
+
     @Test(
         "A log that begins anew keeps what is decided, whatever it waits for",
         arguments: [nil, .restartDropsWaiting] as [StoreMutation?])

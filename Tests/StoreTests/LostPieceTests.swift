@@ -61,6 +61,47 @@ import Testing
         #expect(lost > 6, "\(lost)")
     }
 
+    /// Whether the object of lost pieces is still incomplete for an opening that comes before a checkpoint of the one that found
+    /// them is durable: after a kill, or another loss of power. Nil if no piece was lost.
+    private func isStillIncomplete(seed: UInt64, power: Bool, _ mutation: StoreMutation? = nil) throws -> Bool? {
+        let disk = FakeDisk()
+        var host = StoreHost(disk, History.small, boot: 1, seed: seed)
+        host.start()
+        host.call { $0.writeState(pg, [1], token: host.token()) }
+        for (first, completes) in [(0, nil), (64, version)] {
+            let (piece, bytes) = piece(first, completes: completes)
+            let handle = host.payload(bytes)
+            host.call { $0.install(pg, piece, payload: handle) }
+        }
+        host.run()
+        var random = SplitMix64(seed: seed)
+        disk.losePower(&random)
+        host = StoreHost(disk, History.small, boot: 2, seed: seed)
+        host.holdCommits = true
+        host.start()
+        try #require(host.isReady)
+        guard host.report?.groups.first(where: { $0.pg == pg })?.health == .piecesLost else { return nil }
+        if power { disk.losePower(&random) }
+        host = StoreHost(disk, History.small, boot: power ? 3 : 2, seed: seed, mutation)
+        host.start()
+        return try isListed(host)
+    }
+
+    @Test("A lost piece stays lost for who opens the disk before a checkpoint has said so")
+    func openedAgain() throws {
+        var lost = 0
+        var forgotten = 0
+        for seed in UInt64(1)...20 {
+            for power in [false, true] {
+                guard let holds = try isStillIncomplete(seed: seed, power: power) else { continue }
+                #expect(holds, "seed \(seed)")
+                lost += 1
+                if try isStillIncomplete(seed: seed, power: power, .lostPiecesForgotten) == false { forgotten += 1 }
+            }
+        }
+        #expect(lost > 6 && forgotten > 6, "\(lost), \(forgotten)")
+    }
+
     @Test("What the caller takes for corrupt stays so until it says that it has dealt with it")
     func corrupt() throws {
         let disk = FakeDisk()

@@ -67,7 +67,7 @@ enum IndexAdapter {
         var piece: UInt64? = 0
         while let from = piece {
             let page = try index.chunks(.allocation, from: from, limit: 1024)
-            map += page.rows.map { (Int($0.number), $0.value) }
+            map += page.rows.map { (Int(clamping: $0.number), $0.value) }
             piece = page.next
         }
         var groups: [(PGID, [UInt8])] = []
