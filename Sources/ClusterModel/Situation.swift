@@ -72,6 +72,7 @@ public enum Situation: UInt8, CaseIterable, Sendable {
     case emptyDiskInAMembersPlace
     case foreignCutErased
     case cutBeyondTheDecided
+    case formerPrimaryLostItsContent
     case erasedDiskLeavesTrace
     case learnerNotPlacedAnyMore
     case lateRequestOfFencedSession
@@ -166,6 +167,8 @@ public enum Situation: UInt8, CaseIterable, Sendable {
         case .remainsNamedAgain: "a disk is to hold a group again while it still has remains of it"
         case .foreignCutErased:
             "a learner erases what it has, for a file was cut there by an entry that the group does not have"
+        case .formerPrimaryLostItsContent:
+            "a primary that gave up its reign finds its content damaged, and the record still names it"
         case .cutBeyondTheDecided:
             "a learner's file was cut by an entry that the primary has not decided yet"
         case .erasedDiskLeavesTrace: "a disk erased what it had, and is known as a learner's before it is attached"

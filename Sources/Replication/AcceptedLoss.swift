@@ -85,11 +85,15 @@ extension PlacementGroup {
     }
 
     public var content: Content {
-        if absent { return found == .zero ? .nothing : .incomplete(found) }
-        if state.learning { return history.end == .zero ? .nothing : .incomplete(history.end) }
+        // A disk that failed may have content, and no log: what was found there names it.
+        if knowsNoLog { return found == .zero ? .nothing : .incomplete(found) }
+        if state.learning { return .incomplete(history.end) }
         if record?.inSyncMember(on: local.node)?.disk == local.disk { return .whole(history.end) }
         return history.end == .zero ? .nothing : .old(history.end)
     }
+
+    /// Whatever the disk has, no log says so: it had no trace of the group, and has not got a primary's log since.
+    private var knowsNoLog: Bool { absent || state.learning && history.end == .zero }
 
     /// The other members of the record, as this replica sees them.
     public func memberStandings(at now: Moment) -> [(member: Member, standing: MemberStanding)] {
@@ -191,9 +195,10 @@ extension PlacementGroup {
     /// The claim has won: what is here counts from now on, once it is stable. A replica that dies before is what it was.
     func takeAsItIs(_ end: EntryName, under number: LeaseNumber, _ epoch: Epoch) {
         mark(.incompleteContentTaken)
+        let knewNoLog = knowsNoLog
         // What came in order is applied; rows cannot take entries whose predecessors they lack.
         if !pg.isMetadata {
-            if absent {
+            if knewNoLog {
                 emit(.decided(through: end))
             } else {
                 announced = history.end
@@ -205,7 +210,7 @@ extension PlacementGroup {
         history = EpochHistory()
         history.append(begin)
         // What rows lack was not executed, whatever the windows say.
-        if absent || pg.isMetadata { windows = RequestWindows() }
+        if knewNoLog || pg.isMetadata { windows = RequestWindows() }
         decided = begin
         announced = begin
         appended = begin
@@ -214,7 +219,7 @@ extension PlacementGroup {
         emit(.restartLog(after: begin, cuts: cuts))
         if pg.isMetadata {
             emit(.forgoRows(through: begin, self.begin(.rowsForgone(epoch, under: number))))
-        } else if absent {
+        } else if knewNoLog {
             // The disk knows its files' cuts, and nobody else does any more.
             emit(.listChanges(after: .zero, self.begin(.takenCuts(epoch, under: number))))
         } else {

@@ -29,6 +29,13 @@ extension PlacementGroup {
             claim.since = nil
             return
         }
+        // It may resume, and never can: others claim when the lease that the record names has ended.
+        if mayResume, state.learning || absent, !mutated(.formerPrimaryKeepsLease) {
+            mark(.formerPrimaryLostItsContent)
+            emit(.giveUpLease)
+            claim.since = nil
+            return
+        }
         if record.primary != nil, !leaseHasEnded(record.primaryLease), !mayResume {
             claim.since = nil
             let calm =

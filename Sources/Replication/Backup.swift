@@ -10,6 +10,8 @@ struct Following {
     /// Durable work that the answer to `attach` waits for.
     var waitsFor = 0
     var standing: Attached.Standing
+    /// The primary's log, as it was offered.
+    var log: EpochHistory
     /// The primary wants the log stable through here.
     var stableWanted: EntryName = .zero
     var stableTold: EntryName = .zero
@@ -68,7 +70,8 @@ extension PlacementGroup {
         forgetFollowing()
         state.promised = epoch
         var f = Following(
-            primary: node, epoch: epoch, attempt: a.attempt, phase: .attaching, standing: .behind(fork: .zero))
+            primary: node, epoch: epoch, attempt: a.attempt, phase: .attaching, standing: .behind(fork: .zero),
+            log: theirs)
         f.stableTold = .zero
         if isRecorded {
             // Recorded under this boot: either nothing was lost, or the claim after a loss of power took us in.

@@ -115,8 +115,9 @@ public enum ReplicaEffect: Sendable {
     /// It is durable that everything is learned anew: rows that cannot be trusted go.
     case forgetContent
     /// Nothing that the disk has of the group counts, and it may hide what the group has: the replica ends, all of it goes from
-    /// the disk, and then the group has a replica without a trace there if its record still names the disk; `contentErased`.
-    case eraseContent
+    /// the disk, and then the group has a replica without a trace there if its record still names the disk; `contentErased`. Until
+    /// then the disk keeps this state: of a replica that lacks everything.
+    case eraseContent(state: [UInt8])
     /// The scrub that `beginScrub` began is over.
     case scrubEnded(ScrubOutcome)
 

@@ -10,8 +10,7 @@ struct LearnerState {
     /// What has changed here after the fork: objects, and the versions of cuts. Listed before anything of the group's is put
     /// over it.
     var changes: [ObjectID] = []
-    /// Of these it is not known yet whether the group has them too.
-    var cuts: [EntryName] = []
+    var cuts: [ListedCut] = []
     /// Durable work under way; the mark is cleared only when there is none.
     var pending = 0
     /// The primary's `finish`.
@@ -26,7 +25,8 @@ struct LearnerState {
 /// - complete-through and the log's history up to it stand still until everything is in and stable;
 /// - no cut stays here that the group does not have (a lost lineage's, after an operator accepted a loss, or after a loss of
 ///   power): it would hide content behind it from then on, and whatever is learned. Who has one begins with an empty disk. A
-///   cut is judged by the primary's whole log: what it decides later may be what is cut here already;
+///   cut is judged by the primary's whole log: what it decides later may be what is cut here already. And one hides nothing that
+///   the group's newest cut of that file does not hide, whatever it is named after;
 /// - live entries are applied to all objects as they are decided: entries are whole blocks, and a piece is as of an entry
 ///   that is not before any applied one which touches it, so that order makes no difference to the outcome.
 extension PlacementGroup {
@@ -80,7 +80,7 @@ extension PlacementGroup {
             let theirs = EpochHistory(s.history), theirs.end == s.after,
             let tables = try? ReplicaTables(decoding: f.learner.tables), tables.asOf == s.after
         else { return }
-        if beginsAnewForCut(f, theirs, isWhole: mutated(.cutsJudgedEarly)) { return }
+        if beginsAnewForCut(f, theirs, tables.marks) { return }
         let bytes = f.learner.tables
         following?.learner.tables = []
         // Both have what is in the log through the fork, and nobody will send it again: it is decided, so it is applied
@@ -108,25 +108,28 @@ extension PlacementGroup {
         if !pg.isMetadata { tellChanges(f) }
     }
 
-    /// Begins with an empty disk if a file was cut here by an entry that the group does not have. `known` is the primary's log as
-    /// far as it is known here; `isWhole`: with all that it had when its reign began. It has no other entries of older epochs.
-    private func beginsAnewForCut(_ f: Following, _ known: EpochHistory, isWhole: Bool) -> Bool {
-        guard !f.learner.cuts.isEmpty, !mutated(.foreignCutStays) else { return false }
-        var open: [EntryName] = []
-        for cut in f.learner.cuts where cut.epoch != f.epoch && !known.contains(cut) {
-            guard isWhole || cut.n <= known.end.n || cut.epoch < known.end.epoch else {
-                open.append(cut)
+    /// Begins with an empty disk if a file was cut here by an entry that the group does not have. The primary's own entries come by
+    /// its stream only, and of older ones it has none but those that it offered its log with.
+    private func beginsAnewForCut(_ f: Following, _ decided: EpochHistory, _ marks: FileMarks) -> Bool {
+        if mutated(.foreignCutStays) { return false }
+        for cut in f.learner.cuts where cut.version.epoch != f.epoch && !decided.contains(cut.version) {
+            if f.log.contains(cut.version), !mutated(.cutsJudgedEarly) {
+                mark(.cutBeyondTheDecided)
                 continue
             }
+            if marks.covers(cut), !mutated(.cutsJudgedByName) { continue }
             mark(.foreignCutErased)
-            emit(.report(.mustLearn("a file was cut here by the entry \(cut), which the group does not have")))
+            emit(.report(.mustLearn("a file was cut here by the entry \(cut.version), which the group does not have")))
             forgetFollowing()
             send(.gone, to: f.primary, epoch: f.epoch)
-            emit(.eraseContent)
+            var erased = state
+            erased.completeThrough = .zero
+            erased.completeHistory = EpochHistory()
+            erased.history = history
+            emit(.eraseContent(state: erased.encoded()))
             return true
         }
-        mark(.cutBeyondTheDecided, if: !open.isEmpty)
-        following?.learner.cuts = open
+        following?.learner.cuts = []
         return false
     }
 
@@ -143,7 +146,7 @@ extension PlacementGroup {
     public func changesListed(_ token: WorkToken, _ objects: [ObjectID], cuts: [ListedCut], at now: Moment) {
         self.now = now
         switch end(token) {
-        case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects, cuts.map(\.version))
+        case .ownChanges(let attempt, let epoch): ownChangesListed(attempt, epoch, objects, cuts)
         case .cuts(let number, let node, let attempt): cutsListed(number, node, attempt, cuts)
         case .takenCuts(let epoch, let number): takenCutsListed(epoch, under: number, cuts)
         case .changes(let number, let node, let attempt): primaryChangesListed(number, node, attempt, objects)
@@ -151,7 +154,7 @@ extension PlacementGroup {
         }
     }
 
-    private func ownChangesListed(_ attempt: UInt32, _ epoch: Epoch, _ objects: [ObjectID], _ cuts: [EntryName]) {
+    private func ownChangesListed(_ attempt: UInt32, _ epoch: Epoch, _ objects: [ObjectID], _ cuts: [ListedCut]) {
         guard let f = following, f.attempt == attempt, f.epoch == epoch, f.phase == .marking else { return }
         following?.learner.changes = objects
         following?.learner.cuts = cuts
@@ -240,10 +243,9 @@ extension PlacementGroup {
 
     /// All that was sent is here: make it stable, then clear the mark.
     func learnerLogMoved() {
-        guard let f = following, state.learning, f.phase == .streaming else { return }
-        let hasAll = f.learner.finish.map { appended.n >= $0.n } ?? false
-        if beginsAnewForCut(f, history, isWhole: hasAll) { return }
-        guard hasAll, !f.learner.syncing, f.learner.pending == 0 else { return }
+        guard let f = following, let through = f.learner.finish, state.learning, !f.learner.syncing,
+            f.learner.pending == 0, appended.n >= through.n
+        else { return }
         following?.learner.syncing = true
         if mutated(.promoteNotSynced) {
             syncedAll(f.attempt, f.epoch)

@@ -8,6 +8,8 @@ public enum Mutation: UInt8, CaseIterable, Sendable {
     case serveBeforeAllHoldTheLog
     case foreignCutStays
     case cutsJudgedEarly
+    case cutsJudgedByName
+    case formerPrimaryKeepsLease
     case answerReadsOfTheTail
     case readsBeforeFence
     case claimWithoutLeaseEnd

@@ -179,6 +179,14 @@ struct FileMarks: Sendable {
         return order.isEmpty ? nil : decided[file]
     }
 
+    /// Whether the newest cut of that file hides what this one hides, and whatever comes under it.
+    func covers(_ cut: ListedCut) -> Bool {
+        guard let mark = newest(cut.file) else { return false }
+        if mark.removed == .removal { return true }
+        return cut.kind == .truncation
+            && (mark.truncation.number > cut.truncation.number || mark.truncation == cut.truncation)
+    }
+
     /// What an entry changes, if it does.
     static func change(_ body: EntryBody) -> (FileID, Mark)? {
         switch body {

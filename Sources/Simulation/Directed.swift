@@ -33,6 +33,8 @@ public struct DirectedSchedule: Sendable {
     public enum Action: Sendable {
         /// The proposer is told that the outcome is unknown; the change lands when this is due.
         case landLate
+        /// The store is busy: the change is not made, and the proposer is told so.
+        case refuse
         /// The change lands, and the proposer hears of it only so much later.
         case answerLate
         case kill(Role)
@@ -121,14 +123,24 @@ public struct DirectedSchedule: Sendable {
     static let successorWithoutRows = DirectedSchedule(
         occasion: .handoverSent, percent: 15,
         steps: [Step(.landLate, after: 20...300), Step(.loseRows(.subject), after: 0...20)])
+    /// Who gives its role away finds its rows damaged, and the record goes on naming it.
+    static let giverWithoutRows = DirectedSchedule(
+        occasion: .handoverSent, percent: 15, steps: [Step(.refuse), Step(.loseRows(.proposer), after: 0...20)])
     /// A learner answers, and its disk does not, for longer than a catch-up without progress is waited for.
     static let hungLearner = DirectedSchedule(
         occasion: .learningBegun, percent: 30, steps: [Step(.hangDisk(.subject), lasts: 31_000...40_000)])
 }
 
 extension Simulator {
-    /// Follows the schedules for a proposal that was sent; whether it lands late, and is told as unknown.
-    func directed(proposal: Proposal, by n: Int) -> UInt64? {
+    /// What a schedule makes of a proposal.
+    enum ProposalFate {
+        /// Its outcome is told as unknown, and it is made then.
+        case landing(at: UInt64)
+        case refused
+    }
+
+    /// Follows the schedules for a proposal that was sent.
+    func directed(proposal: Proposal, by n: Int) -> ProposalFate? {
         guard let g = groups.firstIndex(of: proposal.record.pg) else { return nil }
         let isClaim = proposal.record.primaryLease != records[g].primaryLease
         if isClaim, let successor = proposal.record.primary, successor != nodes[n].id {
@@ -159,8 +171,10 @@ extension Simulator {
         _ = follow(.largeWriteAnswered, work.g, by: n, subject: nil)
     }
 
-    private func follow(_ occasion: DirectedSchedule.Occasion, _ g: Int, by n: Int, subject: NodeID?) -> UInt64? {
-        var landing: UInt64?
+    private func follow(_ occasion: DirectedSchedule.Occasion, _ g: Int, by n: Int, subject: NodeID?)
+        -> ProposalFate?
+    {
+        var fate: ProposalFate?
         for schedule in scenario.schedules
         where !healing && schedule.occasion == occasion && chance(schedule.percent) {
             account.began(.directed, until: clock + second)
@@ -180,7 +194,8 @@ extension Simulator {
                 let at = clock + drawn(step.after)
                 let lasts = drawn(step.lasts)
                 switch step.action {
-                case .landLate: landing = at
+                case .landLate: fate = .landing(at: at)
+                case .refuse: fate = .refused
                 case .answerLate: answersHeldUntil[n] = at + lasts
                 case .kill(let role):
                     for i in who(role) {
@@ -202,7 +217,7 @@ extension Simulator {
                 }
             }
         }
-        return landing
+        return fate
     }
 
     private func stall(from a: Int, to b: Int, until: UInt64) {
@@ -224,7 +239,7 @@ extension Simulator {
     /// Only while another member holds all of them.
     func loseRows(_ n: Int, _ pg: PGID) {
         guard !healing, pg.isMetadata, let g = groups.firstIndex(of: pg), let replica = replica(n, pg),
-            replica.group.canReadLocally,
+            replica.group.canReadLocally || records[g].primary == nodes[n].id && replica.isWhole,
             records[g].inSync.contains(where: { $0.node != nodes[n].id && isWhole($0, pg) })
         else { return }
         replica.rowsUnreadable()

@@ -15,11 +15,17 @@ extension Simulator {
                 answerNode(n, life, .ended(proposal.record.pg, proposal.token, .refused), after: 50 * millisecond)
                 return
             }
-            if let landing = directed(proposal: proposal, by: n) {
+            switch directed(proposal: proposal, by: n) {
+            case .landing(let at):
                 answerNode(
                     n, life, .ended(proposal.record.pg, proposal.token, .unknown), after: below(20 * millisecond))
-                agenda.add(.coordinator(request), at: landing)
+                agenda.add(.coordinator(request), at: at)
                 return
+            case .refused:
+                answerNode(
+                    n, life, .ended(proposal.record.pg, proposal.token, .refused), after: below(50 * millisecond))
+                return
+            case nil: break
             }
             if !healing, chance(scenario.unknownOutcomes) {
                 // Told as unknown; made later, soon, or never.

@@ -129,7 +129,14 @@ final class HostedDisk {
             guard let job = lanes[lane]?.first, simulator.chance(50) else { continue }
             _ = job()
         }
+        letGo()
+    }
+
+    /// Nothing is told anything any more: what holds the disk, and is held by it, goes.
+    func letGo() {
         lanes = [:]
+        tokens = [:]
+        mendings = [:]
     }
 
     // MARK: Life
@@ -280,11 +287,11 @@ final class HostedDisk {
     }
 
     /// Removes what is here of a group that has moved away, as `DiskHost.leave` does it.
-    func leave(_ pg: PGID) {
+    func leave(_ pg: PGID, state: [UInt8] = []) {
         simulator.tell("\(node.id) removes what it has of \(pg)")
         unsettled[pg] = nil
         store.leaveGroup(
-            pg,
+            pg, state: state,
             token: token { [unowned self] _ in
                 if pg.isMetadata { node.namespace = FakeDatabase() }
             })

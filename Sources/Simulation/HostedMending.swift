@@ -69,7 +69,7 @@ final class HostedMending {
             wanted.wanted |= 1 << UInt64(piece.blocks.first - range.first)
             wanted.checksums += piece.checksums
         }
-        guard let replica = disk.simulator.replica(disk.n, pg) else { return searchEnded() }
+        guard let replica = disk.simulator.replica(disk.n, pg) else { return givenUp() }
         replica.seek(wanted, for: self)
     }
 
@@ -105,6 +105,11 @@ final class HostedMending {
             pg, repair, payload: disk.node.keep(whole),
             token: disk.token { [self] _ in disk.mended(object, slotIndex) })
         disk.simulator.needsCycleEnd(disk.n)
+    }
+
+    func givenUp() {
+        for item in blocks where item.bytes == nil { fetched.lost[item.piece.blocks.first] = item.piece.checksums[0] }
+        end()
     }
 
     private func tell() {

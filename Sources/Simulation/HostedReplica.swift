@@ -90,6 +90,9 @@ final class HostedReplica {
         group.takeEffects(into: &left)
         for case .drop(let handle) in left { node.drop(handle) }
         namespaceWork = []
+        let open = searches.sorted { $0.key.rawValue < $1.key.rawValue }
+        searches = [:]
+        for (_, mending) in open { mending.givenUp() }
     }
 
     private func run(_ effect: ReplicaEffect) {
@@ -211,7 +214,7 @@ final class HostedReplica {
             event { $0.blocksTaken(token, good, at: $1) }
         case .giveUpLease: simulator.startOver(n)
         case .forgetContent: forgetRows()
-        case .eraseContent: simulator.beginAnew(n, self)
+        case .eraseContent(let state): simulator.beginAnew(n, self, state)
         case .scrub(let ask, let to, let epoch): answer(ask, to: to, epoch: epoch)
         case .scrubEnded(let outcome): simulator.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()
@@ -424,6 +427,9 @@ final class HostedReplica {
     func lookAtRows() { if namespace?.isDamaged == true { rowsDamaged() } }
 
     /// The namespace thread met damage that no question led to.
+    /// It lacks nothing, whoever leads.
+    var isWhole: Bool { !group.isLearning && !group.isAbsent && !isForgetting }
+
     func rowsUnreadable() { rowsDamaged() }
 
     /// The rows have rotted: they are learned anew, as `Replica` does it.

@@ -202,6 +202,14 @@
                 name: "stops all groups of a disk while one holds its log up", rule: "decisions/011",
                 storeMutation: .logStaysWithinBound, firstSeed: 1, test: "FullLogTests/bound"),
             Mutant(
+                name: "forgets lost pieces when it opens again", rule: "store.md 2",
+                storeMutation: .lostPiecesForgotten,
+                firstSeed: 1, test: "LostPieceTests/openedAgain"),
+            Mutant(
+                name: "takes all cuts of a learner at once", rule: "store.md, Bounds",
+                storeMutation: .learnersCutsPileUp,
+                firstSeed: 1, test: "HeldCutTests/learnersCuts"),
+            Mutant(
                 name: "takes a log that lost records for a torn one", rule: "store.md 3; traps.md 27",
                 storeMutation: .corruptTakenForTorn, firstSeed: 1, theme: .rot, test: "RuleTests/corruptIsNotTorn"),
             Mutant(
@@ -232,6 +240,13 @@
                 name: "judges a learner's cuts by what is decided", rule: "replication.md 10",
                 mutation: .cutsJudgedEarly,
                 firstSeed: 1, test: "LostCutTests/cutOfTheTail"),
+            Mutant(
+                name: "keeps the lease of a group that it cannot lead", rule: "replication.md 8",
+                mutation: .formerPrimaryKeepsLease, firstSeed: 1, theme: .handovers,
+                test: "HandoverTests/refusedAndDamaged"),
+            Mutant(
+                name: "judges a learner's cuts by their names alone", rule: "replication.md 10",
+                mutation: .cutsJudgedByName, firstSeed: 1, test: "LostCutTests/renamedCut"),
             Mutant(
                 name: "compares copies as of different entries", rule: "replication.md 17", mutation: .scrubWithoutMark,
                 firstSeed: 1, test: "ScrubTests/withoutMark"),

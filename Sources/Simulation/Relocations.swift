@@ -121,11 +121,11 @@ extension Simulator {
     }
 
     /// Nothing that the disk has of the group counts.
-    func beginAnew(_ n: Int, _ replica: HostedReplica) {
+    func beginAnew(_ n: Int, _ replica: HostedReplica, _ state: [UInt8]) {
         tell("\(nodes[n].id) begins anew with \(replica.pg)")
         end(replica, n)
         nodes[n].host?.erasing.insert(replica.pg)
-        nodes[n].host?.leave(replica.pg)
+        nodes[n].host?.leave(replica.pg, state: state)
     }
 
     private func end(_ replica: HostedReplica, _ n: Int) {

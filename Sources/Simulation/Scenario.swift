@@ -350,7 +350,7 @@ public struct Scenario: Sendable {
                 rot = .oneDisk
                 rottenRows = 90
             } else if metadata, copies >= 3 {
-                schedules = [.successorWithoutRows]
+                schedules = [.successorWithoutRows, .giverWithoutRows]
             }
         case .rot:
             nodes = 3

@@ -152,7 +152,8 @@ extension Simulator {
             if decoded != .replica(message) { fail("a message does not survive its codec: \(message)") }
         }
         guard let replica = replica(to, message.pg) else {
-            if nodes[to].lostItsDisk || isOnForeignDisk(to, message.pg) {
+            let isErasing = nodes[to].host?.erasing.contains(message.pg) ?? false
+            if nodes[to].lostItsDisk || isErasing || isOnForeignDisk(to, message.pg) {
                 switch message.body {
                 case .attach, .askStatus: sayGone(to, message.pg, to: nodes[from].id)
                 default: break

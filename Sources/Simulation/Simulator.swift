@@ -143,6 +143,7 @@ public final class Simulator {
     // MARK: Running
 
     public func run() -> Outcome {
+        defer { for node in nodes { node.host?.letGo() } }
         if scenario.dataGroups > 0 { files = (0..<scenario.files).map { _ in newFile() } }
         for s in 0..<scenario.sessions {
             let id = SessionID(UInt64(s + 1))

@@ -50,8 +50,8 @@ extension StorageNode {
         transport.flush()
     }
 
-    /// Whoever asks for a replica that was on a disk which is out of use now, or is none of this node's any more. What has not
-    /// been opened yet, or is not known to be placed here, is not answered for.
+    /// Whoever asks for a replica that was on a disk which is out of use now, or is none of this node's any more, or that is being
+    /// erased. What has not been opened yet, or is not known to be placed here, is not answered for.
     func answerForFailedDisk(_ message: ReplicaMessage, to node: NodeID) {
         switch message.body {
         case .attach, .askStatus: break
@@ -61,9 +61,10 @@ extension StorageNode {
             .handedOver, .askBlocks, .blocks, .askScrub, .scrubbed, .mustLearn:
             return
         }
-        guard disks.contains(where: { $0.failure != nil && $0.holds(message.pg) }) || isOnMissingDisk(message.pg) else {
-            return
-        }
+        guard
+            erasing.contains(message.pg) || disks.contains(where: { $0.failure != nil && $0.holds(message.pg) })
+                || isOnMissingDisk(message.pg)
+        else { return }
         transport.send(.replica(ReplicaMessage(pg: message.pg, epoch: .zero, body: .gone)), to: node)
     }
 

@@ -84,12 +84,12 @@ extension StorageNode {
     }
 
     /// Nothing that the disk has of the group counts: it goes, and `left` makes a replica that learns everything.
-    func beginAnew(_ replica: Replica) {
+    func beginAnew(_ replica: Replica, _ state: [UInt8]) {
         guard let record = directory.view.record(replica.pg), replicas[replica.pg] === replica else { return }
         note(.group(replica.pg), "is erased from disk \(replica.disk.id), and learned anew")
         end(replica, record)
         erasing.insert(replica.pg)
-        replica.disk.leave(replica.pg)
+        replica.disk.leave(replica.pg, state: state)
     }
 
     /// Nothing of the group is on the disk any more.

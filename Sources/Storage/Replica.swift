@@ -68,6 +68,9 @@ final class Replica {
         group.takeEffects(into: &left)
         for case .drop(let handle) in left { payloads.drop(handle) }
         refuseHeld()
+        let open = searches
+        searches = [:]
+        for mending in open.values { mending.givenUp() }
         namespace?.cutsKnown = nil
         namespace?.appliedThrough = nil
         namespace?.failed = nil
@@ -154,7 +157,7 @@ final class Replica {
             event { $0.blocksTaken(token, good, at: $1) }
         case .giveUpLease: node.membership.startOver()
         case .forgetContent: disk.renewNamespace(pg, decided: group.decided)
-        case .eraseContent: node.beginAnew(self)
+        case .eraseContent(let state): node.beginAnew(self, state)
         case .scrub(let ask, let to, let epoch): scrubbing.ask(ask, to: to, epoch: epoch, of: self)
         case .scrubEnded(let outcome): node.scrubEnded(pg, outcome)
         case .searchEnded(let token): searches.removeValue(forKey: token)?.searchEnded()

@@ -129,6 +129,16 @@ struct AcceptedLossTests {
         #expect(group.lossAccepted(demand(), at: later(70)) == nil)
     }
 
+    @Test("What a disk that failed still has counts also when its learning has just begun")
+    func foundAndLearning() throws {
+        let found = EntryName(epoch: Epoch(4), n: 90)
+        let group = try left(of: [1, 2], copies: 2, recovered: nil, found: found)
+        #expect(group.content == .incomplete(found))
+        group.contentLost("it has to learn", at: moment)
+        #expect(group.isLearning && group.content == .incomplete(found))
+        #expect(group.lossAccepted(demand(.any, [2]), at: moment) == nil)
+    }
+
     @Test("A member whose node does not use its disk is given up by name only: it may hold everything")
     func outOfUse() throws {
         let group = try left(of: [1, 2], copies: 2, recovered: whole([EpochSpan(epoch: Epoch(2), last: 40)]))

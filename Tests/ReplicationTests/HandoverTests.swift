@@ -272,6 +272,33 @@ struct HandoverTests {
         #expect(trio.groups[0].isServing && trio.record.epoch == epoch.next)
     }
 
+    @Test("A primary whose change of primaries was refused, and whose rows are damaged meanwhile, lets others lead")
+    func refusedAndDamaged() throws {
+        #expect(try whoGivesItsLeaseUp(nil) == [0])
+        #expect(try whoGivesItsLeaseUp(.formerPrimaryKeepsLease).isEmpty)
+    }
+
+    private func whoGivesItsLeaseUp(_ mutation: Mutation?) throws -> Set<Int> {
+        let trio = try Trio()
+        var givenUp: Set<Int> = []
+        trio.disk = { effect, i in
+            guard case .giveUpLease = effect else { return .passesOn }
+            givenUp.insert(i)
+            return .done
+        }
+        trio.begin()
+        for group in trio.groups { group.mutation = mutation }
+        trio.groups[0].handoverWanted(to: NodeID(3), at: trio.moment)
+        trio.settle()
+        let (_, proposal) = trio.proposals.removeFirst()
+        trio.groups[0].contentLost("its rows are damaged", at: trio.moment)
+        trio.groups[0].proposalEnded(proposal.token, .refused, at: trio.moment)
+        trio.settle()
+        trio.pass(milliseconds: 100)
+        #expect(trio.proposals.isEmpty)
+        return givenUp
+    }
+
     @Test("While the store does not answer, the primary goes on, and gives the handover up")
     func storeAway() throws {
         let trio = try Trio()

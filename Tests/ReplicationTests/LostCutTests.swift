@@ -17,8 +17,9 @@ struct LostCutTests {
             case .listChanges(_, let token):
                 trio.groups[i].changesListed(token, [], cuts: i == 2 ? [listed] : [], at: trio.moment)
             case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
-            case .eraseContent:
+            case .eraseContent(let state):
                 erased = true
+                #expect(opensAsLearner(state, trio.groups[i], at: trio.moment))
                 trio.groups[i].retired()
             default: return .passesOn
             }
@@ -32,6 +33,15 @@ struct LostCutTests {
         return erased
     }
 
+    /// What a kill amid the erasing leaves: a replica that lacks everything, and says so.
+    private func opensAsLearner(_ state: [UInt8], _ group: PlacementGroup, at moment: Moment) -> Bool {
+        let recovered = RecoveredReplica(
+            state: state, tables: group.checkpointTables().bytes, entries: [], decided: group.decided,
+            stable: group.decided, voids: [], opening: .crashed)
+        let found = try? PlacementGroup(pg: group.pg, local: group.local, recovered: recovered, at: moment)
+        return found.map { $0.isLearning && !$0.isAbsent && $0.fork(with: group.history) == .zero } ?? false
+    }
+
     @Test("a learner with a cut of an entry that the group does not have begins with an empty disk, and no other does")
     func lostCut() throws {
         #expect(try erases(EntryName(epoch: Epoch(1), n: 77)))
@@ -41,8 +51,10 @@ struct LostCutTests {
     }
 
     /// The first member, which led, learns anew from the second, which leads now and has an entry that is not decided yet. The
-    /// disk of the first says that this entry cut a file, or the one so much behind it.
-    private func erasesCutOfTheTail(behind: UInt64 = 0, _ mutation: Mutation? = nil) throws -> Bool {
+    /// disk of the first says that this entry cut a file, or the one so much behind it. `isKnown`: that is decided everywhere.
+    private func erasesCutOfTheTail(
+        behind: UInt64 = 0, isKnown: Bool = false, _ mutation: Mutation? = nil
+    ) throws -> Bool {
         let trio = try HandoverTests.Trio()
         trio.begin()
         var erased = false
@@ -52,8 +64,9 @@ struct LostCutTests {
             case .listChanges(_, let token):
                 trio.groups[i].changesListed(token, [], cuts: i == 0 ? listed : [], at: trio.moment)
             case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
-            case .eraseContent:
+            case .eraseContent(let state):
                 erased = true
+                #expect(opensAsLearner(state, trio.groups[i], at: trio.moment))
                 trio.groups[i].retired()
             default: return .passesOn
             }
@@ -67,7 +80,8 @@ struct LostCutTests {
                     file: file, truncation: TruncationMark(number: TruncationNumber(1), size: 0), layout: .standard,
                     kind: .removal, limit: 1, edge: nil)))
         let cut = trio.groups[0].decided
-        #expect(trio.groups[1].decided < cut && trio.groups[1].history.contains(cut))
+        if isKnown { trio.pass(milliseconds: 50) }
+        #expect((trio.groups[1].decided < cut) == !isKnown && trio.groups[1].history.contains(cut))
         listed = [
             ListedCut(
                 version: EntryName(epoch: cut.epoch, n: cut.n + behind), file: file, truncation: .none, kind: .removal)
@@ -92,6 +106,12 @@ struct LostCutTests {
         #expect(try erasesCutOfTheTail() == false)
         #expect(try erasesCutOfTheTail(behind: 70))
         #expect(try erasesCutOfTheTail(.cutsJudgedEarly))
+    }
+
+    @Test("a cut is judged by what it hides, not by a name that it was once installed under")
+    func renamedCut() throws {
+        #expect(try erasesCutOfTheTail(behind: 70, isKnown: true) == false)
+        #expect(try erasesCutOfTheTail(behind: 70, isKnown: true, .cutsJudgedByName))
     }
 
     @Test("a member that has erased what it had says that it learns, and is not taken for a disk that knows nothing")

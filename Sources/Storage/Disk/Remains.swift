@@ -17,11 +17,12 @@ extension DiskHost {
         remains.insert(pg, at: at)
     }
 
-    /// Removes what is here of the group. Its namespace goes when the log says durably that nothing here counts.
-    func leave(_ pg: PGID) {
+    /// Removes what is here of the group. Its namespace goes when the log says durably that nothing here counts. `state`: as in
+    /// `Store.leaveGroup`.
+    func leave(_ pg: PGID, state: [UInt8] = []) {
         if store.leavingGroups.contains(pg) { return }
         store.leaveGroup(
-            pg,
+            pg, state: state,
             token: token { [unowned self] _ in
                 if let fileset = pg.fileset { namespaces.remove([fileset]) }
             })

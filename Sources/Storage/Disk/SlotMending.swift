@@ -120,7 +120,7 @@ final class SlotMending {
             wanted.wanted |= 1 << UInt64(piece.blocks.first - range.first)
             wanted.checksums += piece.checksums
         }
-        guard let replica = host.replica(pg) else { return searchEnded() }
+        guard let replica = host.replica(pg) else { return givenUp() }
         replica.seek(wanted, for: self)
     }
 
@@ -158,6 +158,15 @@ final class SlotMending {
             host.lost(lost, of: object, in: pg, blocksInWords(lost))
         }
         if fetched.isEmpty { ended() } else { write() }
+    }
+
+    /// The group has no replica here any more: what was found is not written, and nobody is told that the rest is lost.
+    func givenUp() {
+        var outcome = Outcome(found: fetched)
+        for item in blocks where item.bytes == nil {
+            outcome.lost.append((item.piece.blocks.first, item.piece.checksums[0]))
+        }
+        end(outcome)
     }
 
     private func write() {
