@@ -106,6 +106,31 @@ import Testing
         #expect(host.report?.groups.first { $0.pg == busy }?.logEnd.n == last + 1)
     }
 
+    @Test("Positions of segments that are put aside after rot are not used again: rows tell of what lay there")
+    func positionsAfterRot() throws {
+        let disk = FakeDisk()
+        var host = open(disk)
+        write(host, stuck, 1)
+        host.run()
+        #expect(fill(host, from: 1, through: thrice) == thrice)
+        host.call { $0.requestStable(busy, through: $0.lastEntry(busy)) }
+        host.settle()
+        let used = disk.segmentNumbers
+        let last = try #require(used.last)
+        let rotten = used[History.small.maximumSegments + 1]
+        disk.segments[rotten]?.flip(at: 80)
+        // It puts aside what lies behind, and is killed before it makes anything new.
+        host = StoreHost(disk, History.small, boot: 1, seed: 4)
+        host.run()
+        #expect(host.report?.groups.allSatisfy { $0.health == .corrupt } == true)
+        try #require(disk.segmentNumbers.allSatisfy { $0 < rotten })
+        host = open(disk)
+        #expect(host.isReady)
+        // The last one was ready, and had nothing yet.
+        #expect(disk.segmentNumbers.contains { $0 >= last })
+        #expect(!disk.segmentNumbers.contains { $0 > rotten && $0 < last }, "these were used before")
+    }
+
     @Test("The log of a group without a replica does not hold up that of the disk; its content stays")
     func dropped() throws {
         let disk = FakeDisk()
