@@ -179,12 +179,14 @@ struct FileMarks: Sendable {
         return order.isEmpty ? nil : decided[file]
     }
 
-    /// Whether the newest cut of that file hides what this one hides, and whatever comes under it.
+    /// Whether the newest cut of that file hides what this one hides, and whatever comes under it. A later one that leaves more does
+    /// not: what it leaves is the group's.
     func covers(_ cut: ListedCut) -> Bool {
         guard let mark = newest(cut.file) else { return false }
         if mark.removed == .removal { return true }
         return cut.kind == .truncation
-            && (mark.truncation.number > cut.truncation.number || mark.truncation == cut.truncation)
+            && (mark.truncation == cut.truncation
+                || mark.truncation.number > cut.truncation.number && mark.truncation.size <= cut.truncation.size)
     }
 
     /// What an entry changes, if it does.

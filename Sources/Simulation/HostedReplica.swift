@@ -426,10 +426,10 @@ final class HostedReplica {
     /// Its rows could not be opened.
     func lookAtRows() { if namespace?.isDamaged == true { rowsDamaged() } }
 
-    /// The namespace thread met damage that no question led to.
     /// It lacks nothing, whoever leads.
     var isWhole: Bool { !group.isLearning && !group.isAbsent && !isForgetting }
 
+    /// The namespace thread met damage that no question led to.
     func rowsUnreadable() { rowsDamaged() }
 
     /// The rows have rotted: they are learned anew, as `Replica` does it.

@@ -364,7 +364,8 @@ extension Store {
         case .repair(let repair): applyRepair(repair, record)
         case .deleteObject: applyDeletion(record)
         case .installCut(let cut):
-            group.cutsInLog -= 1
+            // A replay finds records that it did not hand to the log.
+            if phase != .recovering { group.cutsInLog -= 1 }
             applyCut(cut, record)
             pumpQueue(group)
         case .settle:

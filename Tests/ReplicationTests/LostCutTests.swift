@@ -108,6 +108,28 @@ struct LostCutTests {
         #expect(try erasesCutOfTheTail(.cutsJudgedEarly))
     }
 
+    @Test("a later truncation of the group hides what an unknown one hides only if it leaves no more")
+    func covers() {
+        let file = FileID(fileset: .root, inode: InodeNumber(7))
+        func mark(_ number: UInt64, _ size: UInt64) -> TruncationMark {
+            TruncationMark(number: TruncationNumber(number), size: size)
+        }
+        func isCovered(_ number: UInt64, _ size: UInt64, by marked: FileMarks.Mark) -> Bool {
+            var marks = FileMarks()
+            marks.remember(file, marked, limit: 8)
+            return marks.covers(
+                ListedCut(
+                    version: EntryName(epoch: Epoch(1), n: 5), file: file, truncation: mark(number, size),
+                    kind: .truncation))
+        }
+        let truncated = FileMarks.Mark(truncation: mark(6, 8192), removed: .truncation)
+        #expect(isCovered(6, 8192, by: truncated))
+        #expect(isCovered(5, 8192, by: truncated) && isCovered(5, 9000, by: truncated))
+        #expect(!isCovered(5, 4096, by: truncated), "what lies between is the group's")
+        #expect(!isCovered(6, 4096, by: truncated) && !isCovered(7, 8192, by: truncated))
+        #expect(isCovered(9, 0, by: FileMarks.Mark(truncation: .none, removed: .removal)))
+    }
+
     @Test("a cut is judged by what it hides, not by a name that it was once installed under")
     func renamedCut() throws {
         #expect(try erasesCutOfTheTail(behind: 70, isKnown: true) == false)

@@ -72,8 +72,8 @@ import Testing
         #expect(host.store.appliedThrough(pg).n == 200)
     }
 
-    private func installed(_ host: StoreHost, _ count: UInt64) -> [StoreToken] {
-        (1...count).map { n in
+    private func installed(_ host: StoreHost, _ count: UInt64, from first: UInt64 = 1) -> [StoreToken] {
+        (first..<first + count).map { n in
             let token = host.token()
             host.call {
                 $0.install(
@@ -96,6 +96,27 @@ import Testing
         let tokens = installed(host, 2_000)
         host.settle()
         #expect((tokens.count { host.durable.contains($0) } <= StoreLimits.unpurgedCuts) == (mutation == nil))
+        host.holdScans = false
+        for _ in 0..<40 where !tokens.allSatisfy(host.durable.contains) { host.settle() }
+        #expect(tokens.allSatisfy(host.durable.contains))
+    }
+
+    @Test("So do those that come after a kill, when the log tells of earlier ones")
+    func learnersCutsAfterKill() throws {
+        let disk = FakeDisk()
+        var host = StoreHost(disk, History.small, boot: 1, seed: 3)
+        host.start()
+        host.holdScans = true
+        host.holdCommits = true
+        _ = installed(host, 400)
+        host.run()
+        host = StoreHost(disk, History.small, boot: 1, seed: 4)
+        host.run()
+        host.holdScans = true
+        host.start()
+        let tokens = installed(host, 2_000, from: 1_000)
+        host.settle()
+        #expect(tokens.count { host.durable.contains($0) } <= StoreLimits.unpurgedCuts - 400)
         host.holdScans = false
         for _ in 0..<40 where !tokens.allSatisfy(host.durable.contains) { host.settle() }
         #expect(tokens.allSatisfy(host.durable.contains))

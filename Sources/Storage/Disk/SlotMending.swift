@@ -176,6 +176,8 @@ final class SlotMending {
         for case (_, let bytes?) in blocks { whole.writeImmutableBuffer(bytes) }
         let mended = fetched.map(\.block)
         host.repair(pg, repair, whole) { [self] in
+            // Of a group that leaves the disk nothing is written any more.
+            if host.replica(pg) == nil { return ended() }
             host.node?.counters.mendedBlocks += UInt64(mended.count)
             host.note(
                 "\(blocksInWords(mended)) of \(object) in \(pg) did not match: taken from another replica, and written anew"
