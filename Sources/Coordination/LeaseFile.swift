@@ -56,8 +56,13 @@ final class LeaseFile: @unchecked Sendable {
         guard descriptor >= 0 else { throw .system("cannot open the lease file \(path) (error \(-descriptor))") }
         defer { _ = cs_close(descriptor) }
         guard cs_file_size(descriptor) == Int64(length) else { return nil }
-        let file = try LeaseFile(path: path, descriptor: descriptor)
-        return file
+        do throws(CoordinationError) {
+            return try LeaseFile(path: path, descriptor: descriptor)
+        } catch {
+            // Damaged, or another program's: one is made anew, and those who hold leases in the old one are waited for.
+            if case .foreign = error { return nil }
+            throw error
+        }
     }
 
     /// Makes a file and gives it its name; whatever had this name is unlinked. The caller holds the store's write lock,
@@ -71,7 +76,9 @@ final class LeaseFile: @unchecked Sendable {
             _ = cs_close(descriptor)
             _ = cs_unlinkat(cs_at_fdcwd, temporary)
         }
-        var result = cs_ftruncate(descriptor, Int64(length))
+        // Its pages are there before it is mapped: a full file system refuses now, and kills nobody at a word's first use.
+        var result = cs_fallocate(descriptor, 0, 0, Int64(length))
+        if result == -EOPNOTSUPP { result = cs_ftruncate(descriptor, Int64(length)) }
         if result >= 0 {
             var header = [magic, format]
             header += [id.rawValue, boot.rawValue].flatMap {

@@ -78,6 +78,7 @@ final class LocalLeases {
     /// In a write transaction: the file in force; if it is lost or of another boot, one is made anew. Gives what was made.
     func ensureFile(_ db: Database, _ header: inout LocalStore.Header) throws -> (file: LeaseFile, madeAnew: Bool) {
         adopt(header.leaseFile)
+        unrecorded = nil
         if let file = try currentFile() { return (file, false) }
 
         let wasThisBoot = header.leaseFile?.boot == boot
@@ -93,15 +94,21 @@ final class LocalLeases {
         header.nextWord = 0
         adopt(new)
         file = made
+        unrecorded = made.id
         return (made, true)
     }
 
     /// A transaction that may have called `ensureFile` was rolled back: what it made is not recorded.
+    /// What was in force before is in force still: a stopped process that holds the store's lock is judged by its lease's word.
     func rolledBack() {
-        record = nil
+        guard let record, record.id == unrecorded else { return }
+        self.record = nil
         file = nil
         known = [:]
     }
+
+    /// A file that was made in a transaction which the store may not have kept.
+    private var unrecorded: LeaseFileID?
 
     private func makeFolder() throws(CoordinationError) {
         let result = cs_mkdirat(cs_at_fdcwd, folder, 0o700)

@@ -86,6 +86,7 @@ public final class GatewayMachine {
         guard session != nil, map != nil else {
             unstarted.append(Unstarted(id: id, request: request, caller: caller, began: time.now))
             heldBytes += request.byteCount
+            timers.set(.refuseUnstarted, at: time.now + GatewayLimits.sessionPatience)
             return
         }
         start(id, request, caller)
@@ -130,6 +131,7 @@ public final class GatewayMachine {
             case .resendFlush(let commit): if !commit.isFinished { sendFlushes(of: commit) }
             case .settle(let file): settleTimerRang(file)
             case .redo(let operation): if !operation.isFinished { operation.advance(self) }
+            case .refuseUnstarted: refuseUnstarted()
             case .pollDeletions: pollDeletions()
             case .pollMeasurable: pollMeasurable()
             case .endMeasurement(let work): measurementLate(work)

@@ -4,6 +4,8 @@ import ClusterModel
 public enum GatewayLimits {
     /// Unfinished numbered requests of one (session, group); the next waits in the gateway (replication.md, 18).
     public static let window: UInt64 = 256
+    /// How long a request waits for a session; then it is answered `.unavailable`.
+    public static let sessionPatience = TimeSpan.seconds(10)
     /// Requests that wait for a group; beyond it `isPressed` asks the doors to stop reading (namespace.md, The NFS door).
     public static let heldRequests = 1024
     /// Bytes of payload that wait with them; beyond it likewise.

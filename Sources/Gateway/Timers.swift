@@ -7,6 +7,8 @@ enum TimerPurpose {
     case resendFlush(CommitOperation)
     case settle(FileState)
     case redo(Operation)
+    /// One that waits for a session may have waited long enough.
+    case refuseUnstarted
     case pollDeletions
     case pollMeasurable
     case endMeasurement(Measurement)

@@ -105,6 +105,8 @@ public final class NodeMembership {
         var opened = SessionID.none
         directory.changeMap(
             { [node] map in
+                // It may be tried again long after: a session of a later lease stays.
+                guard self.lease?.number == number else { return nil }
                 var map = map
                 if let own = map.sessions.first(where: { $0.node == node && $0.lease == number }) {
                     opened = own.id
@@ -130,6 +132,14 @@ public final class NodeMembership {
                     }
                 }
             })
+    }
+
+    /// The map has changed. A session that it does not list is refused everywhere, whatever took it out: the node opens another.
+    func mapChanged(_ map: ClusterMap) {
+        guard let session, let lease, !map.isLive(session) else { return }
+        logger.warning("the map has lost session \(session); another one is opened")
+        self.session = nil
+        openSession(under: lease.number)
     }
 
     /// Takes sessions out of the map whose leases have ended, so that nothing of theirs is executed any more.

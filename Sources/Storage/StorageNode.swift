@@ -503,6 +503,7 @@ public final class StorageNode {
         if case .newer = change {
             map = MapFacts(directory.view.map)
             for replica in orderedReplicas { replica.event { $0.mapChanged(map, at: $1) } }
+            membership.mapChanged(directory.view.map)
             filesetsChanged()
             placementChanged()
         }

@@ -424,4 +424,22 @@ struct RuleTests {
         scene.world.run(for: .seconds(1)) { next != nil }
         if case .success = next {} else { Issue.record("what came between the sessions is begun under the next") }
     }
+
+    @Test("A request that waits for a session is refused after ten seconds, and not carried out when there is one")
+    func waitsForSession() {
+        let scene = Scene()
+        scene.a.session = nil
+        scene.a.show()
+        var isRefused: Bool?
+        scene.a.write(scene.file, 0, scene.values(8)) { isRefused = $0 == .failure(.unavailable) }
+        scene.world.run(for: .seconds(9))
+        #expect(isRefused == nil)
+        scene.world.run(for: .seconds(2))
+        #expect(isRefused == true)
+        var isWritten = false
+        scene.a.write(scene.file, 8 * 512, scene.values(8)) { if case .success = $0 { isWritten = true } }
+        scene.world.giveSession(scene.a)
+        scene.world.run(for: .seconds(2))
+        #expect(isWritten && scene.writes.count == 1)
+    }
 }
