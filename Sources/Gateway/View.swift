@@ -49,6 +49,8 @@ extension GatewayMachine {
 
     private func startUnstarted() {
         guard session != nil, map != nil, !unstarted.isEmpty else { return }
+        // The process may have stood still.
+        refuseUnstarted()
         let waiting = unstarted
         unstarted.removeAll()
         for one in waiting {

@@ -442,4 +442,17 @@ struct RuleTests {
         scene.world.run(for: .seconds(2))
         #expect(isWritten && scene.writes.count == 1)
     }
+
+    @Test("Nor when there is a session again as its process goes on that stood still")
+    func waitsForSessionWhileStopped() {
+        let scene = Scene()
+        scene.a.session = nil
+        scene.a.show()
+        var isRefused: Bool?
+        scene.a.write(scene.file, 0, scene.values(8)) { isRefused = $0 == .failure(.unavailable) }
+        scene.world.now += 60_000_000_000
+        scene.world.giveSession(scene.a)
+        scene.world.run(for: .seconds(2))
+        #expect(isRefused == true && scene.writes.isEmpty)
+    }
 }
