@@ -6,40 +6,51 @@ import Wire
 
 /// A learner whose disk has cuts of files that the group never made.
 struct LostCutTests {
+    /// Does all that the disk of one member is asked for while it learns.
+    private final class Learner {
+        /// What its disk says of cuts.
+        var cuts: [ListedCut] = []
+        private(set) var hasErased = false
+
+        init(member: Int, of trio: HandoverTests.Trio) {
+            trio.disk = { [unowned trio] effect, i in
+                switch effect {
+                case .listChanges(_, let token):
+                    trio.groups[i].changesListed(token, [], cuts: i == member ? self.cuts : [], at: trio.moment)
+                case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
+                case .eraseContent(let state):
+                    self.hasErased = true
+                    #expect(Self.opensAsLearner(state, trio.groups[i], at: trio.moment))
+                    trio.groups[i].retired()
+                default: return .passesOn
+                }
+                return .done
+            }
+        }
+
+        /// What a kill amid the erasing leaves: a replica that lacks everything, and says so.
+        private static func opensAsLearner(_ state: [UInt8], _ group: PlacementGroup, at moment: Moment) -> Bool {
+            let recovered = RecoveredReplica(
+                state: state, tables: group.checkpointTables().bytes, entries: [], decided: group.decided,
+                stable: group.decided, voids: [], opening: .crashed)
+            let found = try? PlacementGroup(pg: group.pg, local: group.local, recovered: recovered, at: moment)
+            return found.map { $0.isLearning && !$0.isAbsent && $0.fork(with: group.history) == .zero } ?? false
+        }
+    }
+
     /// Member 3 learns anew; its disk says that a file was cut there by this entry.
     private func erases(_ cut: EntryName, _ mutation: Mutation? = nil) throws -> Bool {
         let trio = try HandoverTests.Trio()
-        var erased = false
         let listed = ListedCut(
             version: cut, file: FileID(fileset: .root, inode: InodeNumber(7)), truncation: .none, kind: .removal)
-        trio.disk = { [unowned trio] effect, i in
-            switch effect {
-            case .listChanges(_, let token):
-                trio.groups[i].changesListed(token, [], cuts: i == 2 ? [listed] : [], at: trio.moment)
-            case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
-            case .eraseContent(let state):
-                erased = true
-                #expect(opensAsLearner(state, trio.groups[i], at: trio.moment))
-                trio.groups[i].retired()
-            default: return .passesOn
-            }
-            return .done
-        }
+        let learner = Learner(member: 2, of: trio)
+        learner.cuts = [listed]
         trio.begin()
         trio.pass(milliseconds: 1500)
         for group in trio.groups { group.mutation = mutation }
         trio.thirdLearnsAnew(seconds: 4)
-        #expect(erased || !trio.groups[2].isLearning)
-        return erased
-    }
-
-    /// What a kill amid the erasing leaves: a replica that lacks everything, and says so.
-    private func opensAsLearner(_ state: [UInt8], _ group: PlacementGroup, at moment: Moment) -> Bool {
-        let recovered = RecoveredReplica(
-            state: state, tables: group.checkpointTables().bytes, entries: [], decided: group.decided,
-            stable: group.decided, voids: [], opening: .crashed)
-        let found = try? PlacementGroup(pg: group.pg, local: group.local, recovered: recovered, at: moment)
-        return found.map { $0.isLearning && !$0.isAbsent && $0.fork(with: group.history) == .zero } ?? false
+        #expect(learner.hasErased || !trio.groups[2].isLearning)
+        return learner.hasErased
     }
 
     @Test("a learner with a cut of an entry that the group does not have begins with an empty disk, and no other does")
@@ -57,21 +68,7 @@ struct LostCutTests {
     ) throws -> Bool {
         let trio = try HandoverTests.Trio()
         trio.begin()
-        var erased = false
-        var listed: [ListedCut] = []
-        trio.disk = { [unowned trio] effect, i in
-            switch effect {
-            case .listChanges(_, let token):
-                trio.groups[i].changesListed(token, [], cuts: i == 0 ? listed : [], at: trio.moment)
-            case .syncAll(let token): trio.groups[i].installed(token, at: trio.moment)
-            case .eraseContent(let state):
-                erased = true
-                #expect(opensAsLearner(state, trio.groups[i], at: trio.moment))
-                trio.groups[i].retired()
-            default: return .passesOn
-            }
-            return .done
-        }
+        let learner = Learner(member: 0, of: trio)
         for group in trio.groups { group.mutation = mutation }
         let file = FileID(fileset: .root, inode: InodeNumber(7))
         trio.change(
@@ -82,7 +79,7 @@ struct LostCutTests {
         let cut = trio.groups[0].decided
         if isKnown { trio.pass(milliseconds: 50) }
         #expect((trio.groups[1].decided < cut) == !isKnown && trio.groups[1].history.contains(cut))
-        listed = [
+        learner.cuts = [
             ListedCut(
                 version: EntryName(epoch: cut.epoch, n: cut.n + behind), file: file, truncation: .none, kind: .removal)
         ]
@@ -90,13 +87,13 @@ struct LostCutTests {
         trio.groups[0].leaseLapsed(trio.lease(0), at: trio.moment)
         trio.groups[0].contentLost("its machine lost power", at: trio.moment)
         trio.settle()
-        for _ in 0..<6 where !erased {
+        for _ in 0..<6 where !learner.hasErased {
             trio.pass(milliseconds: 1000)
             if !trio.proposals.isEmpty { trio.land() }
         }
         #expect(trio.record.epoch > cut.epoch && !trio.groups[0].isPrimary)
-        #expect(erased || !trio.groups[0].isLearning)
-        return erased
+        #expect(learner.hasErased || !trio.groups[0].isLearning)
+        return learner.hasErased
     }
 
     @Test(

@@ -18,6 +18,23 @@ import Testing
         )
     }
 
+    /// The disk of a learner that got both pieces of the object and then lost power, and the seed's further numbers.
+    private func withoutPower(seed: UInt64) -> (FakeDisk, SplitMix64) {
+        let disk = FakeDisk()
+        let host = StoreHost(disk, History.small, boot: 1, seed: seed)
+        host.start()
+        host.call { $0.writeState(pg, [1], token: host.token()) }
+        for (first, completes) in [(0, nil), (64, version)] {
+            let (piece, bytes) = piece(first, completes: completes)
+            let handle = host.payload(bytes)
+            host.call { $0.install(pg, piece, payload: handle) }
+        }
+        host.run()
+        var random = SplitMix64(seed: seed)
+        disk.losePower(&random)
+        return (disk, random)
+    }
+
     private func isListed(_ host: StoreHost) throws -> Bool {
         let token = host.token()
         host.call { $0.changes(pg, after: ChangeCursor(incompleteAndAfter: version), token: token) }
@@ -33,20 +50,9 @@ import Testing
     func lost() throws {
         var lost = 0
         for seed in UInt64(1)...30 {
-            let disk = FakeDisk()
-            var host = StoreHost(disk, History.small, boot: 1, seed: seed)
-            host.start()
-            host.call { $0.writeState(pg, [1], token: host.token()) }
-            for (first, completes) in [(0, nil), (64, version)] {
-                let (piece, bytes) = piece(first, completes: completes)
-                let handle = host.payload(bytes)
-                host.call { $0.install(pg, piece, payload: handle) }
-            }
-            host.run()
-            var random = SplitMix64(seed: seed)
-            disk.losePower(&random)
+            let (disk, _) = withoutPower(seed: seed)
             for boot in UInt64(2)...4 {
-                host = StoreHost(disk, History.small, boot: boot, seed: seed)
+                let host = StoreHost(disk, History.small, boot: boot, seed: seed)
                 host.run()
                 let group = host.report?.groups.first { $0.pg == pg }
                 host.start()
@@ -64,19 +70,8 @@ import Testing
     /// Whether the object of lost pieces is still incomplete for an opening that comes before a checkpoint of the one that found
     /// them is durable: after a kill, or another loss of power. Nil if no piece was lost.
     private func isStillIncomplete(seed: UInt64, power: Bool, _ mutation: StoreMutation? = nil) throws -> Bool? {
-        let disk = FakeDisk()
-        var host = StoreHost(disk, History.small, boot: 1, seed: seed)
-        host.start()
-        host.call { $0.writeState(pg, [1], token: host.token()) }
-        for (first, completes) in [(0, nil), (64, version)] {
-            let (piece, bytes) = piece(first, completes: completes)
-            let handle = host.payload(bytes)
-            host.call { $0.install(pg, piece, payload: handle) }
-        }
-        host.run()
-        var random = SplitMix64(seed: seed)
-        disk.losePower(&random)
-        host = StoreHost(disk, History.small, boot: 2, seed: seed)
+        var (disk, random) = withoutPower(seed: seed)
+        var host = StoreHost(disk, History.small, boot: 2, seed: seed)
         host.holdCommits = true
         host.start()
         try #require(host.isReady)
