@@ -37,6 +37,7 @@ public final class ClusterFilesystem: VirtualFilesystem {
         var kind: OperationKind
         var began: Instant
         var payload: ByteBuffer?
+        var asker: ObjectIdentifier?
         var done: (Result<FileAnswer, FileFailure>) -> Void
     }
     var pending: [UInt64: Pending] = [:]
@@ -87,9 +88,20 @@ public final class ClusterFilesystem: VirtualFilesystem {
         if service.session != shownSession { viewChanged() }
         let id = id ?? nextID()
         let time = clock()
-        pending[id] = Pending(kind: kind, began: time.now, payload: payload, done: done)
+        pending[id] = Pending(kind: kind, began: time.now, payload: payload, asker: context.asker, done: done)
         let caller = Caller(credentials: context.credentials, call: context.call)
         machine.began(OperationID(id), request, by: caller, at: time)
+        run()
+    }
+
+    public func abandoned(by askers: Set<ObjectIdentifier>) {
+        let ids = pending.filter { $0.value.asker.map(askers.contains) ?? false }.keys
+        machine.abandoned(Set(ids.map { OperationID($0) }), at: clock())
+        run()
+    }
+
+    public func wanted(by asker: ObjectIdentifier) {
+        for (id, operation) in pending where operation.asker == asker { machine.wanted(OperationID(id), at: clock()) }
         run()
     }
 

@@ -8,9 +8,13 @@ public struct CallContext: Sendable {
     public var credentials: Credentials
     /// Of a non-idempotent call that its client may send again; nil where the door has no retransmissions.
     public var call: CallIdentity?
-    public init(credentials: Credentials, call: CallIdentity? = nil) {
+    /// The object of the door that waits for the answer, by which `abandoned` and `wanted` name what it asked for; it lives until
+    /// then. Nil where nobody can go away.
+    public var asker: ObjectIdentifier?
+    public init(credentials: Credentials, call: CallIdentity? = nil, asker: ObjectIdentifier? = nil) {
         self.credentials = credentials
         self.call = call
+        self.asker = asker
     }
 }
 
@@ -106,6 +110,11 @@ public protocol VirtualFilesystem: AnyObject {
     var eventLoop: any EventLoop { get }
     /// An empty buffer for a WRITE's data: bytes that come in it need not be copied on their way to the disks of this machine.
     func dataBuffer(capacity: Int) -> ByteBuffer
+    /// The clients for whom these ask have gone: nothing more of what they asked for is begun, or tried again. `done` is called
+    /// as ever, mostly with `.unavailable`.
+    func abandoned(by askers: Set<ObjectIdentifier>)
+    /// One of them has somebody to answer again, before `done` was called.
+    func wanted(by asker: ObjectIdentifier)
 
     /// Crosses junctions: the inode found may lie in another fileset.
     func lookup(_ context: CallContext, directory: FileID, name: FileName, done: @escaping Reply<LookupResult>)

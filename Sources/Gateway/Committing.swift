@@ -90,6 +90,11 @@ final class CommitOperation: Operation {
         gateway.beginFlushes(of: self, isWhole ? .all : .some)
     }
 
+    override func giveUp(_ gateway: GatewayMachine) {
+        gateway.commits.removeAll { $0 === self }
+        super.giveUp(gateway)
+    }
+
     func groupFlushed(_ place: Int, _ stamp: LossNumber) {
         if groups[place].isDone { return }
         groups[place].isDone = true

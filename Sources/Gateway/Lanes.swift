@@ -43,7 +43,13 @@ extension GatewayMachine {
     }
 
     private func numberWaiting(in lane: PGLane) {
-        while let call = lane.firstWaiting, let number = lane.takeNumber() {
+        while let call = lane.firstWaiting {
+            // One that has ended takes no number.
+            guard calls[call.slot] != nil else {
+                lane.dropFirstWaiting()
+                continue
+            }
+            guard let number = lane.takeNumber() else { return }
             lane.dropFirstWaiting()
             call.number = number
             setState(call, .held)
@@ -54,6 +60,7 @@ extension GatewayMachine {
     /// Sends a copy to the group's primary, if there is one and no copy is under way to it.
     func dispatch(_ call: PGCall) {
         guard let session, let map else { return }
+        if call.isAbandoned { return giveUp(call) }
         guard let record = records[call.pg], let primary = record.primary else { return setState(call, .held) }
         if call.attempt == 0, let (file, mark) = call.mark {
             guard let current = validHint(of: file) else {
@@ -141,7 +148,9 @@ extension GatewayMachine {
 
     /// Sends the request again, under the same number, after a pause.
     private func retry(_ call: PGCall) {
-        guard calls[call.slot] != nil, case .underWay = call.state else { return }
+        guard calls[call.slot] != nil else { return }
+        if call.isAbandoned { return giveUp(call) }
+        guard case .underWay = call.state else { return }
         if let fileset = call.pg.fileset, liveFileset(fileset) == nil { return endOfGone(call) }
         // The newest copy may already be with the newest primary.
         if let primary = records[call.pg]?.primary, call.copies.contains(where: { $0.node == primary }) { return }
@@ -186,6 +195,13 @@ extension GatewayMachine {
     // MARK: Ends
 
     func endOfGone(_ call: PGCall) { end(call, .refused(.removed)) }
+
+    /// Ends a request of an operation that nobody waits for, unless a copy of it, or a read here, is under way.
+    func giveUp(_ call: PGCall) {
+        guard calls[call.slot] != nil, call.isAbandoned, call.copies.isEmpty else { return }
+        if case .local = call.state { return }
+        end(call, .refused(.unavailable))
+    }
 
     private func end(_ call: PGCall, _ outcome: CallOutcome) {
         guard calls.remove(call.slot) != nil else { return }

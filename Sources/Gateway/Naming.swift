@@ -38,6 +38,7 @@ final class QueryOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished || isSent { return }
+        if isAbandoned { return gateway.finish(self, .failure(.unavailable)) }
         let fileset = found?.file.file.fileset ?? target.fileset
         guard gateway.liveFileset(fileset) != nil else {
             return gateway.finish(self, .failure(.namespace(.stale)))
@@ -46,6 +47,8 @@ final class QueryOperation: Operation {
         isSent = true
         ask(fileset, found.map { .attributes(inode: $0.file.file.inode) } ?? query, gateway)
     }
+
+    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
 
     private func ask(_ fileset: FilesetID, _ query: NamespaceQuery, _ gateway: GatewayMachine) {
         gateway.question(.query(self), fileset, query, as: caller.credentials, from: .none)
@@ -154,7 +157,10 @@ final class MutateOperation: Operation {
         if isFinished { return }
         switch state {
         case .sent, .cutting, .completing, .showing: return
-        case .due: break
+        case .new, .queued, .due: if isAbandoned { return finish(.failure(.unavailable), gateway) }
+        }
+        switch state {
+        case .sent, .cutting, .completing, .showing, .due: break
         case .new:
             guard gateway.liveFileset(target.fileset) != nil else {
                 return gateway.finish(self, .failure(.namespace(.stale)))
@@ -171,6 +177,8 @@ final class MutateOperation: Operation {
         state = .sent
         gateway.mutate(.mutate(self), target.fileset, operation, .stable, as: caller)
     }
+
+    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
 
     func answered(_ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ gateway: GatewayMachine) {
         if operation.fixesTimes, let file = file ?? existing(result, gateway) { gateway.timesSet(file, result) }

@@ -61,13 +61,15 @@ extension GatewayMachine {
 
     /// Who asked may be gone, and another gateway may have changed since what was to be changed: what waits for a session is not
     /// carried out whenever one comes. Who is there asks again.
-    func refuseUnstarted() {
-        let latest = unstarted.firstIndex { time.now < $0.began + GatewayLimits.sessionPatience } ?? unstarted.count
-        for one in unstarted[..<latest] {
+    func refuseUnstarted() { refuseUnstarted(where: { time.now >= $0.began + GatewayLimits.sessionPatience }) }
+
+    func refuseUnstarted(where isToGo: (Unstarted) -> Bool) {
+        unstarted.removeAll { one in
+            guard isToGo(one) else { return false }
             heldBytes -= one.request.byteCount
             effects.append(.finish(one.id, .failure(.unavailable)))
+            return true
         }
-        unstarted.removeFirst(latest)
     }
 
     /// The session is over: every operation that was begun under it fails, and nothing of it is sent again.

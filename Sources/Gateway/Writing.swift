@@ -72,6 +72,8 @@ final class WriteOperation: Operation {
 
     override func hintFailed(_ failure: FileFailure, _ gateway: GatewayMachine) { fail(failure, gateway) }
 
+    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
+
     /// Ends the write once nothing of it is under way any more.
     func fail(_ reason: FileFailure, _ gateway: GatewayMachine) {
         if failure == nil { failure = reason }
@@ -82,7 +84,12 @@ final class WriteOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
-        if failure == nil { failure = sendParts(gateway) }
+        if isAbandoned {
+            if outstanding > 0 { return }
+            failure = failure ?? .unavailable
+        } else if failure == nil {
+            failure = sendParts(gateway)
+        }
         if outstanding > 0 || (isAsking && failure == nil) { return }
         if let failure { return finish(.failure(failure), gateway) }
         guard parts.allSatisfy(\.isDone), isUnderWay || payload.length == 0 else { return }

@@ -130,6 +130,34 @@ struct ClusterFilesystemTests {
         #expect(service.requests.count == 3)
     }
 
+    @Test("What was asked for a client that has gone is not tried again, what others asked for is")
+    func abandoned() {
+        final class Asker {}
+        let filesystem = filesystem()
+        _ = write(filesystem, pattern(4096), at: 0)
+        let (gone, stays) = (Asker(), Asker())
+        var results: [Result<WriteResult, VFSFailure>?] = [nil, nil]
+        service.refusals = [.unavailable, .unavailable]
+        for (place, asker) in [gone, stays].enumerated() {
+            let context = CallContext(credentials: .superuser, asker: ObjectIdentifier(asker))
+            filesystem.write(
+                context, to: service.file, offset: UInt64(place) * 4096, data: pattern(4096, 8), durability: .unstable
+            ) { results[place] = $0 }
+        }
+        filesystem.abandoned(by: [ObjectIdentifier(gone)])
+        guard case .failure(.unavailable)? = results[0], results[1] == nil else {
+            Issue.record("\(results)")
+            return
+        }
+        service.loop.advanceTime(by: .milliseconds(500))
+        guard case .success? = results[1] else {
+            Issue.record("\(results)")
+            return
+        }
+        #expect(read(filesystem, 0, 4096)?.data == pattern(4096))
+        #expect(filesystem.pending.isEmpty)
+    }
+
     @Test("No answer leaves once the lease is not surely valid")
     func lease() {
         let filesystem = filesystem()

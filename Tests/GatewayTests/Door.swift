@@ -68,14 +68,27 @@ final class Door {
         return answer
     }
 
+    /// Nobody waits for these any more.
+    func abandon(_ ids: [UInt64]) {
+        machine.abandoned(Set(ids.map { OperationID($0) }), at: world.time)
+        run()
+    }
+
+    func want(_ id: UInt64) {
+        machine.wanted(OperationID(id), at: world.time)
+        run()
+    }
+
+    @discardableResult
     func write(
         _ file: FileID, _ offset: UInt64, _ values: [UInt64], _ durability: Durability = .unstable,
         zeros: [ZeroRun] = [], _ done: @escaping (Result<FileAnswer, FileFailure>) -> Void
-    ) {
+    ) -> UInt64 {
         let id = newID()
         payloads[id] = values
         let handle = PayloadHandle(id: id, length: values.count * FakeGroup.unit)
         begin(.write(file, offset: offset, handle, zeros: zeros, durability), id: id, done)
+        return id
     }
 
     func values(_ pieces: [ReadPiece]) -> [UInt64] {

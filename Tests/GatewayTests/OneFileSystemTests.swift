@@ -33,7 +33,8 @@ final class Story {
     var failures: [String] = []
     var writeID: UInt64 = 0
     var serial = 0
-    var sessionEnds = 0
+    /// Operations may have been cut off since a session ended, or clients went: whether they were executed is unknown for ever.
+    var wasCut = false
     /// Operations that may be removed files: their failures are expected.
     var removed: Set<FileID> = []
 
@@ -113,9 +114,21 @@ final class Story {
         case 88..<91: remove(door, file)
         case 91..<94: rename(door, file)
         case 94 where step % 2 == 0:
-            sessionEnds += 1
+            wasCut = true
             world.endSession(door)
+        case 95: leave(door)
         default: world.failOver(world.map.placementGroups[world.random.below(world.map.placementGroups.count)])
+        }
+    }
+
+    /// The clients of some operations go.
+    private func leave(_ door: Door) {
+        wasCut = true
+        let gone = door.waiting.keys.sorted().filter { _ in world.random.below(2) == 0 }
+        door.abandon(gone)
+        // One of them comes back at once.
+        if let back = gone.first, world.random.below(2) == 0 {
+            door.want(back)
         }
     }
 
@@ -123,8 +136,7 @@ final class Story {
         busy -= 1
         if case .failure(let failure) = result {
             if removed.contains(file), failure == .namespace(.stale) { return false }
-            // Its session ended: whether it was executed is unknown for ever.
-            if failure == .unavailable, sessionEnds > 0 { return false }
+            if failure == .unavailable, wasCut { return false }
             failures.append("\(what) of \(file) failed: \(failure)")
             return false
         }
@@ -132,7 +144,7 @@ final class Story {
     }
 
     private func wasCutOff(_ result: Result<FileAnswer, FileFailure>) -> Bool {
-        if case .failure(.unavailable) = result { sessionEnds > 0 } else { false }
+        if case .failure(.unavailable) = result { wasCut } else { false }
     }
 
     private func create() {

@@ -217,6 +217,63 @@ import Wire
         }
     }
 
+    @Test("Nobody wants what a client left that has gone, unless it waits on another connection, or comes again")
+    func abandoned() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.on { $0.files.holdsWrites = true }
+            let message = client.writeMessage(file, [1, 2, 3, 4], xid: 500)
+            var clients: [RawClient] = try [RawClient(port: gateway.port), RawClient(port: gateway.port)]
+            for one in clients {
+                try one.sendRaw(message)
+                try one.barrier()
+            }
+            try client.sendRaw(client.writeMessage(file, [5, 6, 7, 8], xid: 501))
+            try client.barrier()
+            func connections() throws -> Int { try gateway.on { $0.server.gateway.connectionCount } }
+            let before = try connections()
+            clients.removeFirst()
+            #expect(try eventually { try connections() == before - 1 })
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            clients.removeFirst()
+            #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
+            // Once more, on a new connection.
+            let again = try RawClient(port: gateway.port)
+            try again.sendRaw(message)
+            try again.barrier()
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            #expect(try gateway.on { $0.files.executed["write"] } == 2)
+            try gateway.on { $0.files.release() }
+            for one in [client, again] {
+                #expect(try one.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+            }
+        }
+    }
+
+    @Test("Who was sent away and closes the connection is not expected back; who comes all the same finds the call")
+    func sentAwayAndGone() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.on {
+                $0.files.holdsWrites = true
+                $0.server.gateway.patience = .zero
+            }
+            var gone: RawClient? = try RawClient(port: gateway.port)
+            try gone?.sendRaw(client.writeMessage(file, [1], xid: 600))
+            #expect(try gone?.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .jukebox)
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            gone = nil
+            #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
+            try gateway.on { $0.server.gateway.patience = .seconds(1000) }
+            try client.sendRaw(client.writeMessage(file, [1], xid: 601))
+            try client.barrier()
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            try gateway.on { $0.files.release() }
+            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+            #expect(try gateway.on { $0.files.executed["write"] } == 1)
+        }
+    }
+
     @Test("A client that waits long is sent away, its return is joined to the call, and libnfs is never sent away")
     func sentAway() throws {
         try session { (gateway, client, root) throws in

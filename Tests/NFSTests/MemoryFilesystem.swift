@@ -28,7 +28,8 @@ final class MemoryFilesystem: VirtualFilesystem {
     private var nextInode: UInt64 = 2
     private var clock: Int64 = 1_700_000_000_000_000_000
     private var firstAnswers: [CallIdentity: NamespaceResult] = [:]
-    private var waiting: [() -> Void] = []
+    private var waiting: [(asker: ObjectIdentifier?, body: () -> Void)] = []
+    private var abandoned: Set<ObjectIdentifier> = []
 
     /// While true no call of the kind is answered; `release` answers them.
     var holdsWrites = false
@@ -56,13 +57,18 @@ final class MemoryFilesystem: VirtualFilesystem {
         holdsAll = false
         let ready = waiting
         waiting = []
-        for body in ready { body() }
+        for one in ready { one.body() }
     }
+
+    func abandoned(by askers: Set<ObjectIdentifier>) { abandoned.formUnion(askers) }
+    func wanted(by asker: ObjectIdentifier) { abandoned.remove(asker) }
+    /// Of what is held, for which nobody waits, as the door says.
+    var heldForNobody: Int { waiting.count { $0.asker.map(abandoned.contains) ?? false } }
 
     /// Answers the one that has waited longest.
     func releaseOne() {
         guard !waiting.isEmpty else { return }
-        waiting.removeFirst()()
+        waiting.removeFirst().body()
     }
 
     var held: Int { waiting.count }
@@ -89,7 +95,11 @@ final class MemoryFilesystem: VirtualFilesystem {
         calls += 1
         executed[name, default: 0] += 1
         lastCredentials = context.credentials
-        if holdsAll || (isWrite && holdsWrites) { waiting.append(body) } else { body() }
+        if holdsAll || (isWrite && holdsWrites) {
+            waiting.append((context.asker, body))
+        } else {
+            body()
+        }
     }
 
     private func permits(_ node: Node, _ c: Credentials, _ bit: UInt16) -> Bool {

@@ -45,6 +45,8 @@ final class NFSCall {
     private var heldBytes: Int
     private var state = State.running
     private var isForBlindExport = false
+    /// All who waited have gone, and the file system was told so.
+    private var isAbandoned = false
 
     init(
         gateway: NFSGateway, connection: NFSConnection, header: RPCCall, caller: Caller, operation: Operation,
@@ -86,9 +88,27 @@ final class NFSCall {
     /// A repetition waits too. One answer is enough for a connection that sent the same twice; beyond the bound the one
     /// that came first gives way.
     func join(_ waiter: Waiter) {
+        if isAbandoned {
+            isAbandoned = false
+            vfs.wanted(by: ObjectIdentifier(self))
+        }
         if waiters.contains(where: { $0.connection === waiter.connection && $0.xid == waiter.xid }) { return }
         if waiters.count >= NFSLimits.waitersPerCall { waiters.removeFirst() }
         waiters.append(waiter)
+    }
+
+    /// A connection has ended. True when it was the last on which somebody waits, or was sent away and is to come again.
+    func left(_ gone: NFSConnection) -> Bool {
+        let waited = waiters.contains { $0.connection === gone }
+        waiters.removeAll { $0.connection === gone }
+        let wasLast =
+            switch state {
+            case .running: waited && waiters.isEmpty
+            case .sentAway: (waited || connection === gone) && waiters.isEmpty
+            case .answered: false
+            }
+        if wasLast { isAbandoned = true }
+        return wasLast
     }
 
     /// The memory that an answer may take beyond what the call itself does, known once the arguments are read.
@@ -117,7 +137,8 @@ final class NFSCall {
         case (.write, .readOnly): return .failure(.readOnly)
         case (.write, .readWrite), (.read, _), (.none, _): break
         }
-        let context = CallContext(credentials: caller.credentials(in: entry.export), call: identity)
+        let context = CallContext(
+            credentials: caller.credentials(in: entry.export), call: identity, asker: ObjectIdentifier(self))
         return .success(
             Target(file: content.file, generation: content.generation, export: entry.export, context: context))
     }

@@ -82,6 +82,11 @@ final class NFSGateway {
     func left(_ connection: NFSConnection) {
         connections[connection.id] = nil
         admission.left(connection.id)
+        let abandoned = pending.left(connection)
+        if !abandoned.isEmpty {
+            metrics.abandoned.increment(by: abandoned.count)
+            vfs.abandoned(by: Set(abandoned.map(ObjectIdentifier.init)))
+        }
         wake()
     }
 

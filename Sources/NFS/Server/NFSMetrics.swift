@@ -11,6 +11,8 @@ final class NFSMetrics {
     let mergedWrites: Counter
     let joined: Counter
     let sentAway: Counter
+    /// Their clients had gone.
+    let abandoned: Counter
     let malformed: Counter
     private let heldCalls: Gauge
     private let heldBytes: Gauge
@@ -31,6 +33,7 @@ final class NFSMetrics {
         mergedWrites = Counter(label: "nfs_merged_writes", dimensions: dimensions)
         joined = Counter(label: "nfs_joined_calls", dimensions: dimensions)
         sentAway = Counter(label: "nfs_sent_away_calls", dimensions: dimensions)
+        abandoned = Counter(label: "nfs_abandoned_calls", dimensions: dimensions)
         malformed = Counter(label: "nfs_malformed_records", dimensions: dimensions)
         heldCalls = Gauge(label: "nfs_held_calls", dimensions: dimensions)
         heldBytes = Gauge(label: "nfs_held_bytes", dimensions: dimensions)

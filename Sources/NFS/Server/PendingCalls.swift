@@ -88,6 +88,9 @@ struct PendingCalls {
         return running.values.joined().filter { $0.arrival < instant && !$0.waiters.isEmpty }
     }
 
+    /// Calls that nobody waits for since this connection has ended.
+    func left(_ connection: NFSConnection) -> [NFSCall] { running.values.joined().filter { $0.left(connection) } }
+
     private func key(_ call: NFSCall, xid: UInt32?) -> Key {
         Key(
             address: call.caller.address, program: call.header.program.number, procedure: call.header.procedure,
