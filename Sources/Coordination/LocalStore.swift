@@ -89,6 +89,31 @@ final class LocalStore {
         case .notMade(let error), .unknown(let error):
             throw error
         }
+        try prepare()
+    }
+
+    /// Columns of this program, and what must hold of the rows together: a header that went back would give revisions twice.
+    private func prepare() throws(CoordinationError) {
+        let looked = transact(.deferred) { db in
+            let header = try Self.header(db)
+            let newest = try Int64.fetchOne(db, sql: "SELECT max(revision) FROM records") ?? 0
+            let lease = try Int64.fetchOne(db, sql: "SELECT max(number) FROM leases") ?? 0
+            guard newest <= header.revision.rawValue, lease < Int64(header.nextLease) else {
+                throw DatabaseError(
+                    message: "its header has rotted: it is at revision \(header.revision.rawValue) and lease "
+                        + "\(header.nextLease), and there are revision \(newest) and lease \(lease)")
+            }
+            return try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info('records')").contains("checksumOf")
+        }
+        switch looked {
+        case .made(true): return
+        case .notMade(let error), .unknown(let error): throw error
+        case .made(false): break
+        }
+        switch transact(.immediate, { try Self.addChecksums($0) }) {
+        case .made: return
+        case .notMade(let error), .unknown(let error): throw error
+        }
     }
 
     static func configuration(patience: LockPatience?) -> Configuration {
@@ -171,6 +196,9 @@ final class LocalStore {
 
     static func describe(_ error: any Error, path: String, patience: LockPatience) -> CoordinationError {
         if let known = error as? CoordinationError { return known }
+        if let rot = error as? RowDecodingError {
+            return .database("\(path): a row has a value that nobody has put there: \(rot)")
+        }
         guard let failure = error as? DatabaseError else { return .database("\(error)") }
         switch failure.resultCode {
         case .SQLITE_BUSY: return .busy(holders: patience.holders)

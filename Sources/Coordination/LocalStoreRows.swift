@@ -1,3 +1,4 @@
+import CSupport
 import ClusterModel
 import Foundation
 import GRDB
@@ -18,7 +19,13 @@ extension LocalStore {
             silentUntil INTEGER,
             firstLease INTEGER
         ) STRICT;
-        CREATE TABLE records (key BLOB PRIMARY KEY NOT NULL, value BLOB, revision INTEGER NOT NULL) STRICT;
+        CREATE TABLE records (
+            key BLOB PRIMARY KEY NOT NULL,
+            value BLOB,
+            revision INTEGER NOT NULL,
+            checksum INTEGER,
+            checksumOf INTEGER
+        ) STRICT;
         CREATE INDEX recordsByRevision ON records (revision);
         CREATE INDEX deletions ON records (revision) WHERE value IS NULL;
         CREATE TABLE leases (
@@ -41,19 +48,35 @@ extension LocalStore {
 
     static func header(_ db: Database) throws -> Header {
         let statement = try db.cachedStatement(sql: "SELECT * FROM store")
-        guard let row = try Row.fetchAll(statement).first, let cluster = number(row["cluster"] as Data?) else {
-            throw DatabaseError(message: "the store has no header")
-        }
+        guard let row = try Row.fetchAll(statement).first, let cluster = number(try row.decode(forColumn: "cluster"))
+        else { throw DatabaseError(message: "the store has no header") }
         var record: LeaseFileRecord?
-        if let id = number(row["leaseFile"] as Data?), let boot = number(row["leaseBoot"] as Data?) {
+        if let id = number(try row.decode(forColumn: "leaseFile")),
+            let boot = number(try row.decode(forColumn: "leaseBoot"))
+        {
             record = LeaseFileRecord(
-                id: LeaseFileID(id), boot: BootID(boot), path: row["leasePath"],
-                silentUntil: Instant(nanoseconds: UInt64(bitPattern: row["silentUntil"] as Int64)),
-                firstLease: row["firstLease"])
+                id: LeaseFileID(id), boot: BootID(boot), path: try row.decode(forColumn: "leasePath"),
+                silentUntil: Instant(nanoseconds: try row.decode(forColumn: "silentUntil")),
+                firstLease: try row.decode(forColumn: "firstLease"))
         }
-        return Header(
-            cluster: ClusterID(cluster), revision: Revision(row["revision"]), forgotten: Revision(row["forgotten"]),
-            nextLease: row["nextLease"], nextWord: row["nextWord"], leaseFile: record)
+        let header = Header(
+            cluster: ClusterID(cluster), revision: Revision(try row.decode(forColumn: "revision")),
+            forgotten: Revision(try row.decode(forColumn: "forgotten")),
+            nextLease: try row.decode(forColumn: "nextLease"), nextWord: try row.decode(forColumn: "nextWord"),
+            leaseFile: record)
+        guard header.revision >= .zero, header.revision.rawValue < .max, header.forgotten <= header.revision,
+            (0...CoordinationLimits.leaseWords).contains(header.nextWord),
+            record.map({ $0.firstLease <= header.nextLease }) ?? true
+        else { throw DatabaseError(message: "the store's header has rotted: \(row)") }
+        return header
+    }
+
+    /// Brings a store of an earlier program up to this one's columns; such a program goes on beside it.
+    static func addChecksums(_ db: Database) throws {
+        let columns = try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info('records')")
+        for column in ["checksum", "checksumOf"] where !columns.contains(column) {
+            try db.execute(sql: "ALTER TABLE records ADD COLUMN \(column) INTEGER")
+        }
     }
 
     static func setRevision(_ db: Database, _ revision: Revision) throws {
@@ -81,16 +104,16 @@ extension LocalStore {
 
     static func entry(_ db: Database, _ key: Key) throws -> KeyValue? {
         let statement = try db.cachedStatement(
-            sql: "SELECT value, revision FROM records WHERE key = ? AND value IS NOT NULL")
+            sql: "SELECT \(checkedColumns) FROM records WHERE key = ? AND value IS NOT NULL")
         guard let row = try Row.fetchAll(statement, arguments: [Data(key.bytes)]).first else { return nil }
-        return KeyValue(key: key, value: [UInt8](row["value"] as Data), revision: Revision(row["revision"]))
+        return KeyValue(key: key, value: try checkedValue(row, key) ?? [], revision: try rowRevision(row))
     }
 
     static func entries(_ db: Database, prefix: Key) throws -> [KeyValue] {
         let limit = CoordinationLimits.entriesPerRead
         let statement = try db.cachedStatement(
             sql: """
-                SELECT key, value, revision FROM records
+                SELECT key, \(checkedColumns) FROM records
                 WHERE key >= ? AND (? IS NULL OR key < ?) AND value IS NOT NULL ORDER BY key LIMIT ?
                 """)
         let end = prefix.firstBehindPrefix.map { Data($0.bytes) }
@@ -98,10 +121,9 @@ extension LocalStore {
         guard rows.count <= limit else {
             throw CoordinationError.invalid("a read of more than \(limit) records (prefix \(prefix))")
         }
-        return rows.map {
-            KeyValue(
-                key: Key([UInt8]($0["key"] as Data)), value: [UInt8]($0["value"] as Data),
-                revision: Revision($0["revision"]))
+        return try rows.map { row in
+            let key = try rowKey(row)
+            return KeyValue(key: key, value: try checkedValue(row, key) ?? [], revision: try rowRevision(row))
         }
     }
 
@@ -109,9 +131,14 @@ extension LocalStore {
         try run(
             db,
             """
-            INSERT INTO records (key, value, revision) VALUES (?, ?, ?)
-            ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision
-            """, [Data(key.bytes), Data(value), revision.rawValue])
+            INSERT INTO records (key, value, revision, checksum, checksumOf) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision,
+                checksum = excluded.checksum, checksumOf = excluded.checksumOf
+            """,
+            [
+                Data(key.bytes), Data(value), revision.rawValue, Int64(checksum(key, value, revision)),
+                revision.rawValue,
+            ])
     }
 
     /// False if there was nothing to delete.
@@ -144,7 +171,7 @@ extension LocalStore {
     static func changes(_ db: Database, prefix: Key, behind place: Place, limit: Int) throws -> [WatchEvent] {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT key, value, revision FROM records
+                SELECT key, \(checkedColumns) FROM records
                 WHERE revision >= ? AND (revision > ? OR (? IS NOT NULL AND key > ?))
                     AND key >= ? AND (? IS NULL OR key < ?)
                 ORDER BY revision, key LIMIT ?
@@ -154,12 +181,41 @@ extension LocalStore {
         let end = prefix.firstBehindPrefix.map { Data($0.bytes) }
         let rows = try Row.fetchAll(
             statement, arguments: [revision, revision, last, last, Data(prefix.bytes), end, end, limit])
-        return rows.map {
-            WatchEvent(
-                key: Key([UInt8]($0["key"] as Data)), value: ($0["value"] as Data?).map { [UInt8]($0) },
-                revision: Revision($0["revision"]))
+        return try rows.map { row in
+            let key = try rowKey(row)
+            return WatchEvent(key: key, value: try checkedValue(row, key), revision: try rowRevision(row))
         }
     }
+
+    // MARK: checksums
+
+    private static let checkedColumns = "value, revision, checksum, checksumOf"
+
+    /// Of the key, the revision and the value, so that a row that got another one's content is found, too.
+    private static func checksum(_ key: Key, _ value: [UInt8], _ revision: Revision) -> UInt32 {
+        func continued(_ seed: UInt32, _ bytes: [UInt8]) -> UInt32 {
+            bytes.withUnsafeBytes { cs_crc32c(seed, $0.baseAddress, $0.count) }
+        }
+        var place = withUnsafeBytes(of: revision.rawValue.bigEndian) { [UInt8]($0) }
+        place += withUnsafeBytes(of: UInt32(key.bytes.count).bigEndian) { [UInt8]($0) }
+        return continued(continued(continued(0, place), key.bytes), value)
+    }
+
+    /// The value, nil where the record was deleted. One that does not have its checksum comes empty, which is no record of
+    /// anything: who reads decides whether it can do without. One that an earlier program has written since has none.
+    private static func checkedValue(_ row: Row, _ key: Key) throws -> [UInt8]? {
+        guard let data = try row.decode(Data?.self, forColumn: "value") else { return nil }
+        let value = [UInt8](data)
+        let revision = try rowRevision(row)
+        guard let of = try row.decode(Int64?.self, forColumn: "checksumOf"), of == revision.rawValue,
+            let known = try row.decode(Int64?.self, forColumn: "checksum")
+        else { return value }
+        return known == Int64(checksum(key, value, revision)) ? value : []
+    }
+
+    private static func rowKey(_ row: Row) throws -> Key { Key([UInt8](try row.decode(Data.self, forColumn: "key"))) }
+
+    private static func rowRevision(_ row: Row) throws -> Revision { Revision(try row.decode(forColumn: "revision")) }
 
     // MARK: leases
 
@@ -184,10 +240,14 @@ extension LocalStore {
         try run(db, "DELETE FROM leases WHERE number = ?", [number.rawValue])
     }
 
-    private static func leaseRow(_ row: Row) -> LeaseRow {
-        LeaseRow(
-            number: LeaseNumber(row["number"]), word: row["word"], drawn: UInt64(row["drawn"] as Int64),
-            owner: LeaseOwner(row["owner"]))
+    private static func leaseRow(_ row: Row) throws -> LeaseRow {
+        let word = try row.decode(Int.self, forColumn: "word")
+        guard (0...CoordinationLimits.leaseWords).contains(word) else {
+            throw DatabaseError(message: "a lease has rotted: \(row)")
+        }
+        return LeaseRow(
+            number: LeaseNumber(try row.decode(forColumn: "number")), word: word,
+            drawn: try row.decode(forColumn: "drawn"), owner: LeaseOwner(try row.decode(forColumn: "owner")))
     }
 
     // MARK: help

@@ -161,7 +161,12 @@ public final class ClusterDirectory {
             recordRevisions[group] = .changed(revision)
             return true
         } catch {
-            throw .foreign(path: "the coordination store", detail: "its record \(key) cannot be read: \(error)")
+            // One that has rotted comes empty.
+            throw .foreign(
+                path: "the coordination store",
+                detail: value?.isEmpty ?? false
+                    ? "its record \(key) has rotted; a node that runs writes it anew with the next change of it"
+                    : "its record \(key) cannot be read: \(error)")
         }
     }
 
