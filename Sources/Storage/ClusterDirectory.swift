@@ -1,6 +1,7 @@
 import CSupport
 import ClusterModel
 import Coordination
+import DiskIO
 import Logging
 import NIOCore
 import Replication
@@ -378,9 +379,10 @@ public final class ClusterDirectory {
     }
 
     /// Changes the map by `change`, again and again until nobody was faster; `change` gives nil when nothing is to do.
-    /// `records` are put for groups that the change creates, those of `removed` go.
+    /// `records` are put for groups that the change creates, those of `removed` go. A store that gives no outcome is asked again
+    /// and again, through `until` if that is named: what an operator asked for must not come about long after he has given up.
     public func changeMap(
-        leasesEnded: [LeaseNumber] = [], removed: [PGID] = [],
+        leasesEnded: [LeaseNumber] = [], removed: [PGID] = [], until: Instant? = nil,
         _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,
         done: @escaping (Result<ClusterMap, CoordinationError>) -> Void
     ) {
@@ -405,7 +407,7 @@ public final class ClusterDirectory {
         let comparisons =
             [Comparison.version(ClusterKeys.map, mapRevision)] + leasesEnded.map { .leaseEnded($0) }
             + records.map { .version(ClusterKeys.record($0.pg), .absent) }
-        commit(Transaction(comparisons: comparisons, changes: changes)) { outcome in
+        commit(Transaction(comparisons: comparisons, changes: changes), until: until) { outcome in
             switch outcome {
             case .won(let revision):
                 for pg in removed { self.recordRevisions[pg] = nil }
@@ -416,7 +418,7 @@ public final class ClusterDirectory {
                 if !lost.leasesNotEnded.isEmpty { return done(.failure(.unknownLease(lost.leasesNotEnded[0]))) }
                 self.take(lost.current.compactMap { $0.entry.map { ($0.key, $0.value, $0.revision) } })
                 if self.view.map == map { return done(.success(map)) }
-                self.changeMap(leasesEnded: leasesEnded, removed: removed, change, done: done)
+                self.changeMap(leasesEnded: leasesEnded, removed: removed, until: until, change, done: done)
             case .refused(let error), .unknown(let error): done(.failure(error))
             }
         }
@@ -489,8 +491,10 @@ public final class ClusterDirectory {
         }
     }
 
-    /// Commits, repeating the same transaction while its outcome is unknown or the store is busy.
-    private func commit(_ transaction: Transaction, done: @escaping (TransactionOutcome) -> Void) {
+    /// Commits, repeating the same transaction while its outcome is unknown or the store is busy, through `until`.
+    private func commit(
+        _ transaction: Transaction, until: Instant? = nil, done: @escaping (TransactionOutcome) -> Void
+    ) {
         let box = LoopBound((self, done), loop: loop)
         coordinator.commit(transaction, on: loop.executor) { outcome in
             let (directory, done) = box.value
@@ -501,8 +505,9 @@ public final class ClusterDirectory {
                 case .closed, .outOfService, .invalid: done(outcome)
                 case .absent, .exists, .foreign, .busy, .overloaded, .silence, .leasesExhausted, .unknownLease, .system,
                     .database:
+                    if let until, BootClock.now() >= until { return done(outcome) }
                     directory.loop.assumeIsolated().scheduleTask(in: .milliseconds(50)) {
-                        directory.commit(transaction, done: done)
+                        directory.commit(transaction, until: until, done: done)
                     }
                 }
             }

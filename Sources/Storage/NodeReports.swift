@@ -81,18 +81,22 @@ extension StorageNode {
     public var lease: LeaseNumber? { membership.lease?.number }
     public var bootID: BootID { boot }
 
-    /// Changes the map by compare-and-set, and puts the records of the groups that the change creates. `change` gives nil
+    /// Changes the map for an operator by compare-and-set, within `StorageLimits.operatorPatience`, and puts the records of the groups that the change creates. `change` gives nil
     /// when nothing is to be done; it may be called several times.
     public func changeMap(
         leasesEnded: [LeaseNumber] = [],
         _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,
         done: @escaping (Result<ClusterMap, StorageFailure>) -> Void
     ) {
-        directory.changeMap(leasesEnded: leasesEnded, change) { result in
+        let until = moment().now + StorageLimits.operatorPatience
+        directory.changeMap(leasesEnded: leasesEnded, until: until, change) { result in
             switch result {
             case .success(let map): done(.success(map))
             case .failure(let error):
-                done(.failure(StorageFailure("the coordination store refused the change: \(error)")))
+                done(
+                    .failure(
+                        StorageFailure(
+                            "the coordination store did not say that it made the change; look again: \(error)")))
             }
         }
     }

@@ -15,6 +15,9 @@ public enum StorageLimits {
     static let namespaceSyncInterval = TimeSpan.seconds(2)
     /// Between two signs of life to each node.
     static let aliveInterval = TimeSpan.milliseconds(250)
+    /// How long the coordination store is asked to make an operator's change of the map; then it counts as refused. The command
+    /// waits for a minute.
+    static let operatorPatience = TimeSpan.seconds(30)
     /// Between two reports of what data groups use, and two records of it in filesets (half an interval less than a second,
     /// so that every fourth sign of life has one).
     static let accountingInterval = TimeSpan.milliseconds(875)

@@ -1,8 +1,10 @@
 import ClusterModel
 import Coordination
+import DiskIO
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 import Wire
 
@@ -12,6 +14,7 @@ import Wire
 /// A directory on a loop of its own, and what it told.
 private final class Directory {
     struct State {
+        var mapChanges: [String] = []
         var directory: ClusterDirectory?
         var failures: [String] = []
         var changes = 0
@@ -20,10 +23,11 @@ private final class Directory {
     let state: OnLoop<State>
     private let coordinator: LocalCoordinator
 
-    init(_ store: TestStore) async throws {
+    init(_ store: TestStore, through other: (LocalCoordinator) -> any Coordinator = { $0 }) async throws {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let coordinator = try store.open()
-        self.coordinator = coordinator
+        let real = try store.open()
+        self.coordinator = real
+        let coordinator = other(real)
         let state = OnLoop(State(), loop: loop)
         self.state = state
         let opened: String? = try await withCheckedThrowingContinuation { done in
@@ -52,7 +56,95 @@ private final class Directory {
     }
 }
 
+/// A coordination store that refuses all changes as long as it is told to, and counts them.
+private final class BusyCoordinator: Coordinator {
+    private let real: LocalCoordinator
+    let refused = Atomic<Int>(0)
+    let isBusy = Atomic<Bool>(true)
+    init(_ real: LocalCoordinator) { self.real = real }
+
+    var cluster: ClusterID { real.cluster }
+    var servingAllowedFrom: Instant { real.servingAllowedFrom }
+    func read(
+        _ selection: Selection, on executor: @escaping CompletionExecutor,
+        completion: @escaping @Sendable (Result<Snapshot, CoordinationError>) -> Void
+    ) { real.read(selection, on: executor, completion: completion) }
+    func commit(
+        _ transaction: Transaction, on executor: @escaping CompletionExecutor,
+        completion: @escaping @Sendable (TransactionOutcome) -> Void
+    ) {
+        guard isBusy.load(ordering: .relaxed) else {
+            return real.commit(transaction, on: executor, completion: completion)
+        }
+        refused.add(1, ordering: .relaxed)
+        executor { completion(.refused(.busy(holders: []))) }
+    }
+    func takeLease(
+        _ request: LeaseRequest, on executor: @escaping CompletionExecutor,
+        completion: @escaping @Sendable (Result<HeldLease, CoordinationError>) -> Void
+    ) { real.takeLease(request, on: executor, completion: completion) }
+    func revoke(
+        _ number: LeaseNumber, on executor: @escaping CompletionExecutor,
+        completion: @escaping @Sendable (Result<LeaseState, CoordinationError>) -> Void
+    ) { real.revoke(number, on: executor, completion: completion) }
+    func leases(
+        on executor: @escaping CompletionExecutor,
+        completion: @escaping @Sendable (Result<[LeaseListing], CoordinationError>) -> Void
+    ) { real.leases(on: executor, completion: completion) }
+    func watch(
+        _ prefix: Key, after revision: Revision, on executor: @escaping CompletionExecutor,
+        handler: @escaping @Sendable (WatchDelivery) -> Void
+    ) -> Watch { real.watch(prefix, after: revision, on: executor, handler: handler) }
+    func close(on executor: @escaping CompletionExecutor, completion: @escaping @Sendable () -> Void) {
+        real.close(on: executor, completion: completion)
+    }
+}
+
 @Suite struct ClusterDirectoryTests {
+    @Test("A change of the map that the store does not take in time is given up, and does not come about later")
+    func changeInTime() async throws {
+        let store = try TestStore()
+        let busy = Mutex<BusyCoordinator?>(nil)
+        let directory = try await Directory(store) { real in
+            let coordinator = BusyCoordinator(real)
+            busy.withLock { $0 = coordinator }
+            return coordinator
+        }
+        guard let coordinator = busy.withLock({ $0 }) else { throw Timeout(description: "no coordinator") }
+        let state = directory.state
+        let suspend = { @Sendable (duty: ClusterNode.Duty, until: Instant?) in
+            try await state { held in
+                held.directory?.changeMap(
+                    until: until,
+                    { map in
+                        var map = map
+                        map.nodes[0].duty = duty
+                        return (map, [])
+                    },
+                    done: { result in
+                        let text =
+                            switch result {
+                            case .success(let map): "\(map.nodes[0].duty)"
+                            case .failure(let error): "\(error)"
+                            }
+                        state.onLoop { $0.mapChanges.append(text) }
+                    })
+            }
+        }
+        try await suspend(.suspended, BootClock.now() + .milliseconds(200))
+        try await eventually("it is given up") { try await state { !$0.mapChanges.isEmpty } }
+        #expect(try await state { $0.mapChanges.first?.contains("locked") ?? false })
+        let tries = coordinator.refused.load(ordering: .relaxed)
+        #expect(tries > 1)
+        coordinator.isBusy.store(false, ordering: .relaxed)
+        try await suspend(.draining, nil)
+        try await eventually("the later one is made") { try await state { $0.mapChanges.count } == 2 }
+        #expect(try await state { $0.mapChanges.last } == "draining")
+        #expect(coordinator.refused.load(ordering: .relaxed) == tries)
+        #expect(try await state { $0.directory?.view.map.nodes[0].duty } == .draining)
+        try await directory.close()
+    }
+
     @Test("A record that cannot be read stops the directory, and the old content is not shown under the new revision")
     func damagedRecord() async throws {
         let store = try TestStore()
