@@ -1,5 +1,6 @@
 import CSupport
 import ClusterModel
+import Dispatch
 import Filesystem
 import Glibc
 import NIOCore
@@ -53,10 +54,10 @@ public final class AdminService {
         _ command: AdminCommand, _ arguments: AdminArguments, _ done: @escaping (AdminText) -> Void
     ) throws(AdminFailure) {
         switch command {
-        case .status: Self.reply(.success(report()), done)
-        case .map: Self.reply(.success(mapReport()), done)
-        case .groups: Self.reply(.success(groupReports()), done)
-        case .waits: Self.reply(.success(waits()), done)
+        case .status: tellAside(report(), done)
+        case .map: tellAside(mapReport(), done)
+        case .groups: tellAside(groupReports(), done)
+        case .waits: tellAside(waits(), done)
         case .acceptLoss: try acceptLoss(arguments) { Self.reply($0, done) }
         case .upgrade: upgrade { Self.reply($0, done) }
         case .setDuty: try setDuty(arguments) { Self.reply($0, done) }
@@ -88,7 +89,22 @@ public final class AdminService {
         }
     }
 
+    /// What may be long is written on another thread: clients' requests wait for what is done on the loop.
+    private func tellAside<T: Codable & Sendable>(_ value: T, _ done: @escaping (AdminText) -> Void) {
+        let loop = filesystem.eventLoop
+        let waiting = NIOLoopBound(done, eventLoop: loop)
+        Self.writing.async {
+            let text = Self.text(.success(value))
+            loop.execute { waiting.value(text) }
+        }
+    }
+    private static let writing = DispatchQueue(label: "stave.admin")
+
     private static func reply<T: Codable & Sendable>(_ result: Result<T, AdminFailure>, _ done: (AdminText) -> Void) {
+        done(text(result))
+    }
+
+    private static func text<T: Codable & Sendable>(_ result: Result<T, AdminFailure>) -> AdminText {
         let reply: AdminReply<T> =
             switch result {
             case .success(let value): .value(value)
@@ -98,15 +114,13 @@ public final class AdminService {
         do {
             json = try AdminCoding.encode(reply)
         } catch {
-            return done(
-                AdminText(
-                    json: Array(#"{"error":{"kind":"unavailable","message":"the answer cannot be written"}}"#.utf8)))
+            return AdminText(
+                json: Array(#"{"error":{"kind":"unavailable","message":"the answer cannot be written"}}"#.utf8))
         }
         if json.count > Limits.adminBytes - 64 {
-            return done(
-                AdminText(json: Array(#"{"error":{"kind":"refused","message":"the answer is too long"}}"#.utf8)))
+            return AdminText(json: Array(#"{"error":{"kind":"refused","message":"the answer is too long"}}"#.utf8))
         }
-        done(AdminText(json: json))
+        return AdminText(json: json)
     }
 
     // MARK: - Standing
@@ -250,7 +264,7 @@ public final class AdminService {
 
     private func groupReports() -> [GroupReport] {
         let view = node.view
-        let standings = node.standings
+        let standings = Dictionary(node.standings.map { ($0.pg, $0) }, uniquingKeysWith: { first, _ in first })
         return view.map.placementGroups.compactMap { pg in
             guard let record = view.record(pg) else { return nil }
             return GroupReport(
@@ -260,7 +274,7 @@ public final class AdminService {
                 placement: record.placement.map { PlaceReport(node: Int($0.node.rawValue), disk: "\($0.disk)") },
                 lossNumber: record.lossNumber.rawValue,
                 leastMembers: min(view.map.policy.minInSync, record.inSync.count),
-                replica: standings.first { $0.pg == pg }.map(ReplicaStatus.init),
+                replica: standings[pg].map(ReplicaStatus.init),
                 scrub: node.scrubNote(pg).map(ScrubSummary.init), scrubbing: scrubStatus(pg),
                 filesetScrub: filesetScrub(pg))
         }
