@@ -1,3 +1,5 @@
+import Admin
+import ClusterModel
 import Foundation
 import ONCRPC
 import Synchronization
@@ -121,6 +123,60 @@ extension ClusterTests {
         try cluster.start()
         try cluster.awaitAllInSync(within: 30)
         #expect(try load.faults(at: cluster.address(2)) == [])
+        #expect(try cluster.scrub() == nil)
+    }
+
+    /// Else a client that turned to another gateway would find what it wrote there overwritten by what it had left at the first.
+    @Test("What waits for a dead node's groups when its client goes is not carried out once they serve again")
+    func clientGone() throws {
+        let cluster = try TestCluster(TestCluster.nodes(3), copies: 3, net: 54)
+        let places = (0..<64).map { UInt64($0) << 20 }
+        func block(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: 4096) }
+        func content(_ node: UInt16) throws -> [UInt8] {
+            let client = try NFSClient(cluster.address(node))
+            let file = try client.lookup(try client.mount(), "image")
+            return try places.map { place in
+                let bytes = try client.read(file, at: place, count: 4096)
+                guard let first = bytes.first, bytes == block(first) else { throw ClusterFailure("a torn block") }
+                return first
+            }
+        }
+        do {
+            let client = try NFSClient(cluster.address(1))
+            let file = try client.create(try client.mount(), "image")
+            for place in places { try client.write(file, block(1), at: place, .fileSync) }
+        }
+        let led = try cluster.ask(NodeID(1), .groups, as: [GroupReport].self).filter {
+            $0.primary == 2 && $0.group.hasPrefix("d")
+        }
+        do {
+            let client = try NFSClient(cluster.address(1))
+            let file = try client.lookup(try client.mount(), "image")
+            cluster.kill9([2])
+            for place in places { _ = try client.sendWrite(file, block(2), at: place, .fileSync) }
+            // All of them were taken in, and those that wait for nobody answered.
+            try client.null()
+        } catch {
+            throw ClusterFailure("the client that goes: \(error)")
+        }
+        try cluster.wait("the others lead what it led", within: 30) {
+            try cluster.ask(NodeID(1), .groups, as: [GroupReport].self).allSatisfy {
+                $0.primary == 1 || $0.primary == 3
+            }
+        }
+        try cluster.wait("nothing waits at the first gateway", within: 30) {
+            try cluster.status(1).waiting.isEmpty
+        }
+        let seen = try content(3)
+        #expect(seen.allSatisfy { $0 == 1 || $0 == 2 })
+        if !led.isEmpty { #expect(seen.contains(1), "\(led.map(\.group)) were led by the dead node") }
+        let client = try NFSClient(cluster.address(3))
+        let file = try client.lookup(try client.mount(), "image")
+        for place in places { try client.write(file, block(3), at: place, .fileSync) }
+        #expect(try content(1) == [UInt8](repeating: 3, count: places.count))
+        try cluster.launch(2)
+        try cluster.awaitAllInSync(within: 60)
+        #expect(try content(1) == [UInt8](repeating: 3, count: places.count))
         #expect(try cluster.scrub() == nil)
     }
 }
