@@ -204,11 +204,14 @@ extension LocalStore {
     /// The value, nil where the record was deleted. One that does not have its checksum comes empty, which is no record of
     /// anything: who reads decides whether it can do without. One that an earlier program has written since has none.
     private static func checkedValue(_ row: Row, _ key: Key) throws -> [UInt8]? {
-        guard let data = try row.decode(Data?.self, forColumn: "value") else { return nil }
-        let value = [UInt8](data)
+        let value: [UInt8]
+        do {
+            guard let data = try row.decode(Data?.self, forColumn: "value") else { return nil }
+            value = [UInt8](data)
+        } catch { return [] }
         let revision = try rowRevision(row)
-        guard let of = try row.decode(Int64?.self, forColumn: "checksumOf"), of == revision.rawValue,
-            let known = try row.decode(Int64?.self, forColumn: "checksum")
+        guard let of = try? row.decode(Int64.self, forColumn: "checksumOf"), of == revision.rawValue,
+            let known = try? row.decode(Int64.self, forColumn: "checksum")
         else { return value }
         return known == Int64(checksum(key, value, revision)) ? value : []
     }
@@ -242,7 +245,7 @@ extension LocalStore {
 
     private static func leaseRow(_ row: Row) throws -> LeaseRow {
         let word = try row.decode(Int.self, forColumn: "word")
-        guard (0...CoordinationLimits.leaseWords).contains(word) else {
+        guard (0..<CoordinationLimits.leaseWords).contains(word) else {
             throw DatabaseError(message: "a lease has rotted: \(row)")
         }
         return LeaseRow(

@@ -132,6 +132,7 @@ public final class GatewayMachine {
             case .settle(let file): settleTimerRang(file)
             case .redo(let operation): if !operation.isFinished { operation.advance(self) }
             case .refuseUnstarted: refuseUnstarted()
+            case .giveUpAbandoned: giveUpAbandoned()
             case .pollDeletions: pollDeletions()
             case .pollMeasurable: pollMeasurable()
             case .endMeasurement(let work): measurementLate(work)

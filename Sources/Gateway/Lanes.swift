@@ -49,7 +49,10 @@ extension GatewayMachine {
                 lane.dropFirstWaiting()
                 continue
             }
-            guard let number = lane.takeNumber() else { return }
+            guard let number = lane.takeNumber() else {
+                if giveUpAbandoned(in: lane) { continue }
+                return
+            }
             lane.dropFirstWaiting()
             call.number = number
             setState(call, .held)
@@ -60,7 +63,11 @@ extension GatewayMachine {
     /// Sends a copy to the group's primary, if there is one and no copy is under way to it.
     func dispatch(_ call: PGCall) {
         guard let session, let map else { return }
-        if call.isAbandoned { return giveUp(call) }
+        switch call.interest {
+        case .wanted: break
+        case .abandoned: return
+        case .givenUp: return giveUp(call)
+        }
         guard let record = records[call.pg], let primary = record.primary else { return setState(call, .held) }
         if call.attempt == 0, let (file, mark) = call.mark {
             guard let current = validHint(of: file) else {
@@ -136,7 +143,7 @@ extension GatewayMachine {
         case .unavailable, .beyondWindow: retry(call)
         case .truncated, .removed, .belowWindow, .noSpace, .invalid, .unreadable:
             // A former primary's opinion decides nothing while a copy is under way to its successor.
-            if isNewest { end(call, .refused(refusal)) }
+            if isNewest { end(call, .refused(refusal)) } else { giveUp(call) }
         }
     }
 
@@ -149,13 +156,14 @@ extension GatewayMachine {
     /// Sends the request again, under the same number, after a pause.
     private func retry(_ call: PGCall) {
         guard calls[call.slot] != nil else { return }
-        if call.isAbandoned { return giveUp(call) }
+        if case .givenUp = call.interest { return giveUp(call) }
         guard case .underWay = call.state else { return }
         if let fileset = call.pg.fileset, liveFileset(fileset) == nil { return endOfGone(call) }
         // The newest copy may already be with the newest primary.
         if let primary = records[call.pg]?.primary, call.copies.contains(where: { $0.node == primary }) { return }
         call.tries += 1
         setState(call, .pausing)
+        if case .abandoned = call.interest { return }
         timers.set(.resend(call.slot, attempt: call.attempt), at: time.now + pause(after: call.tries))
     }
 
@@ -196,9 +204,9 @@ extension GatewayMachine {
 
     func endOfGone(_ call: PGCall) { end(call, .refused(.removed)) }
 
-    /// Ends a request of an operation that nobody waits for, unless a copy of it, or a read here, is under way.
+    /// Ends a request of an operation that was given up, unless a copy of it, or a read here, is under way.
     func giveUp(_ call: PGCall) {
-        guard calls[call.slot] != nil, call.isAbandoned, call.copies.isEmpty else { return }
+        guard calls[call.slot] != nil, case .givenUp = call.interest, call.copies.isEmpty else { return }
         if case .local = call.state { return }
         end(call, .refused(.unavailable))
     }

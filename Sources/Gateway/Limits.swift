@@ -6,6 +6,8 @@ public enum GatewayLimits {
     public static let window: UInt64 = 256
     /// How long a request waits for a session; then it is answered `.unavailable`.
     public static let sessionPatience = TimeSpan.seconds(10)
+    /// How long an operation waits for its client's return: a second longer than Linux's NFS client waits after JUKEBOX.
+    public static let returnPatience = TimeSpan.seconds(6)
     /// Requests that wait for a group; beyond it `isPressed` asks the doors to stop reading (namespace.md, The NFS door).
     public static let heldRequests = 1024
     /// Bytes of payload that wait with them; beyond it likewise.

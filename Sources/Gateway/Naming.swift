@@ -38,7 +38,6 @@ final class QueryOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished || isSent { return }
-        if isAbandoned { return gateway.finish(self, .failure(.unavailable)) }
         let fileset = found?.file.file.fileset ?? target.fileset
         guard gateway.liveFileset(fileset) != nil else {
             return gateway.finish(self, .failure(.namespace(.stale)))
@@ -48,7 +47,7 @@ final class QueryOperation: Operation {
         ask(fileset, found.map { .attributes(inode: $0.file.file.inode) } ?? query, gateway)
     }
 
-    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
+    override func giveUp(_ gateway: GatewayMachine) { if !isSent { super.giveUp(gateway) } }
 
     private func ask(_ fileset: FilesetID, _ query: NamespaceQuery, _ gateway: GatewayMachine) {
         gateway.question(.query(self), fileset, query, as: caller.credentials, from: .none)
@@ -157,10 +156,7 @@ final class MutateOperation: Operation {
         if isFinished { return }
         switch state {
         case .sent, .cutting, .completing, .showing: return
-        case .new, .queued, .due: if isAbandoned { return finish(.failure(.unavailable), gateway) }
-        }
-        switch state {
-        case .sent, .cutting, .completing, .showing, .due: break
+        case .due: break
         case .new:
             guard gateway.liveFileset(target.fileset) != nil else {
                 return gateway.finish(self, .failure(.namespace(.stale)))
@@ -178,7 +174,13 @@ final class MutateOperation: Operation {
         gateway.mutate(.mutate(self), target.fileset, operation, .stable, as: caller)
     }
 
-    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
+    override func giveUp(_ gateway: GatewayMachine) {
+        switch state {
+        case .new, .queued, .due: finish(.failure(.unavailable), gateway)
+        // The request has been given up before; what is decided is carried through.
+        case .sent, .cutting, .completing, .showing: break
+        }
+    }
 
     func answered(_ result: Result<(NamespaceResult, LossNumber), FileFailure>, _ gateway: GatewayMachine) {
         if operation.fixesTimes, let file = file ?? existing(result, gateway) { gateway.timesSet(file, result) }

@@ -11,8 +11,7 @@ class Operation {
     var redoings = 0
     /// Whether it waits for attributes.
     var isAsking = false
-    /// Nobody waits for its answer: it sends nothing more.
-    var isAbandoned = false
+    var interest = Interest.wanted
 
     init(id: OperationID, caller: Caller, began: Instant) {
         self.id = id
@@ -29,8 +28,8 @@ class Operation {
     /// The question for attributes was answered with a failure.
     func hintFailed(_ failure: FileFailure, _ gateway: GatewayMachine) { gateway.finish(self, .failure(failure)) }
 
-    /// Nobody waits for it any more, and what could be taken back of its requests has been: ends it, unless something of it
-    /// is under way, whose end will.
+    /// Nobody waits for it, and what had not been sent of it, or was lost, has ended: ends it, unless something of it is under
+    /// way, whose end will.
     func giveUp(_ gateway: GatewayMachine) { gateway.finish(self, .failure(.unavailable)) }
 
     /// Gives back the data it kept; called when it fails.

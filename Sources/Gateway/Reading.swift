@@ -36,7 +36,10 @@ final class ReadOperation: Operation {
 
     override var fileState: FileState? { file }
 
-    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
+    override func giveUp(_ gateway: GatewayMachine) {
+        failure = failure ?? .unavailable
+        advance(gateway)
+    }
 
     override func hintArrived(_ gateway: GatewayMachine) {
         guard gateway.validInode(of: file) == nil else {
@@ -49,7 +52,7 @@ final class ReadOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished || outstanding > 0 { return }
-        if let failure = isAbandoned ? .unavailable : failure { return gateway.finish(self, .failure(failure)) }
+        if let failure { return gateway.finish(self, .failure(failure)) }
         guard let inode = gateway.validInode(of: file) else { return ask(gateway, anew: mustRedo) }
         if hasSent {
             if !mustRedo, sawAbsent, !hasAsked { return ask(gateway, anew: true) }

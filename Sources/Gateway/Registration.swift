@@ -172,6 +172,11 @@ extension GatewayMachine {
         file.registration.settleWaiters = []
         for operation in others where !operation.isFinished { operation.advance(self) }
         for write in writers where !write.isFinished { write.advance(self) }
+        // One that failed while it waited may have left data behind: times move for it, too.
+        if case .none = file.registration.state, let landed = writers.first(where: { $0.isFinished && $0.isUnderWay }) {
+            sendRegistration(file, landed.durability, for: landed)
+            file.registration.lastWrite = time.wall
+        }
     }
 
     /// Times or size of the file were set through this gateway, at the time that the result shows.

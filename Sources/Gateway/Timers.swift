@@ -9,6 +9,8 @@ enum TimerPurpose {
     case redo(Operation)
     /// One that waits for a session may have waited long enough.
     case refuseUnstarted
+    /// The clients of some operations may have been gone for long enough.
+    case giveUpAbandoned
     case pollDeletions
     case pollMeasurable
     case endMeasurement(Measurement)

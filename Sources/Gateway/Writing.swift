@@ -72,7 +72,7 @@ final class WriteOperation: Operation {
 
     override func hintFailed(_ failure: FileFailure, _ gateway: GatewayMachine) { fail(failure, gateway) }
 
-    override func giveUp(_ gateway: GatewayMachine) { advance(gateway) }
+    override func giveUp(_ gateway: GatewayMachine) { fail(.unavailable, gateway) }
 
     /// Ends the write once nothing of it is under way any more.
     func fail(_ reason: FileFailure, _ gateway: GatewayMachine) {
@@ -84,12 +84,7 @@ final class WriteOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
-        if isAbandoned {
-            if outstanding > 0 { return }
-            failure = failure ?? .unavailable
-        } else if failure == nil {
-            failure = sendParts(gateway)
-        }
+        if failure == nil { failure = sendParts(gateway) }
         if outstanding > 0 || (isAsking && failure == nil) { return }
         if let failure { return finish(.failure(failure), gateway) }
         guard parts.allSatisfy(\.isDone), isUnderWay || payload.length == 0 else { return }

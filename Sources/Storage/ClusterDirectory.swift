@@ -99,6 +99,11 @@ public final class ClusterDirectory {
         guard let entry = snapshot[ClusterKeys.map] else {
             throw .foreign(path: "the coordination store", detail: "it has no cluster map")
         }
+        if entry.value.isEmpty {
+            throw .foreign(
+                path: "the coordination store",
+                detail: "the cluster map has rotted; a node that runs writes it anew with the next change of it")
+        }
         do throws(WireError) {
             let map = try ClusterMap(decoding: entry.value)
             view = ClusterView(
@@ -146,7 +151,7 @@ public final class ClusterDirectory {
             }
             guard let value else { return false }
             if key == ClusterKeys.map {
-                if case .changed(let known) = mapRevision, known > revision { return false }
+                if case .changed(let known) = mapRevision, known >= revision { return false }
                 let map = try ClusterMap(decoding: value)
                 mapRevision = .changed(revision)
                 if map.version <= view.map.version { return false }

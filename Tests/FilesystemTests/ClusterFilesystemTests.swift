@@ -145,12 +145,13 @@ struct ClusterFilesystemTests {
             ) { results[place] = $0 }
         }
         filesystem.abandoned(by: [ObjectIdentifier(gone)])
-        guard case .failure(.unavailable)? = results[0], results[1] == nil else {
+        service.loop.advanceTime(by: .milliseconds(500))
+        guard case .success? = results[1], results[0] == nil else {
             Issue.record("\(results)")
             return
         }
-        service.loop.advanceTime(by: .milliseconds(500))
-        guard case .success? = results[1] else {
+        service.loop.advanceTime(by: .nanoseconds(Int64(GatewayLimits.returnPatience.nanoseconds)))
+        guard case .failure(.unavailable)? = results[0] else {
             Issue.record("\(results)")
             return
         }

@@ -126,9 +126,10 @@ final class Story {
         wasCut = true
         let gone = door.waiting.keys.sorted().filter { _ in world.random.below(2) == 0 }
         door.abandon(gone)
-        // One of them comes back at once.
-        if let back = gone.first, world.random.below(2) == 0 {
-            door.want(back)
+        // Some come back, at once or after a while.
+        for back in gone where world.random.below(3) == 0 {
+            let away = world.random.below(3) == 0 ? 0 : UInt64(world.random.below(9_000)) * 1_000_000
+            world.after(away) { door.want(back) }
         }
     }
 

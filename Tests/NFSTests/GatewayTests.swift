@@ -264,8 +264,15 @@ import Wire
             #expect(try gateway.on { $0.files.heldForNobody } == 0)
             gone = nil
             #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
+            // Comes back on another connection, is sent away there, and goes for good.
+            var back: RawClient? = try RawClient(port: gateway.port)
+            try back?.sendRaw(client.writeMessage(file, [1], xid: 601))
+            try back?.barrier()
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            back = nil
+            #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
             try gateway.on { $0.server.gateway.patience = .seconds(1000) }
-            try client.sendRaw(client.writeMessage(file, [1], xid: 601))
+            try client.sendRaw(client.writeMessage(file, [1], xid: 602))
             try client.barrier()
             #expect(try gateway.on { $0.files.heldForNobody } == 0)
             try gateway.on { $0.files.release() }

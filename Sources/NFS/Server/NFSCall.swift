@@ -42,6 +42,8 @@ final class NFSCall {
     let argumentsStart: Int
     let arrival: NIODeadline
     private(set) var waiters: [Waiter]
+    /// Connections on which clients were told JUKEBOX and are to come again.
+    private var awayOn: [ObjectIdentifier] = []
     private var heldBytes: Int
     private var state = State.running
     private var isForBlindExport = false
@@ -88,10 +90,14 @@ final class NFSCall {
     /// A repetition waits too. One answer is enough for a connection that sent the same twice; beyond the bound the one
     /// that came first gives way.
     func join(_ waiter: Waiter) {
-        if isAbandoned {
-            isAbandoned = false
-            vfs.wanted(by: ObjectIdentifier(self))
-        }
+        add(waiter)
+        awayOn = []
+        guard isAbandoned else { return }
+        isAbandoned = false
+        vfs.wanted(by: ObjectIdentifier(self))
+    }
+
+    private func add(_ waiter: Waiter) {
         if waiters.contains(where: { $0.connection === waiter.connection && $0.xid == waiter.xid }) { return }
         if waiters.count >= NFSLimits.waitersPerCall { waiters.removeFirst() }
         waiters.append(waiter)
@@ -99,16 +105,12 @@ final class NFSCall {
 
     /// A connection has ended. True when it was the last on which somebody waits, or was sent away and is to come again.
     func left(_ gone: NFSConnection) -> Bool {
-        let waited = waiters.contains { $0.connection === gone }
+        let isConcerned = waiters.contains { $0.connection === gone } || awayOn.contains(gone.id)
         waiters.removeAll { $0.connection === gone }
-        let wasLast =
-            switch state {
-            case .running: waited && waiters.isEmpty
-            case .sentAway: (waited || connection === gone) && waiters.isEmpty
-            case .answered: false
-            }
-        if wasLast { isAbandoned = true }
-        return wasLast
+        awayOn.removeAll { $0 == gone.id }
+        guard isConcerned, waiters.isEmpty, awayOn.isEmpty, state != .answered else { return false }
+        isAbandoned = true
+        return true
     }
 
     /// The memory that an answer may take beyond what the call itself does, known once the arguments are read.
@@ -199,6 +201,7 @@ final class NFSCall {
         state = .sentAway
         gateway.pending.wasSentAway(self)
         deliver(away)
+        awayOn = waiters.map(\.connection.id)
         waiters = []
     }
 
