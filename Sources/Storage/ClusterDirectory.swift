@@ -57,6 +57,7 @@ public final class ClusterDirectory {
     /// `changed` never after it.
     public var failed: ((CoordinationError) -> Void)?
     private var isBroken = false
+    private var complaint: (text: String, at: Instant)?
 
     public enum MapChange: Sendable {
         case same
@@ -248,6 +249,15 @@ public final class ClusterDirectory {
         for one in served { one.done() }
     }
 
+    /// What is tried again is told of once, and every ten seconds while it lasts.
+    private func complain(of error: CoordinationError, while what: String) {
+        let now = BootClock.now()
+        let text = "\(what): \(error)"
+        if let complaint, complaint.text == text, now < complaint.at + .seconds(10) { return }
+        complaint = (text, now)
+        logger.warning("\(text); it is tried again")
+    }
+
     private func readAll() {
         reading = .underWay
         let box = LoopBound(self, loop: loop)
@@ -257,7 +267,8 @@ public final class ClusterDirectory {
     private func readEnded(_ result: Result<Snapshot, CoordinationError>) {
         switch result {
         case .failure(let error):
-            logger.warning("reading the coordination store failed: \(error)")
+            if case .closed = error { return }
+            complain(of: error, while: "reading the coordination store")
             loop.assumeIsolated().scheduleTask(in: .milliseconds(200)) { self.readAll() }
         case .success(let snapshot):
             reading = .idle
@@ -510,6 +521,7 @@ public final class ClusterDirectory {
                 case .closed, .outOfService, .invalid: done(outcome)
                 case .absent, .exists, .foreign, .busy, .overloaded, .silence, .leasesExhausted, .unknownLease, .system,
                     .database:
+                    directory.complain(of: error, while: "changing the coordination store")
                     if let until, BootClock.now() >= until { return done(outcome) }
                     directory.loop.assumeIsolated().scheduleTask(in: .milliseconds(50)) {
                         directory.commit(transaction, until: until, done: done)

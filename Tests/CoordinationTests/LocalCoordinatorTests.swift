@@ -190,9 +190,10 @@ import Testing
     {
         let folder = try TestFolder()
         try folder.create()
+        let terms = silenceTerms
         let events = Collector<CoordinationEvent>()
-        let a = try folder.open()
-        let b = try folder.open(report: { events.add($0) })
+        let a = try folder.open(terms: terms)
+        let b = try folder.open(terms: terms, report: { events.add($0) })
         let lapsed = Collector<LapseReason>()
         let old = try await a.takeLease(lapsed: { lapsed.add($1) })
         #expect(a.servingAllowedFrom == Instant(nanoseconds: 0))
@@ -200,7 +201,7 @@ import Testing
         let before = LeaseClock.now
         try FileManager.default.removeItem(atPath: folder.leaseFile)
         let new = try await b.takeLease()
-        #expect(new.servingFrom >= before + testTerms.duration + testTerms.margin)
+        #expect(new.servingFrom >= before + terms.duration + terms.margin)
         #expect(!new.isSurelyValid, "nobody serves during the silence")
         #expect(new.number > old.number)
         #expect(b.servingAllowedFrom == new.servingFrom)
@@ -228,7 +229,7 @@ import Testing
     @Test("a lease file in another's place is not used") func replaced() async throws {
         let folder = try TestFolder()
         try folder.create()
-        let store = try folder.open()
+        let store = try folder.open(terms: silenceTerms)
         let lapsed = Collector<LapseReason>()
         let lease = try await store.takeLease(lapsed: { lapsed.add($1) })
         let boot = try LeaseClock.boot()

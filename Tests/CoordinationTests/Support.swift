@@ -8,6 +8,9 @@ import Testing
 /// Terms short enough for tests, long enough for a busy machine.
 let testTerms = LeaseTerms(duration: .milliseconds(600), margin: .milliseconds(100), interval: .milliseconds(100))
 
+/// Longer than a busy machine takes for what must happen before a silence is over.
+let silenceTerms = LeaseTerms(duration: .seconds(3), margin: .milliseconds(300), interval: .milliseconds(100))
+
 /// A folder of its own that goes when the process ends: a store that is still open must not lose it before.
 final class TestFolder: Sendable {
     private static let all = Mutex<[String]>([])
