@@ -5,41 +5,47 @@ enum Interest {
     case wanted
     /// Its client has gone, and may come back: nothing is sent. → wanted, givenUp
     case abandoned(since: Instant)
-    /// It ends when nothing of it is under way. → wanted, as far as there is still something to be done
+    /// It ends when nothing of it is under way. → wanted: what has ended of it stays so
     case givenUp
+
+    var isWanted: Bool { if case .wanted = self { true } else { false } }
 }
 
 /// Operations whose clients have gone: they may have asked another gateway since, and have changed there what these were to
 /// change (replication.md, 19; traps 9).
 ///
 /// Invariants:
-/// - nothing of an operation is sent to a group while nobody waits for it, not even what was sent before without an outcome;
+/// - no request that is a step of an operation is sent while nobody waits for it, not even one that was sent before without an
+///   outcome; questions, limits, registrations and sizes of files are no such steps;
 /// - who comes back in time finds it as he left it: under its numbers, so that nothing is executed twice;
-/// - its numbers end with it, at the latest after `GatewayLimits.returnPatience`, and sooner if others need them: a copy that is
-///   late is below the group's window as soon as the group has heard of a later request;
+/// - its numbers end with it, after `GatewayLimits.returnPatience`, and the lowest sooner where a window is full and somebody waits
+///   for a number: a copy that is late is below the group's window as soon as the group has heard of a later request;
 /// - what the groups have decided goes on to its end: the cut of a truncation, the removal of data, the settlement of a writer.
 extension GatewayMachine {
     /// The doors have nobody to answer these to. Each still ends in one `finish` effect.
     public func abandoned(_ ids: Set<OperationID>, at time: GatewayTime) {
         self.time = time
         refuseUnstarted(where: { ids.contains($0.id) })
-        var isAny = false
+        let before = absent
         for place in 0..<operations.places {
-            guard let operation = operations.at(place), ids.contains(operation.id), case .wanted = operation.interest
+            guard let operation = operations.at(place), ids.contains(operation.id), operation.interest.isWanted
             else { continue }
             operation.interest = .abandoned(since: time.now)
-            isAny = true
+            absent += 1
         }
-        if isAny { timers.set(.giveUpAbandoned, at: time.now + GatewayLimits.returnPatience) }
+        if absent == before { return }
+        timers.set(.giveUpAbandoned, at: time.now + GatewayLimits.returnPatience)
+        for index in lanes.indices { numberWaiting(in: lanes[index]) }
     }
 
     /// Somebody waits for this one again, which came once more before it had ended.
     public func wanted(_ id: OperationID, at time: GatewayTime) {
         self.time = time
         for place in 0..<operations.places {
-            guard let operation = operations.at(place), operation.id == id else { continue }
-            if case .wanted = operation.interest { continue }
+            guard let operation = operations.at(place), operation.id == id, !operation.interest.isWanted
+            else { continue }
             operation.interest = .wanted
+            absent -= 1
             for index in lanes.indices {
                 for call in lanes[index].active where call.operation === operation && calls[call.slot] != nil {
                     switch call.state {
@@ -72,18 +78,27 @@ extension GatewayMachine {
             for call in active { giveUp(call) }
         }
         for operation in given where !operation.isFinished { operation.giveUp(self) }
+        for index in lanes.indices { lanes[index].dropWaiting { calls[$0.slot] == nil } }
+        for operation in given { operation.fileState?.dropEnded() }
     }
 
-    /// Others need the numbers of a lane. False when nobody has abandoned any.
-    func giveUpAbandoned(in lane: PGLane) -> Bool {
-        var isAny = false
-        for call in lane.active where call.number != .none && call.copies.isEmpty && calls[call.slot] != nil {
-            guard let operation = call.operation, case .abandoned = operation.interest else { continue }
-            operation.interest = .givenUp
-            giveUp(call)
-            isAny = true
+    /// The window of a lane is full: ends what nobody waits for and holds its lower end, if somebody waits for a number. False
+    /// when that frees none.
+    func makeRoom(in lane: PGLane) -> Bool {
+        guard absent > 0, lane.waitingCalls.contains(where: { calls[$0.slot] != nil && $0.interest.isWanted }) else {
+            return false
         }
-        return isAny
+        for call in Array(lane.waitingCalls) where calls[call.slot] != nil && !call.interest.isWanted {
+            call.operation?.interest = .givenUp
+            giveUp(call)
+        }
+        let lowest = lane.ended
+        guard let call = lane.active.first(where: { $0.number.rawValue == lowest }), !call.interest.isWanted else {
+            return false
+        }
+        call.operation?.interest = .givenUp
+        giveUp(call)
+        return lane.ended > lowest
     }
 }
 

@@ -76,9 +76,28 @@ final class FileState {
         raiseWaiters.removeAll()
         registration.waiters.removeAll()
         registration.settleWaiters.removeAll()
+        registration.left = nil
         extendWaiters.removeAll()
         extending = nil
         sizeChanges.removeAll()
+    }
+}
+
+extension FileState {
+    /// Drops who has ended from those that wait: where a group is away for long, they would become more and more.
+    func dropEnded() {
+        func hasEnded(_ waiter: HintWaiter) -> Bool {
+            switch waiter {
+            case .operation(let operation): operation.isFinished
+            case .call(let call): call.operation?.isFinished ?? false
+            }
+        }
+        waiters.removeAll(where: hasEnded)
+        nextWaiters.removeAll(where: hasEnded)
+        raiseWaiters.removeAll(where: \.isFinished)
+        registration.waiters.removeAll(where: \.isFinished)
+        registration.settleWaiters.removeAll(where: \.isFinished)
+        extendWaiters.removeAll { $0.write.isFinished }
     }
 }
 

@@ -10,7 +10,8 @@ import Wire
 /// - a number of (session, group) names one request with one payload for ever; at most `GatewayLimits.window` are unfinished;
 /// - at most one copy of a request is under way to each node;
 /// - no request is sent under another session than the one it began under;
-/// - an operation is answered only after each of its requests has ended, however it ended: nothing of it can land later;
+/// - an operation is answered only after each of its requests has ended, however it ended: nothing of it can land later, but
+///   what nobody waits for any more (`Abandoning.swift`);
 /// - data is never sent beyond the file's limit, and a write is not answered before size and registration are decided.
 public final class GatewayMachine {
     /// The node whose own replicas may serve large reads, and whose filesets' range deletions it looks after.
@@ -38,6 +39,8 @@ public final class GatewayMachine {
     /// Commits whose groups are known and not all flushed.
     var commits: [CommitOperation] = []
     var operations = SlotTable<Operation>()
+    /// Operations in progress that nobody waits for.
+    var absent = 0
     /// Begun while there was no session; started when there is one.
     var unstarted: [Unstarted] = []
     var files = SlotTable<FileState>()
@@ -152,6 +155,7 @@ public final class GatewayMachine {
     func finish(_ operation: Operation, _ result: Result<FileAnswer, FileFailure>) {
         guard !operation.isFinished else { return }
         operation.isFinished = true
+        if !operation.interest.isWanted { absent -= 1 }
         operations.remove(operation.slot)
         operation.fileState?.users -= 1
         if case .failure = result { operation.release(self) }

@@ -42,7 +42,11 @@ extension GatewayMachine {
         }
     }
 
-    private func numberWaiting(in lane: PGLane) {
+    /// What ends meanwhile, and so frees a number, leaves it to the loop that runs.
+    func numberWaiting(in lane: PGLane) {
+        if lane.isNumbering { return }
+        lane.isNumbering = true
+        defer { lane.isNumbering = false }
         while let call = lane.firstWaiting {
             // One that has ended takes no number.
             guard calls[call.slot] != nil else {
@@ -50,7 +54,7 @@ extension GatewayMachine {
                 continue
             }
             guard let number = lane.takeNumber() else {
-                if giveUpAbandoned(in: lane) { continue }
+                if makeRoom(in: lane) { continue }
                 return
             }
             lane.dropFirstWaiting()
@@ -143,7 +147,10 @@ extension GatewayMachine {
         case .unavailable, .beyondWindow: retry(call)
         case .truncated, .removed, .belowWindow, .noSpace, .invalid, .unreadable:
             // A former primary's opinion decides nothing while a copy is under way to its successor.
-            if isNewest { end(call, .refused(refusal)) } else { giveUp(call) }
+            if isNewest { return end(call, .refused(refusal)) }
+            giveUp(call)
+            // Without a copy nothing else would bring it on.
+            if call.copies.isEmpty { retry(call) }
         }
     }
 
@@ -163,7 +170,7 @@ extension GatewayMachine {
         if let primary = records[call.pg]?.primary, call.copies.contains(where: { $0.node == primary }) { return }
         call.tries += 1
         setState(call, .pausing)
-        if case .abandoned = call.interest { return }
+        if case .abandoned = call.interest { return numberWaiting(in: lane(of: call.pg)) }
         timers.set(.resend(call.slot, attempt: call.attempt), at: time.now + pause(after: call.tries))
     }
 
@@ -238,7 +245,8 @@ extension GatewayMachine {
         case .mutate(let operation): operation.answered(mutation(outcome), self)
         case .shown(let operation): operation.shown(answer(outcome), self)
         case .readPart(let operation, let part): operation.partEnded(part, outcome, self)
-        case .writePart(let operation, let part): operation.partEnded(part, outcome, self)
+        case .writePart(let operation, let part):
+            operation.partEnded(part, outcome, wasSent: call.sentAt != nil, self)
         case .hint(let file): hintAnswered(file, answer(outcome), call)
         case .raiseLimit(let file): limitRaised(file, mutation(outcome), call)
         case .register(let file): writerRegistered(file, mutation(outcome), call)

@@ -109,6 +109,8 @@ final class PGLane {
     /// Of these, those without a number, in order.
     private var waiting: [PGCall] = []
     private var waitingHead = 0
+    /// Numbers are being given.
+    var isNumbering = false
 
     init(pg: PGID) { self.pg = pg }
 
@@ -142,6 +144,15 @@ final class PGLane {
     }
 
     func wait(_ call: PGCall) { waiting.append(call) }
+
+    /// Those without a number, in order; some may have ended.
+    var waitingCalls: ArraySlice<PGCall> { waiting[waitingHead...] }
+
+    func dropWaiting(where hasEnded: (PGCall) -> Bool) {
+        waiting.removeFirst(waitingHead)
+        waitingHead = 0
+        waiting.removeAll(where: hasEnded)
+    }
 
     var firstWaiting: PGCall? { waitingHead < waiting.count ? waiting[waitingHead] : nil }
 

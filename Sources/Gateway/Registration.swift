@@ -32,11 +32,15 @@ struct Registration {
     /// As of the registration.
     var usageMark = UsageMark.zero
     var waiters: [WriteOperation] = []
+    /// The last write that failed during a settlement and may have left data, and when it ended.
+    var left: (write: WriteOperation, end: Timestamp)?
     /// Reads and changes of attributes that wait for a settlement under way.
     var settleWaiters: [Operation] = []
 
     var isIdle: Bool {
-        if case .none = state { return waiters.isEmpty && settleWaiters.isEmpty && writesUnderWay == 0 }
+        if case .none = state {
+            return waiters.isEmpty && settleWaiters.isEmpty && writesUnderWay == 0 && left == nil
+        }
         return false
     }
 }
@@ -170,13 +174,28 @@ extension GatewayMachine {
         let others = file.registration.settleWaiters
         file.registration.waiters = []
         file.registration.settleWaiters = []
+        // Before a SETATTR that waits, which comes after what was left.
+        if let (write, end) = file.registration.left {
+            file.registration.left = nil
+            registerLeft(write, at: end)
+        }
         for operation in others where !operation.isFinished { operation.advance(self) }
         for write in writers where !write.isFinished { write.advance(self) }
-        // One that failed while it waited may have left data behind: times move for it, too.
-        if case .none = file.registration.state, let landed = writers.first(where: { $0.isFinished && $0.isUnderWay }) {
-            sendRegistration(file, landed.durability, for: landed)
-            file.registration.lastWrite = time.wall
+    }
+
+    /// A write has failed, and may have left data: times and usage move for it, too.
+    func leftData(_ write: WriteOperation) {
+        switch write.file.registration.state {
+        case .none: registerLeft(write, at: time.wall)
+        // What is settled may be from before it.
+        case .settling: write.file.registration.left = (write, time.wall)
+        case .registering, .registered: break
         }
+    }
+
+    private func registerLeft(_ write: WriteOperation, at end: Timestamp) {
+        sendRegistration(write.file, write.durability, for: write)
+        write.file.registration.lastWrite = end
     }
 
     /// Times or size of the file were set through this gateway, at the time that the result shows.

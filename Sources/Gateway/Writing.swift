@@ -43,6 +43,8 @@ final class WriteOperation: Operation {
     var hasRegistered = false
     var size = SizeState.unknown
     var failure: FileFailure?
+    /// A group has executed a part of it, or may have.
+    private var mayHaveLanded = false
 
     init(
         id: OperationID, caller: Caller, began: Instant, file: FileState, offset: UInt64, payload: PayloadHandle,
@@ -84,7 +86,11 @@ final class WriteOperation: Operation {
 
     override func advance(_ gateway: GatewayMachine) {
         if isFinished { return }
-        if failure == nil { failure = sendParts(gateway) }
+        if failure == nil {
+            // Parts may end, and fail, while others are sent.
+            let reason = sendParts(gateway)
+            failure = failure ?? reason
+        }
         if outstanding > 0 || (isAsking && failure == nil) { return }
         if let failure { return finish(.failure(failure), gateway) }
         guard parts.allSatisfy(\.isDone), isUnderWay || payload.length == 0 else { return }
@@ -99,6 +105,7 @@ final class WriteOperation: Operation {
     private func finish(_ result: Result<FileAnswer, FileFailure>, _ gateway: GatewayMachine) {
         if isUnderWay { gateway.writeEnded(file) }
         gateway.finish(self, result)
+        if case .failure = result, mayHaveLanded { gateway.leftData(self) }
     }
 
     /// Sends what has not been sent, as soon as hint, permission and limit allow. Gives why the write fails, if it does.
@@ -157,10 +164,13 @@ final class WriteOperation: Operation {
         }
     }
 
-    func partEnded(_ index: Int, _ outcome: CallOutcome, _ gateway: GatewayMachine) {
+    /// `wasSent`: a copy of the request has left, ever.
+    func partEnded(_ index: Int, _ outcome: CallOutcome, wasSent: Bool, _ gateway: GatewayMachine) {
         outstanding -= 1
         switch outcome {
-        case .answered(.written(let stamp), _): parts[index].state = .done(stamp)
+        case .answered(.written(let stamp), _):
+            mayHaveLanded = true
+            parts[index].state = .done(stamp)
         case .answered:
             gateway.counters.malformed += 1
             failure = failure ?? .ioError
@@ -173,7 +183,10 @@ final class WriteOperation: Operation {
             gateway.forgetHint(file, truncation: .zero)
             file.inode = nil
             failure = failure ?? .namespace(.stale)
-        case .refused(let refusal): failure = failure ?? gateway.failure(refusal)
+        case .refused(let refusal):
+            // Given up without an outcome; other refusals are the group's word.
+            if refusal == .unavailable, wasSent { mayHaveLanded = true }
+            failure = failure ?? gateway.failure(refusal)
         }
         advance(gateway)
     }

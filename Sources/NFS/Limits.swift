@@ -27,6 +27,8 @@ public enum NFSLimits {
     public static let hoardSeconds: Int64 = 5
     /// After this long a client that understands JUKEBOX is told to come again.
     public static let jukeboxSeconds: Int64 = 30
+    /// Who was told so and has not come again after this long does not wait any more. Linux's client comes after five seconds.
+    public static let returnSeconds: Int64 = 6
     /// Answers of calls that a client was sent away from, kept for its return: their number and their age.
     public static let keptAnswers = 1024
     /// As above, in seconds.

@@ -281,6 +281,34 @@ import Wire
         }
     }
 
+    @Test("Who was sent away and does not come again in time is not expected any more, though its connection lives")
+    func overdue() throws {
+        try session { (gateway, client, root) throws in
+            let file = try client.made(root, "a")
+            try gateway.on {
+                $0.files.holdsWrites = true
+                $0.server.gateway.patience = .zero
+            }
+            try client.sendRaw(client.writeMessage(file, [1], xid: 600))
+            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .jukebox)
+            try gateway.on {
+                $0.server.gateway.patience = .seconds(1000)
+                $0.server.gateway.tick()
+            }
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            try gateway.on {
+                $0.server.gateway.returnPatience = .zero
+                $0.server.gateway.tick()
+            }
+            #expect(try gateway.on { $0.files.heldForNobody } == 1)
+            try client.sendRaw(client.writeMessage(file, [1], xid: 601))
+            try client.barrier()
+            #expect(try gateway.on { $0.files.heldForNobody } == 0)
+            try gateway.on { $0.files.release() }
+            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+        }
+    }
+
     @Test("A client that waits long is sent away, its return is joined to the call, and libnfs is never sent away")
     func sentAway() throws {
         try session { (gateway, client, root) throws in

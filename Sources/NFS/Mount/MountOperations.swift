@@ -73,7 +73,7 @@ extension NFSCall {
     fileprivate func walk(
         from file: FileID, _ names: ArraySlice<FileName>, done: @escaping (Result<FileAttributes, VFSFailure>) -> Void
     ) {
-        let context = CallContext(credentials: .superuser)
+        let context = superuser
         guard let name = names.first else {
             return vfs.attributes(context, of: file) { done($0.map(\.attributes)) }
         }

@@ -29,7 +29,7 @@ extension NFSCall {
     /// directory may list it, without the right to search it.
     func findParentInode(of target: Target, done: @escaping (Result<InodeNumber, VFSFailure>) -> Void) {
         if target.file == target.export.root { return done(.success(target.file.inode)) }
-        vfs.parent(CallContext(credentials: .superuser), directory: target.file) {
+        vfs.parent(superuser, directory: target.file) {
             done($0.map { $0.inode.attributes.file.inode })
         }
     }
@@ -41,7 +41,7 @@ extension NFSCall {
     ) {
         if directory == root { return done(nil) }
         guard levels > 0 else { return done(.namespace(.accessDenied)) }
-        vfs.parent(CallContext(credentials: .superuser), directory: directory) { result in
+        vfs.parent(superuser, directory: directory) { result in
             switch result {
             case .failure(let failure): done(failure)
             case .success(let parent):

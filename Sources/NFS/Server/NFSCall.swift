@@ -48,7 +48,8 @@ final class NFSCall {
     private var state = State.running
     private var isForBlindExport = false
     /// All who waited have gone, and the file system was told so.
-    private var isAbandoned = false
+    private(set) var isAbandoned = false
+    private var sentAwayAt: NIODeadline?
 
     init(
         gateway: NFSGateway, connection: NFSConnection, header: RPCCall, caller: Caller, operation: Operation,
@@ -112,6 +113,18 @@ final class NFSCall {
         isAbandoned = true
         return true
     }
+
+    /// Its clients were sent away before that instant, and none has come again: their connections live, but who asked may not.
+    func isOverdue(since instant: NIODeadline) -> Bool {
+        guard state == .sentAway, waiters.isEmpty, !isAbandoned, let sentAwayAt, sentAwayAt < instant else {
+            return false
+        }
+        isAbandoned = true
+        return true
+    }
+
+    /// With the server's own rights.
+    var superuser: CallContext { CallContext(credentials: .superuser, asker: ObjectIdentifier(self)) }
 
     /// The memory that an answer may take beyond what the call itself does, known once the arguments are read.
     func expectAnswer(bytes: Int) {
@@ -202,6 +215,7 @@ final class NFSCall {
         gateway.pending.wasSentAway(self)
         deliver(away)
         awayOn = waiters.map(\.connection.id)
+        sentAwayAt = gateway.now
         waiters = []
     }
 

@@ -21,6 +21,8 @@ final class NFSGateway {
     var connectionBound = NFSLimits.connections
     /// How long a client waits before it is sent away.
     var patience = TimeAmount.seconds(NFSLimits.jukeboxSeconds)
+    /// How long one that was sent away may take to come again.
+    var returnPatience = TimeAmount.seconds(NFSLimits.returnSeconds)
     /// How long a connection may stand within a record, or without a first call.
     var stallLimit = TimeAmount.seconds(NFSLimits.stalledSeconds)
     var hoardLimit = TimeAmount.seconds(NFSLimits.hoardSeconds)
@@ -230,6 +232,10 @@ final class NFSGateway {
             metrics.sentAway.increment()
             call.sendAway()
         }
+        metrics.abandoned.increment(by: pending.overdue(since: now - returnPatience).count)
+        // Once more for those that have begun another step since.
+        let abandoned = pending.abandoned
+        if !abandoned.isEmpty { vfs.abandoned(by: Set(abandoned.map(ObjectIdentifier.init))) }
         let stalled = now - stallLimit
         for connection in connections.values.filter({ $0.isStalled(since: stalled) }) {
             connection.close(because: "no whole call came for too long")

@@ -91,6 +91,14 @@ struct PendingCalls {
     /// Calls that nobody waits for since this connection has ended.
     func left(_ connection: NFSConnection) -> [NFSCall] { running.values.joined().filter { $0.left(connection) } }
 
+    /// Those that were sent away before `instant` and not asked for since.
+    func overdue(since instant: NIODeadline) -> [NFSCall] {
+        sentAway == 0 ? [] : running.values.joined().filter { $0.isOverdue(since: instant) }
+    }
+
+    /// Calls that nobody waits for.
+    var abandoned: [NFSCall] { running.values.joined().filter(\.isAbandoned) }
+
     private func key(_ call: NFSCall, xid: UInt32?) -> Key {
         Key(
             address: call.caller.address, program: call.header.program.number, procedure: call.header.procedure,
