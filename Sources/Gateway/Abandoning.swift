@@ -53,6 +53,7 @@ extension GatewayMachine {
                     case .waitingForNumber, .validating, .local: break
                     }
                 }
+                numberWaiting(in: lanes[index])
             }
         }
     }
@@ -82,20 +83,13 @@ extension GatewayMachine {
         for operation in given { operation.fileState?.dropEnded() }
     }
 
-    /// The window of a lane is full: ends what nobody waits for and holds its lower end, if somebody waits for a number. False
-    /// when that frees none.
+    /// The window of a lane is full, and somebody waits for a number: ends what holds the window's lower end, if nobody waits for
+    /// that. False when this frees no number.
     func makeRoom(in lane: PGLane) -> Bool {
-        guard absent > 0, lane.waitingCalls.contains(where: { calls[$0.slot] != nil && $0.interest.isWanted }) else {
-            return false
-        }
-        for call in Array(lane.waitingCalls) where calls[call.slot] != nil && !call.interest.isWanted {
-            call.operation?.interest = .givenUp
-            giveUp(call)
-        }
         let lowest = lane.ended
-        guard let call = lane.active.first(where: { $0.number.rawValue == lowest }), !call.interest.isWanted else {
-            return false
-        }
+        guard absent > 0, let call = lane.active.first(where: { $0.number.rawValue == lowest }),
+            !call.interest.isWanted, call.copies.isEmpty
+        else { return false }
         call.operation?.interest = .givenUp
         giveUp(call)
         return lane.ended > lowest

@@ -16,6 +16,11 @@ extension GatewayMachine {
         heldCount += 1
         heldBytes += payload.byteCount
         if call.isNumbered {
+            // In a line only those that somebody waits for get on.
+            if case .givenUp = call.interest {
+                giveUp(call)
+                return call
+            }
             lane.wait(call)
             numberWaiting(in: lane)
         } else {
@@ -47,21 +52,23 @@ extension GatewayMachine {
         if lane.isNumbering { return }
         lane.isNumbering = true
         defer { lane.isNumbering = false }
-        while let call = lane.firstWaiting {
-            // One that has ended takes no number.
-            guard calls[call.slot] != nil else {
-                lane.dropFirstWaiting()
-                continue
-            }
+        while let call = nextWaiting(in: lane) {
             guard let number = lane.takeNumber() else {
                 if makeRoom(in: lane) { continue }
                 return
             }
-            lane.dropFirstWaiting()
+            lane.dropWaiting(call)
             call.number = number
             setState(call, .held)
             dispatch(call)
         }
+    }
+
+    /// Who gets the next number: the first that has not ended and that somebody waits for.
+    private func nextWaiting(in lane: PGLane) -> PGCall? {
+        while let first = lane.firstWaiting, calls[first.slot] == nil { lane.dropWaiting(first) }
+        guard absent > 0 else { return lane.firstWaiting }
+        return lane.waitingCalls.first { calls[$0.slot] != nil && $0.interest.isWanted }
     }
 
     /// Sends a copy to the group's primary, if there is one and no copy is under way to it.

@@ -156,7 +156,9 @@ final class PGLane {
 
     var firstWaiting: PGCall? { waitingHead < waiting.count ? waiting[waitingHead] : nil }
 
-    func dropFirstWaiting() {
+    /// Takes a call out of the line, mostly the first.
+    func dropWaiting(_ call: PGCall) {
+        guard firstWaiting === call else { return waiting.removeAll { $0 === call } }
         waitingHead += 1
         if waitingHead == waiting.count {
             waiting.removeAll(keepingCapacity: true)

@@ -189,12 +189,14 @@ extension GatewayMachine {
         case .none: registerLeft(write, at: time.wall)
         // What is settled may be from before it.
         case .settling: write.file.registration.left = (write, time.wall)
-        case .registering, .registered: break
+        // One that was lost, or was another user's, is asked for anew.
+        case .registered: _ = registered(write.file, write.durability, for: write)
+        case .registering: break
         }
     }
 
     private func registerLeft(_ write: WriteOperation, at end: Timestamp) {
-        sendRegistration(write.file, write.durability, for: write)
+        _ = registered(write.file, write.durability, for: write)
         write.file.registration.lastWrite = end
     }
 

@@ -90,6 +90,7 @@ final class WriteOperation: Operation {
             // Parts may end, and fail, while others are sent.
             let reason = sendParts(gateway)
             failure = failure ?? reason
+            if isFinished { return }
         }
         if outstanding > 0 || (isAsking && failure == nil) { return }
         if let failure { return finish(.failure(failure), gateway) }

@@ -22,6 +22,8 @@ struct Admission {
         self.byteBound = byteBound
     }
 
+    /// Connections that stand in line.
+    var waiting: Int { line.count }
     var isOpen: Bool { calls < callBound && bytes < byteBound }
 
     /// Whether the connection may bring another call. When only the gateway's bound is in the way it stands in line.

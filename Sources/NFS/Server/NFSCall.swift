@@ -43,7 +43,7 @@ final class NFSCall {
     let arrival: NIODeadline
     private(set) var waiters: [Waiter]
     /// Connections on which clients were told JUKEBOX and are to come again.
-    private var awayOn: [ObjectIdentifier] = []
+    private var awayOn: [NFSConnection] = []
     private var heldBytes: Int
     private var state = State.running
     private var isForBlindExport = false
@@ -106,9 +106,9 @@ final class NFSCall {
 
     /// A connection has ended. True when it was the last on which somebody waits, or was sent away and is to come again.
     func left(_ gone: NFSConnection) -> Bool {
-        let isConcerned = waiters.contains { $0.connection === gone } || awayOn.contains(gone.id)
+        let isConcerned = waiters.contains { $0.connection === gone } || awayOn.contains { $0 === gone }
         waiters.removeAll { $0.connection === gone }
-        awayOn.removeAll { $0 == gone.id }
+        awayOn.removeAll { $0 === gone }
         guard isConcerned, waiters.isEmpty, awayOn.isEmpty, state != .answered else { return false }
         isAbandoned = true
         return true
@@ -116,9 +116,10 @@ final class NFSCall {
 
     /// Its clients were sent away before that instant, and none has come again: their connections live, but who asked may not.
     func isOverdue(since instant: NIODeadline) -> Bool {
-        guard state == .sentAway, waiters.isEmpty, !isAbandoned, let sentAwayAt, sentAwayAt < instant else {
-            return false
-        }
+        guard state == .sentAway, waiters.isEmpty, !isAbandoned else { return false }
+        // Whoever is not read cannot be seen to come.
+        if awayOn.contains(where: \.isHeldBack) { sentAwayAt = gateway.now }
+        guard let sentAwayAt, sentAwayAt < instant else { return false }
         isAbandoned = true
         return true
     }
@@ -214,7 +215,7 @@ final class NFSCall {
         state = .sentAway
         gateway.pending.wasSentAway(self)
         deliver(away)
-        awayOn = waiters.map(\.connection.id)
+        awayOn = waiters.map(\.connection)
         sentAwayAt = gateway.now
         waiters = []
     }
@@ -249,6 +250,7 @@ final class NFSCall {
             "an answer of \(operation.name) is greater than its row of the table says")
         let wasAway = state == .sentAway
         state = .answered
+        awayOn = []
         gateway.pending.ended(self, sentAway: wasAway, answer: answer, now: gateway.now)
         if let answer { deliver(answer) }
         gateway.finished(self, heldBytes: heldBytes)

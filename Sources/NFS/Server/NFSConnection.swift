@@ -58,6 +58,8 @@ final class NFSConnection: ChannelDuplexHandler {
     }
 
     var id: ObjectIdentifier { ObjectIdentifier(self) }
+    /// Nothing more is taken in for now, for what is held.
+    var isHeldBack: Bool { reading == .held }
     /// Nothing is under way, so that a client loses nothing by a new connection.
     var isIdle: Bool { share.calls == 0 && unread.readableBytes + ahead.readableBytes == 0 && !scanner.isWithinRecord }
     /// No whole call yet, a record that does not go on, or answers that are not taken.
