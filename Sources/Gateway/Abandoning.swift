@@ -72,12 +72,7 @@ extension GatewayMachine {
             given.append(operation)
         }
         if given.isEmpty { return }
-        // What has no number first: else the end of one that has would only give the next its number.
-        for index in lanes.indices {
-            let active = lanes[index].active
-            for call in active where call.number == .none { giveUp(call) }
-            for call in active { giveUp(call) }
-        }
+        for index in lanes.indices { for call in lanes[index].active { giveUp(call) } }
         for operation in given where !operation.isFinished { operation.giveUp(self) }
         for index in lanes.indices { lanes[index].dropWaiting { calls[$0.slot] == nil } }
         for operation in given { operation.fileState?.dropEnded() }
