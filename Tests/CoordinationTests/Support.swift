@@ -58,7 +58,7 @@ struct Timeout: Error, CustomStringConvertible {
 
 /// Waits for a condition; throws if it does not come about in time.
 func eventually(
-    _ what: String, within seconds: Double = 20, _ condition: () throws -> Bool
+    _ what: String, within seconds: Double = 60, _ condition: () throws -> Bool
 ) async throws {
     let end = Date().addingTimeInterval(seconds)
     while try !condition() {

@@ -81,9 +81,9 @@ final class InlineHome: Sendable {
     }
 }
 
-/// Waits for a condition, at most 20 s.
+/// Waits for a condition, at most 60 s.
 func eventually(_ what: Comment, _ condition: () -> Bool, at location: SourceLocation = #_sourceLocation) {
-    for _ in 0..<20_000 {
+    for _ in 0..<60_000 {
         if condition() { return }
         usleep(1000)
     }

@@ -101,10 +101,10 @@ final class TestGateway: Sendable {
     var logLines: [String] { logs.all }
 }
 
-/// Waits for a condition, for at most ten seconds.
+/// Waits for a condition, for at most a minute.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     let start = time(nil)
-    while time(nil) - start < 10 {
+    while time(nil) - start < 60 {
         if try condition() { return true }
         usleep(2000)
     }

@@ -127,7 +127,7 @@ private final class Installation {
         _ = try it.succeed("cluster", "up")
         #expect(try it.process(2) != second)
         #expect(try it.process(1) > 0)
-        let deadline = Date().addingTimeInterval(20)
+        let deadline = Date().addingTimeInterval(60)
         while try it.run("scrub").code != 0, Date() < deadline { usleep(100_000) }
         #expect(try it.run("scrub").code == 0)
 

@@ -22,7 +22,7 @@ final class TestFolder: Sendable {
 struct Timeout: Error, CustomStringConvertible { var description: String }
 
 /// Waits for a condition; throws if it does not come about in time.
-func eventually(_ what: String, within seconds: Double = 20, _ condition: () async throws -> Bool) async throws {
+func eventually(_ what: String, within seconds: Double = 120, _ condition: () async throws -> Bool) async throws {
     let end = Date().addingTimeInterval(seconds)
     while try await !condition() {
         guard Date() < end else { throw Timeout(description: "not within \(seconds) s: \(what)") }
