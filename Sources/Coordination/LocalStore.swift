@@ -103,7 +103,7 @@ final class LocalStore {
                     message: "its header has rotted: it is at revision \(header.revision.rawValue) and lease "
                         + "\(header.nextLease), and there are revision \(newest) and lease \(lease)")
             }
-            return try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info('records')").contains("checksumOf")
+            return try Self.hasChecksums(db)
         }
         switch looked {
         case .made(true): return

@@ -73,10 +73,15 @@ extension LocalStore {
 
     /// Brings a store of an earlier program up to this one's columns; such a program goes on beside it.
     static func addChecksums(_ db: Database) throws {
-        let columns = try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info('records')")
-        for column in ["checksum", "checksumOf"] where !columns.contains(column) {
+        if try hasChecksums(db) { return }
+        for column in ["checksum", "checksumOf"] {
             try db.execute(sql: "ALTER TABLE records ADD COLUMN \(column) INTEGER")
         }
+    }
+
+    /// The columns come together, in one transaction.
+    static func hasChecksums(_ db: Database) throws -> Bool {
+        try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info('records')").contains("checksumOf")
     }
 
     static func setRevision(_ db: Database, _ revision: Revision) throws {

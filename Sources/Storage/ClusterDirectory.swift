@@ -100,18 +100,13 @@ public final class ClusterDirectory {
         guard let entry = snapshot[ClusterKeys.map] else {
             throw .foreign(path: "the coordination store", detail: "it has no cluster map")
         }
-        if entry.value.isEmpty {
-            throw .foreign(
-                path: "the coordination store",
-                detail: "the cluster map has rotted; a node that runs writes it anew with the next change of it")
-        }
         do throws(WireError) {
             let map = try ClusterMap(decoding: entry.value)
             view = ClusterView(
                 map: map, data: Array(repeating: nil, count: Int(map.dataPGCount)),
                 metadata: Array(repeating: nil, count: map.filesets.count))
         } catch {
-            throw .foreign(path: "the coordination store", detail: "\(error)")
+            throw Self.unreadable(entry.key, entry.value, error)
         }
         mapRevision = entry.version
         known = snapshot.revision
@@ -168,13 +163,16 @@ public final class ClusterDirectory {
             recordRevisions[group] = .changed(revision)
             return true
         } catch {
-            // One that has rotted comes empty.
-            throw .foreign(
-                path: "the coordination store",
-                detail: value?.isEmpty ?? false
-                    ? "its record \(key) has rotted; a node that runs writes it anew with the next change of it"
-                    : "its record \(key) cannot be read: \(error)")
+            throw Self.unreadable(key, value, error)
         }
+    }
+
+    private static func unreadable(_ key: Key, _ value: [UInt8]?, _ error: WireError) -> CoordinationError {
+        // One that has rotted comes empty.
+        let detail =
+            value?.isEmpty ?? false
+            ? "has rotted; a node that runs writes it anew with the next change of it" : "cannot be read: \(error)"
+        return .foreign(path: "the coordination store", detail: "its record \(key) \(detail)")
     }
 
     private func fail(_ error: CoordinationError) {

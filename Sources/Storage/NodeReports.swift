@@ -81,8 +81,8 @@ extension StorageNode {
     public var lease: LeaseNumber? { membership.lease?.number }
     public var bootID: BootID { boot }
 
-    /// Changes the map for an operator by compare-and-set, within `StorageLimits.operatorPatience`, and puts the records of the groups that the change creates. `change` gives nil
-    /// when nothing is to be done; it may be called several times.
+    /// Changes the map for an operator by compare-and-set, within `StorageLimits.operatorPatience`, and puts the records of the
+    /// groups that the change creates. `change` gives nil when nothing is to be done; it may be called several times.
     public func changeMap(
         leasesEnded: [LeaseNumber] = [],
         _ change: @escaping (ClusterMap) -> (ClusterMap, records: [PGRecord])?,

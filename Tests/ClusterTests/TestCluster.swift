@@ -198,7 +198,7 @@ final class TestCluster {
     /// Groups that are led by nobody, or by another node than the one that placement names first.
     func ledByOthers(asking node: UInt16 = 1) -> [String]? {
         guard let groups = try? ask(NodeID(node), .groups, as: [GroupReport].self) else { return nil }
-        return groups.filter { $0.primary == nil || $0.primary != $0.placement.first?.node }.map(\.group)
+        return groups.filter { $0.primary != $0.placement.first?.node }.map(\.group)
     }
 
     /// Waits until every group has all its copies. Gives the seconds it took.

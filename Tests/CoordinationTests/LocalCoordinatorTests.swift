@@ -190,10 +190,9 @@ import Testing
     {
         let folder = try TestFolder()
         try folder.create()
-        let terms = silenceTerms
         let events = Collector<CoordinationEvent>()
-        let a = try folder.open(terms: terms)
-        let b = try folder.open(terms: terms, report: { events.add($0) })
+        let a = try folder.open(terms: silenceTerms)
+        let b = try folder.open(terms: silenceTerms, report: { events.add($0) })
         let lapsed = Collector<LapseReason>()
         let old = try await a.takeLease(lapsed: { lapsed.add($1) })
         #expect(a.servingAllowedFrom == Instant(nanoseconds: 0))
@@ -201,7 +200,7 @@ import Testing
         let before = LeaseClock.now
         try FileManager.default.removeItem(atPath: folder.leaseFile)
         let new = try await b.takeLease()
-        #expect(new.servingFrom >= before + terms.duration + terms.margin)
+        #expect(new.servingFrom >= before + silenceTerms.duration + silenceTerms.margin)
         #expect(!new.isSurelyValid, "nobody serves during the silence")
         #expect(new.number > old.number)
         #expect(b.servingAllowedFrom == new.servingFrom)

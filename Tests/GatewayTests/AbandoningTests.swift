@@ -30,6 +30,10 @@ struct AbandoningTests {
     /// Longer than a client's return is waited for.
     private func pass() { world.run(for: .milliseconds(100 + GatewayLimits.returnPatience.nanoseconds / 1_000_000)) }
 
+    private func isWritten(_ result: Result<FileAnswer, FileFailure>?) -> Bool {
+        if case .success(.written)? = result { true } else { false }
+    }
+
     private func isUnavailable(_ result: Result<FileAnswer, FileFailure>?) -> Bool {
         if case .failure(.unavailable)? = result { true } else { false }
     }
@@ -93,10 +97,7 @@ struct AbandoningTests {
         #expect(scene.write(scene.b, 0, scene.values(8, 3)) != nil)
         scene.a.want(id)
         world.run(for: .seconds(3)) { answer != nil }
-        guard case .success(.written)? = answer else {
-            Issue.record("\(String(describing: answer))")
-            return
-        }
+        #expect(isWritten(answer), "\(String(describing: answer))")
         #expect(scene.read(scene.b, 0, 8) == scene.values(8, 3))
     }
 
@@ -119,10 +120,7 @@ struct AbandoningTests {
         #expect(answer == nil)
         scene.a.want(id)
         world.run(for: .seconds(8)) { answer != nil }
-        guard case .success(.written)? = answer else {
-            Issue.record("\(String(describing: answer))")
-            return
-        }
+        #expect(isWritten(answer), "\(String(describing: answer))")
         #expect(scene.read(scene.b, 0, 8) == scene.values(8, 2))
     }
 
@@ -215,10 +213,7 @@ struct AbandoningTests {
         #expect(answer == nil, "a copy is under way")
         scene.a.want(id)
         world.run(for: .seconds(1)) { answer != nil }
-        guard case .success(.written)? = answer else {
-            Issue.record("\(String(describing: answer))")
-            return
-        }
+        #expect(isWritten(answer), "\(String(describing: answer))")
         #expect(scene.read(scene.b, 0, 8) == scene.values(8, 2))
     }
 

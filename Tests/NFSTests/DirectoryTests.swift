@@ -6,13 +6,6 @@ import Wire
 @testable import NFS
 
 @Suite(.serialized) struct DirectoryTests {
-    private func session(_ body: (TestGateway, RawClient, NFS3.FileHandle) throws -> Void) throws {
-        let gateway = try TestGateway()
-        defer { gateway.stop() }
-        let client = try RawClient(port: gateway.port)
-        try body(gateway, client, client.mounted())
-    }
-
     private func readdir(
         _ client: RawClient, _ root: NFS3.FileHandle, from cookie: UInt64, count: UInt32
     ) throws -> NFS3.ReaddirResult {

@@ -10,13 +10,6 @@ import Wire
 
 /// What the door does beside the procedures: exports, identities, exactly once, bounds, bad input.
 @Suite(.serialized) struct GatewayTests {
-    private func session(_ body: (TestGateway, RawClient, NFS3.FileHandle) throws -> Void) throws {
-        let gateway = try TestGateway()
-        defer { gateway.stop() }
-        let client = try RawClient(port: gateway.port)
-        try body(gateway, client, client.mounted())
-    }
-
     // MARK: Exports
 
     @Test("MNT takes the export and folders below it, and nothing beside, above or that is no folder")
@@ -189,226 +182,6 @@ import Wire
         }
     }
 
-    @Test("A WRITE that comes again while it is under way is joined, not run, also on another connection")
-    func joined() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on { $0.files.holdsWrites = true }
-            let message = client.writeMessage(file, [1, 2, 3, 4], xid: 500)
-            try client.sendRaw(message)
-            try client.sendRaw(message)
-            let other = try RawClient(port: gateway.port)
-            try other.sendRaw(message)
-            let stamped = try RawClient(port: gateway.port, credential: RawClient.sys("host", stamp: 99))
-            try stamped.sendRaw(stamped.writeMessage(file, [1, 2, 3, 4], xid: 500))
-            let different = try RawClient(port: gateway.port)
-            try different.sendRaw(different.writeMessage(file, [9, 9, 9, 9], xid: 500))
-            let someoneElse = try RawClient(port: gateway.port, credential: RawClient.sys("host", uid: 5))
-            try someoneElse.sendRaw(someoneElse.writeMessage(file, [1, 2, 3, 4], xid: 500))
-            for client in [client, other, stamped, different, someoneElse] { try client.barrier() }
-            #expect(try gateway.on { $0.files.held } == 3)
-            #expect(try gateway.on { $0.files.executed["write"] } == 3)
-            try gateway.on { $0.files.release() }
-            for client in [client, other, stamped, different] {
-                #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-            }
-            // The connection that sent it twice gets one answer: the next is of the next call.
-            #expect(try client.getattr(file).status == .ok)
-        }
-    }
-
-    @Test("Nobody wants what a client left that has gone, unless it waits on another connection, or comes again")
-    func abandoned() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on { $0.files.holdsWrites = true }
-            let message = client.writeMessage(file, [1, 2, 3, 4], xid: 500)
-            var clients: [RawClient] = try [RawClient(port: gateway.port), RawClient(port: gateway.port)]
-            for one in clients {
-                try one.sendRaw(message)
-                try one.barrier()
-            }
-            try client.sendRaw(client.writeMessage(file, [5, 6, 7, 8], xid: 501))
-            try client.barrier()
-            func connections() throws -> Int { try gateway.on { $0.server.gateway.connectionCount } }
-            let before = try connections()
-            clients.removeFirst()
-            #expect(try eventually { try connections() == before - 1 })
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            clients.removeFirst()
-            #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
-            // Once more, on a new connection.
-            let again = try RawClient(port: gateway.port)
-            try again.sendRaw(message)
-            try again.barrier()
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            #expect(try gateway.on { $0.files.executed["write"] } == 2)
-            try gateway.on { $0.files.release() }
-            for one in [client, again] {
-                #expect(try one.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-            }
-        }
-    }
-
-    @Test("Who was sent away and closes the connection is not expected back; who comes all the same finds the call")
-    func sentAwayAndGone() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on {
-                $0.files.holdsWrites = true
-                $0.server.gateway.patience = .zero
-            }
-            var gone: RawClient? = try RawClient(port: gateway.port)
-            try gone?.sendRaw(client.writeMessage(file, [1], xid: 600))
-            #expect(try gone?.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .jukebox)
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            gone = nil
-            #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
-            // Comes back on another connection, is sent away there, and goes for good.
-            var back: RawClient? = try RawClient(port: gateway.port)
-            try back?.sendRaw(client.writeMessage(file, [1], xid: 601))
-            try back?.barrier()
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            back = nil
-            #expect(try eventually { try gateway.on { $0.files.heldForNobody } == 1 })
-            try gateway.on { $0.server.gateway.patience = .seconds(1000) }
-            try client.sendRaw(client.writeMessage(file, [1], xid: 602))
-            try client.barrier()
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            try gateway.on { $0.files.release() }
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-            #expect(try gateway.on { $0.files.executed["write"] } == 1)
-        }
-    }
-
-    @Test("Who was sent away and does not come again in time is not expected any more, though its connection lives")
-    func overdue() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on {
-                $0.files.holdsWrites = true
-                $0.server.gateway.patience = .zero
-            }
-            try client.sendRaw(client.writeMessage(file, [1], xid: 600))
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .jukebox)
-            try gateway.on {
-                $0.server.gateway.patience = .seconds(1000)
-                $0.server.gateway.tick()
-            }
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            try gateway.on {
-                $0.server.gateway.returnPatience = .zero
-                $0.server.gateway.tick()
-            }
-            #expect(try gateway.on { $0.files.heldForNobody } == 1)
-            try client.sendRaw(client.writeMessage(file, [1], xid: 601))
-            try client.barrier()
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            try gateway.on { $0.files.release() }
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-        }
-    }
-
-    @Test("Who was sent away is expected for as long as the gateway does not read what may be its return")
-    func notRead() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on {
-                $0.files.holdsWrites = true
-                $0.server.gateway.patience = .zero
-                $0.server.gateway.returnPatience = .zero
-                $0.server.gateway.admission = Admission(callBound: 1)
-            }
-            try client.sendRaw(client.writeMessage(file, [1], xid: 600) + client.writeMessage(file, [1], xid: 601))
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .jukebox)
-            for _ in 0..<3 { try gateway.on { $0.server.gateway.tick() } }
-            #expect(try gateway.on { $0.files.heldForNobody } == 0)
-            try gateway.on {
-                $0.server.gateway.patience = .seconds(1000)
-                $0.files.release()
-            }
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-        }
-    }
-
-    @Test("A client that waits long is sent away, its return is joined to the call, and libnfs is never sent away")
-    func sentAway() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on {
-                $0.files.holdsAll = true
-                $0.server.gateway.patience = .zero
-            }
-            let libnfs = try RawClient(port: gateway.port, credential: RawClient.sys("libnfs"))
-            try libnfs.sendRaw(libnfs.writeMessage(file, [7], at: 100))
-            try client.sendRaw(client.writeMessage(file, [1], xid: 600))
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .jukebox)
-            // Returns under a new xid, as clients do.
-            try gateway.on { $0.server.gateway.patience = .seconds(1000) }
-            try client.sendRaw(client.writeMessage(file, [1], xid: 601))
-            try client.barrier()
-            #expect(try gateway.on { $0.files.held } == 2)
-            try gateway.on { $0.files.release() }
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-            #expect(try libnfs.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-            #expect(try gateway.on { $0.files.executed["write"] } == 2)
-        }
-    }
-
-    @Test("A COMMIT that comes while one that was sent away still runs flushes by itself")
-    func commitsAnew() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.on {
-                $0.files.holdsAll = true
-                $0.server.gateway.patience = .zero
-            }
-            #expect(try client.commit(file).status == .jukebox)
-            let before = try gateway.on { $0.files.held }
-            #expect(try client.commit(file).status == .jukebox)
-            #expect(try gateway.on { $0.files.held } == before + 1)
-            try gateway.on { $0.files.release() }
-        }
-    }
-
-    @Test("On an export whose clients are as libnfs, nobody is sent away, and losses are told as errors")
-    func blindExport() throws {
-        try session { (gateway, client, root) throws in
-            let file = try client.made(root, "a")
-            try gateway.setExports([TestGateway.export(gateway.images, verifierBlind: true)])
-            _ = try client.write(file, [1])
-            try gateway.on {
-                $0.files.holdsAll = true
-                $0.server.gateway.patience = .zero
-            }
-            try client.sendRaw(client.writeMessage(file, [1]))
-            #expect(try eventually { try gateway.on { $0.files.held } == 1 })
-            try gateway.on { $0.server.gateway.tick() }
-            try gateway.on {
-                $0.files.release()
-                $0.files.commitStamp = LossNumber(2)
-            }
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
-            #expect(try client.commit(file).status == .io)
-            #expect(try client.commit(file).status == .ok)
-        }
-    }
-
-    @Test("Who was sent away and returns after the call has ended gets its answer, if it may be executed once only")
-    func returnsLate() throws {
-        try session { (gateway, client, root) throws in
-            try gateway.on {
-                $0.files.holdsAll = true
-                $0.server.gateway.patience = .zero
-            }
-            let guarded = NFS3.CreateMode.guarded(NFS3.SetAttributes())
-            #expect(try client.create(root, "late", guarded, xid: 700).status == .jukebox)
-            try gateway.on { $0.files.release() }
-            #expect(try client.create(root, "late", guarded, xid: 701).status == .ok)
-            #expect(try client.create(root, "late", guarded, xid: 702).status == .exists)
-        }
-    }
-
     // MARK: The loss number and libnfs
 
     @Test("libnfs gets one error for writes before a rise, and clients that compare verifiers none")
@@ -477,7 +250,7 @@ import Wire
             try gateway.on { $0.files.release() }
             for client in clients {
                 for _ in 0..<NFSLimits.heldCallsPerConnection + 50 {
-                    #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+                    #expect(try client.writeStatus() == .ok)
                 }
             }
             #expect(try eventually { try gateway.on { $0.server.load.heldBytes } == 0 })
@@ -513,7 +286,7 @@ import Wire
             }
             for client in clients {
                 for _ in 0..<20 {
-                    #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+                    #expect(try client.writeStatus() == .ok)
                 }
             }
             // The first may come alone; from then on nobody waits for more than a few of the others.
@@ -546,7 +319,7 @@ import Wire
             #expect(try gateway.on { $0.files.held } <= held + 5)
             try gateway.on { $0.files.release() }
             for client in clients {
-                for _ in 0..<15 { #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok) }
+                for _ in 0..<15 { #expect(try client.writeStatus() == .ok) }
             }
             #expect(try eventually { try gateway.on { $0.server.load.heldBytes } == 0 })
         }
@@ -570,7 +343,7 @@ import Wire
                 Thread.detachNewThread { try? sender.sendRaw(rest) }
             }
             for client in clients {
-                #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+                #expect(try client.writeStatus() == .ok)
             }
             #expect(try eventually { try gateway.on { $0.server.load.heldBytes } == 0 })
         }
@@ -669,7 +442,7 @@ import Wire
             #expect(refused.isClosedByServer())
             try gateway.on { $0.files.release() }
             for client in [client, third] {
-                #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok)
+                #expect(try client.writeStatus() == .ok)
             }
         }
     }

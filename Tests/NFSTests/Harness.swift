@@ -101,6 +101,32 @@ final class TestGateway: Sendable {
     var logLines: [String] { logs.all }
 }
 
+/// A gateway of its own, and a client that has mounted it.
+func session(_ body: (TestGateway, RawClient, NFS3.FileHandle) throws -> Void) throws {
+    let gateway = try TestGateway()
+    defer { gateway.stop() }
+    let client = try RawClient(port: gateway.port)
+    try body(gateway, client, client.mounted())
+}
+
+extension TestGateway {
+    enum Held {
+        case writes
+        case all
+    }
+
+    /// These are not answered before `release`, and who waits for one is sent away at the next tick.
+    func sendAway(_ held: Held) throws {
+        try on {
+            switch held {
+            case .writes: $0.files.holdsWrites = true
+            case .all: $0.files.holdsAll = true
+            }
+            $0.server.gateway.patience = .zero
+        }
+    }
+}
+
 /// Waits for a condition, for at most a minute.
 func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
     let start = time(nil)

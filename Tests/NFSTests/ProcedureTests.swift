@@ -9,13 +9,6 @@ import Wire
 /// Every procedure of RFC 1813 over loopback.
 @Suite(.serialized) struct ProcedureTests {
     /// A gateway, a client and the root of /images, for one test.
-    private func session(_ body: (TestGateway, RawClient, NFS3.FileHandle) throws -> Void) throws {
-        let gateway = try TestGateway()
-        defer { gateway.stop() }
-        let client = try RawClient(port: gateway.port)
-        try body(gateway, client, client.mounted())
-    }
-
     private func place(_ directory: NFS3.FileHandle, _ name: String) -> NFS3.NameArguments {
         NFS3.NameArguments(directory: directory, name: Array(name.utf8))
     }
@@ -182,7 +175,7 @@ import Wire
                 $0.opaque([1, 2, 3] as [UInt8])
             }
             try client.sendRaw(short)
-            #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .invalid)
+            #expect(try client.writeStatus() == .invalid)
         }
     }
 

@@ -184,6 +184,9 @@ final class RawClient {
         }
     }
 
+    /// Of the next answer, which is a WRITE's.
+    func writeStatus() throws -> NFS3.Status { try receiveResult { try NFS3.WriteResult(from: &$0) }.status }
+
     func write(
         _ file: NFS3.FileHandle, _ data: [UInt8], at offset: UInt64 = 0, _ stability: NFS3.Stability = .unstable
     ) throws -> NFS3.WriteResult {

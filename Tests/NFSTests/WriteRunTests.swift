@@ -5,13 +5,6 @@ import Testing
 @testable import NFS
 
 @Suite(.serialized) struct WriteRunTests {
-    private func session(_ body: (TestGateway, RawClient, NFS3.FileHandle) throws -> Void) throws {
-        let gateway = try TestGateway()
-        defer { gateway.stop() }
-        let client = try RawClient(port: gateway.port)
-        try body(gateway, client, client.mounted())
-    }
-
     private func writes(_ gateway: TestGateway) throws -> Int { try gateway.on { $0.files.executed["write"] ?? 0 } }
 
     @Test("WRITEs that touch and arrive together are one write, each with its own answer")
@@ -51,7 +44,7 @@ import Testing
             stream += client.writeMessage(other, great, at: 501, .fileSync)
             stream += client.writeMessage(other, piece, at: 501, .fileSync)
             try client.sendRaw(stream)
-            for _ in 0..<7 { #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .ok) }
+            for _ in 0..<7 { #expect(try client.writeStatus() == .ok) }
             #expect(try writes(gateway) == 7)
         }
     }
@@ -79,7 +72,7 @@ import Testing
             let file = try client.made(root, "a")
             try gateway.on { $0.files.failure = .namespace(.noSpace) }
             try client.sendRaw(client.writeMessage(file, [1], at: 0) + client.writeMessage(file, [2], at: 1))
-            for _ in 0..<2 { #expect(try client.receiveResult { try NFS3.WriteResult(from: &$0) }.status == .noSpace) }
+            for _ in 0..<2 { #expect(try client.writeStatus() == .noSpace) }
             try gateway.on { $0.files.failure = nil }
             #expect(try client.write(file, [1]).status == .ok)
         }
